@@ -1,0 +1,130 @@
+"""The claims of the four papers: what they say, what we find, and the verdict.
+
+`claims.yaml` holds the papers' side, once. A study's run adds ours and writes `claims.json` beside
+its figures: a list of {id, statement, paper, ours, uncertainty, unit, verdict, reason, profile,
+device, commit, seconds}, with every claim of the study in it.
+"""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+VERDICTS = ("reproduced", "partly", "not reproduced", "not tested at this size")
+NOT_TESTED = VERDICTS[-1]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of the claims table.
+
+    `uncertainty` is one standard error in the unit of `ours`; `seconds` is the time from the start
+    of the study to the moment the claim was recorded.
+    """
+
+    id: str
+    statement: str
+    paper: str
+    ours: float | str | None = None
+    uncertainty: float | str | None = None
+    unit: str = ""
+    verdict: str = NOT_TESTED
+    reason: str = "no run has recorded this claim"
+    profile: str = ""
+    device: str = ""
+    commit: str = ""
+    seconds: float | None = None
+
+
+@cache
+def catalogue() -> dict[str, dict[str, Claim]]:
+    """Return the claims as the papers state them: {study: {id: claim}}, in the papers' order."""
+    text = Path(__file__).with_name("claims.yaml").read_text(encoding="utf-8")
+    return {
+        study: {name: Claim(id=name, **entry) for name, entry in claims.items()}
+        for study, claims in yaml.safe_load(text).items()
+    }
+
+
+def of_study(study: str) -> dict[str, Claim]:
+    """Return the claims of one study ("01" to "04") as its paper states them."""
+    if study not in catalogue():
+        raise ValueError(f"There is no study {study!r}; the studies are {', '.join(catalogue())}.")
+    return catalogue()[study]
+
+
+def check(claim: Claim) -> None:
+    """Refuse a row that the claims table could not stand behind."""
+    if claim.verdict not in VERDICTS:
+        raise ValueError(
+            f"Claim {claim.id}: {claim.verdict!r} is no verdict; use one of {', '.join(VERDICTS)}."
+        )
+    if claim.verdict != NOT_TESTED and claim.ours is None:
+        raise ValueError(f"Claim {claim.id}: the verdict {claim.verdict!r} needs our value.")
+    if claim.verdict != "reproduced" and not claim.reason:
+        raise ValueError(f"Claim {claim.id}: the verdict {claim.verdict!r} needs a reason.")
+
+
+def write(rows: list[Claim], folder: Path) -> Path:
+    """Write `claims.json` into a study's results folder."""
+    path = folder / "claims.json"
+    text = json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read(folder: Path) -> list[Claim]:
+    """Read the claims that a run left in `folder`; none if it left none."""
+    path = folder / "claims.json"
+    if not path.exists():
+        return []
+    names = [field.name for field in fields(Claim)]
+    try:
+        return [
+            Claim(**{name: row[name] for name in names}) for row in json.loads(path.read_text())
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is no claims table ({error}); make it again with "
+            f"`make reproduce STUDY={folder.name} FORCE=1`."
+        ) from error
+
+
+def newest(figures: Path, profiles: tuple[str, ...] = ("paper", "laptop")) -> list[Claim]:
+    """Return one row per claim of every study, from the results in `figures`.
+
+    The first of `profiles` that tested a claim speaks for it; failing that, the first that at least
+    says why it did not. A run with changed parameters speaks for no profile.
+    """
+    rows = []
+    for study, claims in catalogue().items():
+        found: dict[str, Claim] = {}
+        for profile in profiles:
+            for row in read(figures / profile / study):
+                if row.profile != profile or row.id not in claims:
+                    continue
+                if row.id not in found or found[row.id].verdict == NOT_TESTED != row.verdict:
+                    found[row.id] = row
+        rows += [found.get(name, claim) for name, claim in claims.items()]
+    return rows
+
+
+def value(row: Claim) -> str:
+    """Write our value as a reader wants it: "−2.05751 ± 0.00012", two digits of uncertainty."""
+    if row.ours is None:
+        return "–"
+    if row.uncertainty is None:
+        return _number(row.ours)
+    if isinstance(row.ours, str) or isinstance(row.uncertainty, str) or row.uncertainty <= 0:
+        return f"{_number(row.ours)} ± {_number(row.uncertainty)}"
+    digits = 1 - math.floor(math.log10(row.uncertainty))
+    if not 0 <= digits <= 8:
+        return f"{_number(row.ours)} ± {row.uncertainty:.2g}"
+    return f"{row.ours:.{digits}f} ± {row.uncertainty:.{digits}f}".replace("-", "−")
+
+
+def _number(x: float | str) -> str:
+    return x if isinstance(x, str) else f"{x:.5g}".replace("-", "−")

@@ -1,0 +1,287 @@
+"""One study's run, as its notebook sees it: where results go, and what is known about them.
+
+study = Study("04", profile=profile, output=output, seed=seed, device=device)
+study.save(figure, "annealed_states", numbers={"energy_J_per_site": e}, caption="…")
+study.claim("V7", ours=-2.0575, uncertainty=1e-4, verdict="reproduced")
+study.about()
+"""
+
+import json
+import math
+import os
+import platform
+import re
+import shlex
+import subprocess
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from spinlib import claims
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILES = ("smoke", "laptop", "paper")
+# The runner tells a notebook here which parameters it was given beyond its profile, so that every
+# result names the command that makes it again and no changed run passes for the profile's own.
+CHANGES = "SPINLIB_CHANGES"
+
+
+class Study:
+    """A run of one study: its device, its results folder, its claims.
+
+    `study` is "01" to "04"; `profile` is smoke, laptop or paper; `output` is a folder (relative to
+    the repository), empty for figures/<profile>/<study>; `device` is auto, cpu or cuda.
+    """
+
+    def __init__(
+        self,
+        study: str,
+        *,
+        profile: str = "laptop",
+        output: str | Path = "",
+        seed: int = 0,
+        device: str = "auto",
+    ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(
+                f"There is no profile {profile!r}; the profiles are {', '.join(PROFILES)}."
+            )
+        self.study = study
+        self.profile = profile
+        self.seed = seed
+        self.device = resolve_device(device)
+        self.output = ROOT / (output or Path("figures", profile, study))
+        self.commit = commit()
+        self._claims = dict(claims.of_study(study))
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the study began."""
+        return time.perf_counter() - self._clock
+
+    @property
+    def label(self) -> str:
+        """The profile, with what was changed in it."""
+        changes = os.environ.get(CHANGES, "")
+        return f"{self.profile} with {changes}" if changes else self.profile
+
+    @property
+    def command(self) -> str:
+        """The command that makes these results again."""
+        changes = os.environ.get(CHANGES, "")
+        again = f"make reproduce PROFILE={self.profile} STUDY={self.study}"
+        return f"{again} P={shlex.quote(changes)}" if changes else again
+
+    def save(
+        self,
+        figure: Figure,
+        name: str,
+        *,
+        numbers: dict | None = None,
+        caption: str = "",
+        recipe: str = "",
+    ) -> Path:
+        """Save `figure` as <name>.png with its provenance inside, and <name>.json beside it.
+
+        `numbers` is what the figure shows (numbers, arrays, tensors or tables, by name with their
+        unit); `recipe` is the hash of the data set behind it, if there is one.
+        """
+        if not re.fullmatch(r"[a-z0-9_]+", name):
+            raise ValueError(
+                f"{name!r} is no figure name; use lower-case letters, digits and underscores."
+            )
+        provenance = {
+            "study": self.study,
+            "profile": self.label,
+            "seed": self.seed,
+            "device": device_name(self.device),
+            "commit": self.commit,
+            "recipe": recipe,
+            "command": self.command,
+        }
+        content = {"caption": caption, "numbers": plain(numbers or {}), "provenance": provenance}
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        self.output.mkdir(parents=True, exist_ok=True)
+        path = self.output / f"{name}.png"
+        figure.savefig(
+            path,
+            dpi=150,
+            bbox_inches="tight",
+            metadata={"Software": None, "Title": name, "Description": caption}
+            | {key: str(entry) for key, entry in provenance.items()},
+            pil_kwargs={"optimize": True},
+        )
+        path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
+        return path
+
+    def claim(
+        self,
+        name: str,
+        *,
+        verdict: str,
+        ours: float | str | None = None,
+        uncertainty: float | str | None = None,
+        reason: str = "",
+    ) -> None:
+        """Record our value for a claim of the paper, its standard error and the verdict.
+
+        The verdict is one of `claims.VERDICTS`; all but "reproduced" need a reason in words.
+        `about` writes the claims.
+        """
+        if name not in self._claims:
+            raise ValueError(
+                f"Study {self.study} has no claim {name!r}; its claims are "
+                f"{', '.join(self._claims)}."
+            )
+        row = replace(
+            self._claims[name],
+            ours=_claimed(name, ours),
+            uncertainty=_claimed(name, uncertainty),
+            verdict=verdict,
+            reason=reason,
+            seconds=round(self.seconds, 1),
+        )
+        claims.check(row)
+        self._claims[name] = row
+
+    def claims(self) -> pd.DataFrame:
+        """Return the study's claims so far: one row each, the paper's value, ours, the verdict."""
+        return pd.DataFrame(
+            {
+                "claim": row.statement,
+                "paper": row.paper,
+                "ours": claims.value(row),
+                "unit": row.unit,
+                "verdict": row.verdict,
+            }
+            for row in self._claims.values()
+        ).set_index(pd.Index(self._claims, name="id"))
+
+    def about(self) -> pd.DataFrame:
+        """Write claims.json and return what a reader needs to know about this run.
+
+        Call it last: a claim that was not recorded by now appears as not tested at this size.
+        """
+        device = device_name(self.device)
+        rows = [
+            replace(
+                row,
+                reason=row.reason
+                if row.seconds is not None
+                else f"the {self.profile} run of study {self.study} records no value",
+                profile=self.label,
+                device=device,
+                commit=self.commit,
+            )
+            for row in self._claims.values()
+        ]
+        self.output.mkdir(parents=True, exist_ok=True)
+        claims.write(rows, self.output)
+        packages = ("numpy", "scipy", "torch", "cupy-cuda13x", "zarr")
+        facts = {
+            "study": self.study,
+            "profile": self.label,
+            "command": self.command,
+            "seed": self.seed,
+            "commit": self.commit,
+            "device": device,
+            "processor": f"{os.cpu_count()} threads, {platform.machine()}, "
+            f"vector width {vector_width()}",
+            "torch threads": torch.get_num_threads(),
+            "Python": platform.python_version(),
+            "packages": ", ".join(f"{name} {_version(name)}" for name in packages),
+            "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
+            "took": f"{self.seconds:.0f} s",
+        }
+        return pd.DataFrame({"about this run": facts})
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the torch device called `name`; "auto" is the first GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"There is no device {name!r}; use auto, cpu or cuda.")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"This machine has no CUDA device for {name!r}; use device auto or cpu instead."
+        )
+    return device
+
+
+def device_name(device: torch.device) -> str:
+    """Name a device for a reader: "cpu", or the GPU's own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def vector_width() -> str:
+    """Name the vector instructions that this processor offers, e.g. "AVX512 (512 bit)"."""
+    name = torch.backends.cpu.get_cpu_capability()
+    bits = {"AVX512": 512, "AVX2": 256}.get(name, 128)
+    return f"{name} ({bits} bit)"
+
+
+def commit() -> str:
+    """Return the commit of this checkout, with "+" if code or notebooks differ from it."""
+    try:
+        name = _git("rev-parse", "--short=12", "HEAD")
+        changed = _git(
+            "status", "--porcelain", "--", "spinlib", "notebooks/*.py", "requirements.txt"
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{name}+" if changed else name
+
+
+def plain(x: object) -> object:
+    """Turn numbers, arrays, tensors and tables into what JSON holds; not-a-number becomes null."""
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu().numpy()
+    if isinstance(x, pd.DataFrame):
+        x = x.to_dict("list")
+    elif isinstance(x, pd.Series):
+        x = x.to_dict()
+    elif isinstance(x, np.ndarray | np.generic):
+        x = x.tolist()
+    if isinstance(x, dict):
+        return {str(key): plain(entry) for key, entry in x.items()}
+    if isinstance(x, list | tuple):
+        return [plain(entry) for entry in x]
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    raise TypeError(f"A figure's numbers cannot hold {type(x).__name__}; give a number or array.")
+
+
+def _claimed(name: str, x: object) -> float | str | None:
+    """Take a claim's number or text, refusing what no reader could compare with the paper."""
+    entry = plain(x)
+    if entry is None and x is not None:
+        raise ValueError(f"Claim {name}: {x} is no value; say in words what happened.")
+    if isinstance(entry, bool | list | dict):
+        raise ValueError(f"Claim {name}: give one number or a text, not {entry!r}.")
+    return entry
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=20
+    ).stdout.strip()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
