@@ -1,0 +1,27 @@
+// What the host needs beyond the kernels' own headers: threads over replicas.
+#pragma once
+#include <atomic>
+#include <thread>
+#include <vector>
+
+// Stands before a loop over sites whose turns do not depend on one another. (OpenMP's simd pragma
+// would say it portably, but GCC then keeps the inlined functions' locals in memory and gives up.)
+#if defined(__clang__)
+#define VECTOR_LOOP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define VECTOR_LOOP _Pragma("GCC ivdep")
+#endif
+
+// Calls work(r) for r = 0 … count-1 on so many threads; each replica is done by one thread alone,
+// so the result does not depend on their number.
+template <class Work>
+static void for_each_replica(int count, int threads, Work work) {
+    std::atomic<int> next{0};
+    auto loop = [&] {
+        for (int r; (r = next.fetch_add(1)) < count;) work(r);
+    };
+    std::vector<std::thread> crew;
+    for (int t = 1; t < threads && t < count; ++t) crew.emplace_back(loop);
+    loop();
+    for (auto& member : crew) member.join();
+}

@@ -1,0 +1,45 @@
+// Philox4x32-10, a counter-based generator (Salmon et al., SC '11, doi:10.1145/2063384.2063405).
+// A random number is a pure function of what it is for: no state is carried, so any site of any
+// replica can be drawn in any order, on any device, in any batch, and be the same.
+#pragma once
+#include "portable.cuh"
+
+struct Words {
+    uint32 a, b, c, d;
+};
+
+// What a stream is for: the last counter word, so that no two uses ever share numbers.
+#define STREAM_HEAT_BATH 0u
+#define STREAM_OVER_RELAXATION 1u
+#define STREAM_FILL 2u
+#define STREAM_THERMAL_FIELD 3u
+
+SITE Words philox_round(Words w, uint32 key_low, uint32 key_high) {
+    Words next;
+    next.a = multiply_high(0xCD9E8D57u, w.c) ^ w.b ^ key_low;
+    next.b = 0xCD9E8D57u * w.c;
+    next.c = multiply_high(0xD2511F53u, w.a) ^ w.d ^ key_high;
+    next.d = 0xD2511F53u * w.a;
+    return next;
+}
+
+// Counter (site, sweep, state, stream) and a 64-bit seed -> 128 random bits.
+SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64 seed) {
+    const uint32 weyl_low = 0x9E3779B9u, weyl_high = 0xBB67AE85u;
+    uint32 low = (uint32)seed, high = (uint32)(seed >> 32);
+    Words w = {site, sweep, state, stream};
+    w = philox_round(w, low, high);
+    w = philox_round(w, low + weyl_low, high + weyl_high);
+    w = philox_round(w, low + 2u * weyl_low, high + 2u * weyl_high);
+    w = philox_round(w, low + 3u * weyl_low, high + 3u * weyl_high);
+    w = philox_round(w, low + 4u * weyl_low, high + 4u * weyl_high);
+    w = philox_round(w, low + 5u * weyl_low, high + 5u * weyl_high);
+    w = philox_round(w, low + 6u * weyl_low, high + 6u * weyl_high);
+    w = philox_round(w, low + 7u * weyl_low, high + 7u * weyl_high);
+    w = philox_round(w, low + 8u * weyl_low, high + 8u * weyl_high);
+    w = philox_round(w, low + 9u * weyl_low, high + 9u * weyl_high);
+    return w;
+}
+
+// Uniform in the open interval (0, 1): the 24 leading bits, at the middle of their bin.
+SITE float uniform(uint32 word) { return (float)(int)(word >> 8) * 5.9604645e-8f + 2.9802322e-8f; }

@@ -1,0 +1,95 @@
+"""Random arrays that are pure functions of what they are for (see `random.cu`)."""
+
+import math
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from spinlib.kernels.launch import call_host, launch_cuda
+
+
+def random_uniform(
+    shape: Sequence[int],
+    *,
+    seed: int,
+    states: Sequence[int] | torch.Tensor,
+    purpose: str,
+    draw: int = 0,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Uniform numbers in (0, 1), float32 of shape (len(states), *shape).
+
+    `states` are the indices of the states the numbers belong to, `purpose` a name that keeps
+    different uses of one seed apart, `draw` a counter for repeated draws (an epoch, say).
+    """
+    return _fill(shape, seed, states, purpose, draw, device, normal=False)
+
+
+def random_normal(
+    shape: Sequence[int],
+    *,
+    seed: int,
+    states: Sequence[int] | torch.Tensor,
+    purpose: str,
+    draw: int = 0,
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Standard normal numbers, float32 of shape (len(states), *shape); see `random_uniform`."""
+    return _fill(shape, seed, states, purpose, draw, device, normal=True)
+
+
+def state_indices(states: Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
+    """State indices as the 32-bit counter words of their random streams."""
+    numbers = torch.as_tensor(states, dtype=torch.int64)
+    if numbers.numel() and not (0 <= int(numbers.min()) and int(numbers.max()) < 2**32):
+        raise ValueError(
+            f"State indices lie in 0 ... 2^32 - 1, got {int(numbers.min())} to {int(numbers.max())}."
+        )
+    return numbers.to(torch.uint32).to(device)
+
+
+def check_seed(seed: int) -> np.uint64:
+    """A seed as the generator's 64-bit key."""
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"A seed is an integer from 0 to 2^64 - 1, got {seed}.")
+    return np.uint64(seed)
+
+
+def _fill(shape, seed, states, purpose, draw, device, normal) -> torch.Tensor:
+    device = torch.device(device)
+    indices = state_indices(states, device)
+    out = torch.empty((len(indices), *shape), dtype=torch.float32, device=device)
+    elements = math.prod(shape)
+    if not out.numel():
+        return out
+    # The highest bit keeps named purposes clear of the kernels' own streams.
+    stream = np.uint32(zlib.crc32(purpose.encode()) | 0x80000000)
+    arguments = [
+        *(out, indices, np.int64(elements), np.uint32(draw), stream, check_seed(seed)),
+        np.int32(normal),
+    ]
+    if device.type == "cuda":
+        grid = (math.ceil(elements / 4 / 256), len(indices))
+        launch_cuda("random.cu", "fill", grid, (256,), arguments, device)
+    else:
+        threads = np.int32(torch.get_num_threads())
+        call_host("random.cu", "fill_host", [*arguments, np.int32(len(indices)), threads])
+    return out
+
+
+def philox_words(
+    counters: torch.Tensor, seed: int, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Raw Philox4x32-10 blocks, uint32 (n, 4), for counters uint32 (n, 4) under a 64-bit key."""
+    device = torch.device(device)
+    counters = counters.to(device).contiguous()
+    words = torch.empty_like(counters)
+    arguments = [counters, words, check_seed(seed), np.int32(len(counters))]
+    if device.type == "cuda":
+        grid = (math.ceil(len(counters) / 256),)
+        launch_cuda("random.cu", "philox_words", grid, (256,), arguments, device)
+    else:
+        call_host("random.cu", "philox_words_host", arguments)
+    return words

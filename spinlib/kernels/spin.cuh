@@ -1,0 +1,113 @@
+// Physics at one site: the local field of the lattice Hamiltonian and the heat-bath move.
+//
+//   E = - J sum_<ij> S_i.S_j - sum_<ij> D_ij.(S_i x S_j) - sum_i B_i.S_i - K sum_i S_z^2
+//
+// with D_ij = D (z x r_ij) (interfacial) or D r_ij (bulk). Spins are unit vectors; a vacancy is the
+// zero vector, and so is the missing neighbour at an open edge: it then takes part in no bond.
+#pragma once
+#include "elementary.cuh"
+#include "philox.cuh"
+
+struct Vec3 {
+    float x, y, z;
+};
+SITE Vec3 operator+(Vec3 a, Vec3 b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
+SITE Vec3 operator-(Vec3 a, Vec3 b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
+SITE Vec3 operator*(float s, Vec3 a) { return {s * a.x, s * a.y, s * a.z}; }
+SITE float dot(Vec3 a, Vec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+
+// One replica's Hamiltonian, energies in units of the caller's choice (temperature alike).
+struct Couplings {
+    float exchange, dmi_interfacial, dmi_bulk, anisotropy;
+    Vec3 field;
+};
+
+// -dE/dS_i of every term linear in S_i: exchange, DMI and Zeeman (anisotropy is left out).
+SITE Vec3 linear_field(Vec3 right, Vec3 left, Vec3 up, Vec3 down, const Couplings& h) {
+    Vec3 sum = (right + left) + (up + down);
+    Vec3 dx = right - left, dy = up - down;
+    Vec3 field = h.field + h.exchange * sum;
+    field.x -= h.dmi_interfacial * dx.z + h.dmi_bulk * dy.z;
+    field.y -= h.dmi_interfacial * dy.z - h.dmi_bulk * dx.z;
+    field.z += h.dmi_interfacial * (dx.x + dy.y) + h.dmi_bulk * (dy.x - dx.y);
+    return field;
+}
+
+// A unit vector drawn from p(S) ~ exp(field.S / T) by inverting the distribution of the projection
+// c = S.field/|field|:  c = 1 + (T/|field|) ln(u + (1 - u) exp(-2|field|/T)).
+// At T = 0 this is the unit vector along the field.
+SITE Vec3 sample_along(Vec3 field, float strength, float temperature, Words random) {
+    float u = uniform(random.a);
+    float inverse = quotient(1.0f, strength);
+    Vec3 axis = inverse * field;
+    float width = temperature * inverse;  // T / |field|
+    // exp(-2|field|/T), with T = 0 giving exp(-inf) = 0 without a division by zero
+    float tail = exp_negative(quotient(-2.0f * strength, larger(temperature, 1e-30f)));
+    float drop = -width * log_unit(u + (1.0f - u) * tail);
+    // For a field far below T the formula divides rounding errors by 2|field|/T; there
+    // c = (2u - 1) + 2u(1 - u)|field|/T holds to (|field|/T)^2 < 4e-6.
+    float linear = 2.0f * (1.0f - u) * (1.0f - u * quotient(strength, larger(temperature, 1e-30f)));
+    drop = width > 500.0f ? linear : drop;
+    drop = drop < 0.0f ? 0.0f : (drop > 2.0f ? 2.0f : drop);
+    float along = 1.0f - drop;
+    float across = square_root(drop * (2.0f - drop));
+    float sine, cosine;
+    sincos_turn(random.b, &sine, &cosine);
+    // An orthonormal pair across the axis, without a branch (Duff et al., JCGT 6, 1 (2017)).
+    float sign = axis.z < 0.0f ? -1.0f : 1.0f;
+    float a = quotient(-1.0f, sign + axis.z);
+    float b = axis.x * axis.y * a;
+    Vec3 first = {1.0f + sign * axis.x * axis.x * a, sign * b, -sign * axis.x};
+    Vec3 second = {b, sign + axis.y * axis.y * a, -axis.y};
+    Vec3 spin = along * axis + (across * cosine) * first + (across * sine) * second;
+    return inverse_sqrt(dot(spin, spin)) * spin;
+}
+
+// The field of E's tangent at a spin: the quadratic term written as |K| (P S)^2, with P the
+// projection on its easy subspace (z for K > 0, the xy plane for K < 0), adds 2|K| P S.
+SITE Vec3 tangent_field(Vec3 field, Vec3 spin, float anisotropy) {
+    float axis = anisotropy > 0.0f ? 2.0f * anisotropy : 0.0f;
+    float plane = anisotropy < 0.0f ? -2.0f * anisotropy : 0.0f;
+    return {field.x + plane * spin.x, field.y + plane * spin.y, field.z + axis * spin.z};
+}
+
+SITE float length_of(Vec3 v) { return square_root(dot(v, v) + 1e-24f); }
+
+// One heat-bath move. Without anisotropy the new spin is an exact draw. With it the draw is made
+// in the tangent field at the old spin and accepted by Metropolis-Hastings,
+//   ln a = K (S'_z^2 - S_z^2) / T + ln Z(F) - ln Z(F'),   Z(F) = sinh(|F|/T) T/|F|,
+// F and F' being the tangent fields at the old and the new spin. Detailed balance is exact, the
+// acceptance stays of order one down to T = 0, where the move becomes S -> F/|F|, which never
+// raises the energy because the tangent bounds E from above.
+template <bool ANISOTROPIC>
+SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, Words random) {
+    float occupied = dot(old, old) > 0.5f ? 1.0f : 0.0f;
+    Vec3 proposal_field = ANISOTROPIC ? tangent_field(field, old, anisotropy) : field;
+    proposal_field.z += dot(proposal_field, proposal_field) < 1e-20f ? 1e-10f : 0.0f;
+    float strength = square_root(dot(proposal_field, proposal_field));
+    Vec3 spin = sample_along(proposal_field, strength, temperature, random);
+    if (ANISOTROPIC) {
+        float reverse = length_of(tangent_field(field, spin, anisotropy));
+        float beta = quotient(1.0f, larger(temperature, 1e-12f));
+        float quadratic = anisotropy * (spin.z - old.z) * (spin.z + old.z);
+        float ratio = quotient((1.0f - exp_negative(-2.0f * beta * strength)) * reverse,
+                               (1.0f - exp_negative(-2.0f * beta * reverse)) * strength);
+        // ln a = beta (...) + ln ratio, compared in the exponent; at T = 0 every move is taken.
+        float exponent = beta * (quadratic + strength - reverse);
+        float logarithm = log_unit(uniform(random.c)) - log_unit(ratio);
+        bool accepted = temperature <= 1e-12f || exponent >= logarithm;
+        spin = {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
+    }
+    return occupied * spin;
+}
+
+// Over-relaxation: half a turn about the local field. It keeps the linear energy, moves far, and is
+// accepted by Metropolis for the change of the anisotropy energy.
+SITE Vec3 over_relax(Vec3 old, Vec3 field, float anisotropy, float temperature, Words random) {
+    float projection = quotient(2.0f * dot(old, field), larger(dot(field, field), 1e-20f));
+    Vec3 spin = projection * field - old;
+    spin = inverse_sqrt(larger(dot(spin, spin), 1e-20f)) * spin;
+    float cost = anisotropy * (old.z - spin.z) * (old.z + spin.z);
+    bool accepted = cost <= -temperature * log_unit(uniform(random.a));
+    return {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
+}
