@@ -25,12 +25,7 @@ import torch
 from matplotlib.figure import Figure
 
 from spinlib import claims
-
-ROOT = Path(__file__).resolve().parent.parent
-PROFILES = ("smoke", "laptop", "paper")
-# The runner tells a notebook here which parameters it was given beyond its profile, so that every
-# result names the command that makes it again and no changed run passes for the profile's own.
-CHANGES = "SPINLIB_CHANGES"
+from spinlib.notebooks import CHANGES, PROFILES, ROOT
 
 
 class Study:

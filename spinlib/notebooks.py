@@ -1,0 +1,199 @@
+"""The notebooks: their parameters, and the pair of a percent `.py` (the truth) and its `.ipynb`.
+
+python -m spinlib.notebooks            build every .ipynb, with the newest laptop run's outputs
+python -m spinlib.notebooks --check    say which .ipynb is not its .py, and fail
+"""
+
+# jupytext and nbformat are imported where they are used, so that the runner can refuse a wrong
+# request on a machine where nothing is installed yet.
+import argparse
+import ast
+import io
+import re
+import sys
+import tokenize
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIRED = {"profile": "str", "device": "str", "seed": "int", "output": "str"}
+PROFILES = ("smoke", "laptop", "paper")
+# The environment variable in which the runner tells a notebook what was changed in its profile, so
+# that every result names the command that makes it and no changed run passes for the profile's own.
+CHANGES = "SPINLIB_CHANGES"
+PLAIN_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
+
+
+class Refused(ValueError):
+    """A request that cannot be carried out, said in one sentence."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A line `name: kind = default  # help` of a parameters cell."""
+
+    name: str
+    kind: str
+    default: Any
+    help: str
+
+    def take(self, x: Any) -> Any:
+        """Return `x` as this parameter's kind; refuse what is not."""
+        given = x
+        if isinstance(x, str) and self.kind not in ("str", "str | None"):
+            with suppress(SyntaxError, ValueError):
+                x = ast.literal_eval({"true": "True", "false": "False"}.get(x, x))
+        elif x == "None" and self.kind == "str | None":
+            x = None
+        try:
+            return _convert(x, self.kind)
+        except TypeError:
+            raise Refused(
+                f"Parameter {self.name} is a {self.kind} ({self.help}); {given!r} is not."
+            ) from None
+
+
+def _convert(x: Any, kind: str) -> Any:
+    if kind.endswith(" | None"):
+        return None if x is None else _convert(x, kind.removesuffix(" | None"))
+    if kind.startswith("list[") and isinstance(x, list | tuple):
+        return [_convert(entry, kind[5:-1]) for entry in x]
+    if kind == "float" and type(x) is int:
+        return float(x)
+    if type(x) is not PLAIN_TYPES.get(kind):
+        raise TypeError
+    return x
+
+
+def find(root: Path = ROOT) -> dict[str, Path]:
+    """Return the notebooks' sources by study: {"01": notebooks/01_….py, …}."""
+    return {path.name[:2]: path for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.py"))}
+
+
+def parameters(path: Path) -> dict[str, Parameter]:
+    """Read the parameters cell of a percent notebook, refusing what a reader could not use."""
+    cells = re.split(r"^# %%", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    found = [cell for cell in cells if re.match(r'.*tags=\[[^\]]*"parameters"', cell)]
+    if len(found) != 1:
+        raise Refused(f'{path.name} has {len(found)} cells tagged "parameters" instead of one.')
+    source = found[0].partition("\n")[2]
+    comments = {
+        token.start[0]: token.string.lstrip("# ").strip()
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    result = {}
+    for node in ast.parse(source).body:
+        line = ast.unparse(node)
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            raise Refused(f"{path.name}: {line!r} in the parameters cell is no `name: kind = …`.")
+        kind = ast.unparse(node.annotation)
+        if not re.fullmatch(r"(list\[)?(str|int|float|bool)\]?( \| None)?", kind):
+            raise Refused(f"{path.name}: the parameters cell cannot hold a {kind} ({line!r}).")
+        text = comments.get(node.end_lineno or 0, "")
+        if node.value is None or not text:
+            raise Refused(f"{path.name}: {line!r} needs a value and a comment that explains it.")
+        name = node.target.id
+        bare = Parameter(name, kind, None, text)
+        result[name] = Parameter(name, kind, bare.take(ast.literal_eval(node.value)), text)
+    for name, kind in REQUIRED.items():
+        if name not in result or result[name].kind != kind:
+            raise Refused(f"{path.name}: the parameters cell lacks `{name}: {kind} = …`.")
+    return result
+
+
+def read(path: Path) -> Any:
+    """Read a percent notebook; its cells are named by their position, the same each time."""
+    import jupytext
+
+    notebook = jupytext.read(path)
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number:02d}"
+    return notebook
+
+
+def content(notebook: Any) -> list[tuple[str, str]]:
+    """Return what makes two notebooks the same: each cell's kind and source, without injections."""
+    return [
+        (cell.cell_type, cell.source)
+        for cell in notebook.cells
+        if "injected-parameters" not in cell.metadata.get("tags", [])
+    ]
+
+
+def paired(path: Path) -> bool:
+    """Say whether the `.ipynb` beside `path` has the cells of `path`."""
+    import nbformat
+
+    pair = path.with_suffix(".ipynb")
+    return pair.exists() and content(nbformat.read(pair, as_version=4)) == content(read(path))
+
+
+def build(path: Path, root: Path = ROOT) -> bool:
+    """Write the `.ipynb` beside `path`; return whether it got outputs.
+
+    They come from the laptop run in figures/, if that ran these very cells with the profile's own
+    parameters: a page never shows outputs of other code.
+    """
+    import nbformat
+
+    from spinlib import claims
+
+    notebook = read(path)
+    folder = root / "figures" / "laptop" / path.name[:2]
+    executed = folder / path.with_suffix(".ipynb").name
+    filled = False
+    if executed.exists() and {row.profile for row in claims.read(folder)} == {"laptop"}:
+        run = nbformat.read(executed, as_version=4)
+        if content(run) == content(notebook):
+            filled = True
+            _copy_outputs(run, notebook)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata["language_info"] = {"name": "python"}
+    nbformat.write(notebook, path.with_suffix(".ipynb"))
+    return filled
+
+
+def _copy_outputs(run: Any, notebook: Any) -> None:
+    cells = [c for c in run.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    count = 0
+    for cell, source in zip(notebook.cells, cells, strict=True):
+        if cell.cell_type != "code":
+            continue
+        count += 1
+        cell["execution_count"] = count
+        cell["outputs"] = source.outputs
+        for output in cell.outputs:
+            if "execution_count" in output:
+                output["execution_count"] = count
+    if "widgets" in run.metadata:
+        notebook.metadata["widgets"] = run.metadata.widgets
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Build or check all pairs; return the exit code."""
+    parser = argparse.ArgumentParser(description="Build each notebook's .ipynb from its .py.")
+    parser.add_argument("--check", action="store_true", help="only check, write nothing")
+    check = parser.parse_args(arguments).check
+    broken = False
+    for path in find(root).values():
+        name = path.with_suffix(".ipynb").relative_to(root)
+        if check:
+            if not paired(path):
+                broken = True
+                print(f"{name} does not have the cells of its .py: run `make sync`.")
+        elif build(path, root):
+            print(f"{name}: built with the outputs of the laptop run")
+        else:
+            print(f"{name}: built without outputs (no laptop run of these cells)")
+    return int(broken)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Run studies: a notebook in; figures, claims and the executed notebook out.
+
+    python -m spinlib.reproduce --profile laptop --study 04 -p name=value --device auto
+
+A study's results appear in figures/<profile>/<study>/ only when they are complete, and are made
+again only if the notebook, its parameters, anything in spinlib or the pins changed.
+"""
+
+# Only the standard library up here: a wrong request is refused before anything is installed.
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from spinlib.notebooks import CHANGES, PROFILES, ROOT, Parameter, Refused, find, parameters, read
+
+RUNNERS_OWN = {
+    "profile": "choose it with --profile",
+    "device": "choose it with --device",
+    "output": "results go to figures/<profile>/<study>",
+}
+STAMP = ".stamp"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A study to be run: its notebook, every parameter's value, and those that were asked for."""
+
+    study: str
+    notebook: Path
+    folder: Path
+    values: dict[str, Any]
+    changes: str
+
+
+def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
+    """Turn the request into runs; refuse all of it if any part cannot be carried out."""
+    notebooks = find(root)
+    if options.profile not in PROFILES:
+        raise Refused(f"There is no profile {options.profile!r}; choose {_or(PROFILES)}.")
+    if options.study and options.study not in notebooks:
+        raise Refused(f"There is no study {options.study!r}; choose {_or(notebooks)}.")
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
+        raise Refused(f"There is no device {options.device!r}; choose auto, cpu or cuda.")
+    # The quick check runs where YAML cannot be read yet; the full one follows it.
+    files = not options.check
+    wanted = _mapping(options.parameters) if files and options.parameters else {}
+    for text in options.p:
+        name, equals, entry = text.partition("=")
+        if not equals:
+            raise Refused(f"-p takes name=value; {text!r} is not.")
+        wanted[name.strip()] = entry.strip()
+    sizes = _mapping(root / "notebooks" / "profiles.yaml") if files else {}
+    runs = []
+    for study in [options.study] if options.study else notebooks:
+        known = parameters(notebooks[study])
+        folder = root / "figures" / options.profile / study
+        # The laptop profile is the notebook as it is written.
+        sized = (sizes.get(options.profile) or {}).get(study) or {}
+        asked = take(known, wanted, f"study {study}")
+        values = {name: parameter.default for name, parameter in known.items()}
+        values |= take(known, sized, f"study {study} (in profiles.yaml)") | asked
+        values |= {"profile": options.profile, "device": options.device, "output": str(folder)}
+        changes = " ".join(f"{name}={entry}".replace(" ", "") for name, entry in asked.items())
+        runs.append(Run(study, notebooks[study], folder, values, changes))
+    return runs
+
+
+def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dict[str, Any]:
+    """Return `wanted` in the kinds of the `known` parameters; refuse what does not fit."""
+    for name in wanted:
+        if name in RUNNERS_OWN:
+            raise Refused(f"Parameter {name} is the runner's own: {RUNNERS_OWN[name]}.")
+        if name not in known:
+            names = [name for name in known if name not in RUNNERS_OWN]
+            raise Refused(f"There is no parameter {name!r} in {place}; there are {_or(names)}.")
+    return {name: known[name].take(entry) for name, entry in wanted.items()}
+
+
+def fingerprint(run: Run, root: Path = ROOT) -> str:
+    """Return a hash of all that a result depends on, to know whether it may be reused."""
+    digest = hashlib.sha256(json.dumps(run.values, sort_keys=True).encode())
+    package = Path(__file__).parent
+    sources = sorted(
+        path
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
+    )
+    for path in [run.notebook, root / "requirements.txt", *sources]:
+        if path.exists():
+            digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def reusable(run: Run, root: Path = ROOT) -> bool:
+    """Say whether the run's folder holds, untouched, the results of exactly this run."""
+    try:
+        stamp = json.loads((run.folder / STAMP).read_text())
+        return stamp == {"fingerprint": fingerprint(run, root), "files": _hashes(run.folder)}
+    except (OSError, ValueError):
+        return False
+
+
+def execute(run: Run, root: Path = ROOT) -> None:
+    """Run one study into a folder of its own; move it into place once it is complete.
+
+    On an error the previous results stay, and the executed part, with the error in it, goes to
+    figures/<profile>/<study>.failed/.
+    """
+    import papermill
+
+    before = fingerprint(run, root)
+    part = run.folder.with_name(f".{run.study}.part")
+    failed = run.folder.with_name(f"{run.study}.failed")
+    for leftover in (part, failed):
+        shutil.rmtree(leftover, ignore_errors=True)
+    part.mkdir(parents=True)
+    page = part / run.notebook.with_suffix(".ipynb").name
+    os.environ[CHANGES] = run.changes
+    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or each kernel warns of its own debugger
+    try:
+        papermill.execute_notebook(
+            read(run.notebook),
+            page,
+            parameters=run.values | {"output": str(part)},
+            kernel_name="python3",
+            progress_bar={"desc": f"study {run.study}", "leave": False},
+            cwd=root,
+            start_timeout=300,
+        )
+        if not (part / "claims.json").exists():
+            raise RuntimeError("the notebook ended without study.about(), so it has no claims")
+    except KeyboardInterrupt:
+        shutil.rmtree(part)
+        raise
+    except Exception:
+        _tidy(page, part, run.folder, root)
+        part.rename(failed)
+        raise
+    _tidy(page, part, run.folder, root)
+    stamp = {"fingerprint": before, "files": _hashes(part)}
+    (part / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
+    old = run.folder.with_name(f".{run.study}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if run.folder.exists():
+        run.folder.rename(old)
+    part.rename(run.folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Run what was asked for; return 0, 1 if a study failed, 2 if the request was refused."""
+    try:
+        options = _parser().parse_args(arguments)
+        runs = plan(options, root)
+        if options.check:
+            return 0
+        if options.device.startswith("cuda"):
+            _need(options.device)
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    failures = 0
+    for run in runs:
+        place = run.folder.relative_to(root)
+        if not options.force and reusable(run, root):
+            print(f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True)
+            continue
+        print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
+        start = time.perf_counter()
+        try:
+            execute(run, root)
+        except Exception as error:  # whatever ends one study, the others still run
+            failures += 1
+            page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
+            print(f"Study {run.study} failed: {_summary(error)}", file=sys.stderr)
+            if (root / page).exists():
+                print(f"The notebook up to the error: {page}", file=sys.stderr, flush=True)
+        else:
+            figures = len(list(run.folder.glob("*.png")))
+            seconds = time.perf_counter() - start
+            print(f"Study {run.study}: done in {seconds:.0f} s, {figures} figures.", flush=True)
+    from spinlib import report
+
+    print(f"Report: {report.write(root).relative_to(root)}")
+    return 1 if failures else 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"The request cannot be read: {message}.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m spinlib.reproduce", description="Run studies into figures/.", epilog=""
+    )
+    parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
+    parser.add_argument("--study", default="", help="01 to 04; all of them if not given")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--force", action="store_true", help="run even if nothing changed")
+    parser.add_argument(
+        "-p", action="append", default=[], metavar="name=value", help="change a parameter"
+    )
+    parser.add_argument("--parameters", type=Path, metavar="file.yaml", help="change several")
+    parser.add_argument("--check", action="store_true", help="only check the request, quickly")
+    return parser
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that maps names to values."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except OSError as error:
+        raise Refused(f"The parameter file {path} cannot be read: {error.strerror}.") from None
+    except yaml.YAMLError as error:
+        raise Refused(
+            f"The parameter file {path} is no YAML: {' '.join(str(error).split())}."
+        ) from None
+    if not isinstance(content, dict):
+        raise Refused(f"The parameter file {path} must map names to values, as in `seed: 3`.")
+    return {str(name): entry for name, entry in content.items()}
+
+
+def _need(device: str) -> None:
+    from spinlib.study import resolve_device
+
+    try:
+        resolve_device(device)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _tidy(page: Path, part: Path, folder: Path, root: Path) -> None:
+    """Take out of the executed notebook what belongs to this machine: its paths."""
+    if not page.exists():
+        return
+    notebook = json.loads(page.read_text(encoding="utf-8"))
+    for key in ("input_path", "output_path", "environment_variables"):
+        notebook["metadata"].get("papermill", {}).pop(key, None)
+    notebook["metadata"].get("papermill", {}).pop("parameters", None)
+    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    text = text.replace(str(part), folder.relative_to(root).as_posix()).replace(f"{root}/", "")
+    page.write_text(text, encoding="utf-8")
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.name != STAMP
+    }
+
+
+def _summary(error: Exception) -> str:
+    """Say in one line what went wrong, as the notebook's own error does."""
+    if hasattr(error, "ename"):
+        return f"{error.ename}: {error.evalue}".strip().partition("\n")[0]
+    return f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+
+
+def _or(names: Any) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("Stopped; the study that was running left nothing behind.")
