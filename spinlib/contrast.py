@@ -1,0 +1,141 @@
+"""Contrasts: how spins are drawn, and how colours are read back as spins.
+
+Arrays are (batch, 3, height, width) spins, of length 1 or less, and (batch, channels, height,
+width) pictures, float32, row 0 at the bottom; grey and RGB run from 0 to 1.
+"""
+
+import math
+from typing import Literal
+
+import torch
+
+Boundary = Literal["open", "periodic"]
+
+
+def normalise(vectors: torch.Tensor) -> torch.Tensor:
+    """Unit vectors along axis 1; zero stays zero."""
+    length = vectors.square().sum(dim=1, keepdim=True)
+    return vectors * torch.where(length > 0, length.clamp_min(1e-30).rsqrt(), 0.0)
+
+
+def _pure_hue(sextant: torch.Tensor) -> torch.Tensor:
+    """Fully saturated RGB (batch, 3, ...) of a hue given in sixths of a turn: 0 red, 2 green."""
+    channels = [2 - ((sextant - centre + 3) % 6 - 3).abs() for centre in (0, 2, 4)]
+    return torch.stack(channels, dim=1).clamp(0, 1)
+
+
+def colour(spins: torch.Tensor) -> torch.Tensor:
+    """RGB as the papers draw spins: hue is the in-plane angle, lightness is m_z.
+
+    In the words of the HSL colour solid: hue = atan2(m_y, m_x) (red along +x), lightness
+    = (1 + m_z)/2 (black -z, white +z), saturation = sqrt(m_x^2 + m_y^2) / sqrt(1 - m_z^2). The
+    saturation is 1 for unit vectors and less where blur has shortened them, so every vector of
+    length <= 1 has its own colour; a vacancy is mid-grey.
+    """
+    x, y, z = spins.unbind(dim=1)
+    z = z.clamp(-1, 1)
+    planar = (x * x + y * y).clamp_min(1e-30).sqrt()
+    # chroma = (1 - |z|) * saturation, written without the division by sqrt(1 - z^2).
+    room = 1 - z.abs()
+    chroma = torch.minimum(planar * (room.clamp_min(1e-12) / (1 + z.abs())).sqrt(), room)
+    hue = _pure_hue(torch.atan2(y, x) * (3 / math.pi))
+    return ((1 + z) / 2)[:, None] + chroma[:, None] * (hue - 0.5)
+
+
+def vectors_from_colour(
+    pictures: torch.Tensor, unit: bool = True, grey_step: float = 1 / 255
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Inverse of :func:`colour`: spins (batch, 3, height, width) and their angular uncertainty.
+
+    The second result, (batch, height, width) in radians, bounds the angle lost when the channels
+    are known to +- grey_step/2 (1/255: a picture of 8 bits). It grows towards the poles, where all
+    hues run together: there chroma vanishes like the square of the distance from the pole.
+    With `unit` the vectors are normalised, else they keep the length that the saturation tells.
+    """
+    _check_pictures(pictures, channels=3)
+    red, green, blue = pictures.clamp(0, 1).unbind(dim=1)
+    brightest, darkest = pictures.clamp(0, 1).amax(dim=1), pictures.clamp(0, 1).amin(dim=1)
+    chroma = brightest - darkest
+    z = brightest + darkest - 1
+    room = 1 - z.abs()
+    safe = chroma.clamp_min(1e-12)
+    sextant = torch.where(
+        brightest == red,
+        (green - blue) / safe,
+        torch.where(brightest == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    angle = sextant * (math.pi / 3)
+    planar = (chroma / room.clamp_min(1e-12)).clamp(max=1) * (1 - z * z).clamp_min(0).sqrt()
+    spins = torch.stack([planar * angle.cos(), planar * angle.sin(), z], dim=1)
+    if unit:
+        spins = normalise(spins)
+
+    polar = z.abs().acos()
+    towards_pole = polar - (z.abs() + grey_step).clamp(max=1).acos()
+    towards_equator = (z.abs() - grey_step).acos() - polar
+    azimuth = (math.pi / 3 * 1.5 * grey_step / safe).clamp(max=math.pi)
+    lost = torch.hypot(torch.maximum(towards_pole, towards_equator), azimuth * polar.sin())
+    return spins, lost
+
+
+def vectors_from_components(
+    pictures: torch.Tensor, zero: float = 0.5, grey_step: float = 1 / 255
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Unit vectors from three component pictures (SPLEEM triplets), and their uncertainty.
+
+    Channels are m_x, m_y, m_z drawn grey from 0 to 1 with `zero` where the component vanishes.
+    The common gain of the three drops out in the normalisation. The second result, (batch, height,
+    width) in radians, is the angle that a grey step leaves open: large where the signal is short.
+    """
+    _check_pictures(pictures, channels=3)
+    signal = pictures - zero
+    length = signal.square().sum(dim=1).sqrt()
+    # Half a step in each of three channels is at most sqrt(3)/2 steps across the vector.
+    lost = torch.atan2(torch.full_like(length, math.sqrt(3) / 2 * grey_step), length)
+    return normalise(signal), lost
+
+
+def perpendicular(spins: torch.Tensor) -> torch.Tensor:
+    """One grey channel (1 + m_z)/2, as polar Kerr or MFM-like contrast: white +z, black -z."""
+    return (1 + spins[:, -1:]) / 2
+
+
+def in_plane(spins: torch.Tensor) -> torch.Tensor:
+    """RGB of the in-plane part, as Lorentz TEM reconstructs it: hue its angle, value its length.
+
+    Spins along +z and along -z are both black: the electrons do not see m_z.
+    """
+    x, y = spins[:, 0], spins[:, 1]
+    length = (x * x + y * y).clamp_min(1e-30).sqrt().clamp(max=1)
+    return length[:, None] * _pure_hue(torch.atan2(y, x) * (3 / math.pi))
+
+
+def lorentz_defocus(
+    spins: torch.Tensor, displacement: float, boundary: Boundary = "open"
+) -> torch.Tensor:
+    """One grey channel of Fresnel contrast by the transport-of-intensity equation.
+
+    The phase of a thin film obeys laplace(phi) = (e mu0 M_s t / hbar) (curl m)_z, hence
+    I = I_0 [1 + d (curl m)_z] to first order in the defocus, and the picture is I / (2 I_0).
+    `displacement` d, in pixels, is defocus times deflection angle e lambda mu0 M_s t / h: how far
+    the film moves an electron on its way to the image plane; its sign is that of the defocus. The
+    linear law holds while |d (curl m)_z| < 1; beyond that (caustics) the picture is cut at 0 and 1.
+    """
+    x, y = spins[:, 0], spins[:, 1]
+    curl = _derivative(y, -1, boundary) - _derivative(x, -2, boundary)
+    return (0.5 * (1 + displacement * curl)).clamp(0, 1)[:, None]
+
+
+def _derivative(field: torch.Tensor, axis: int, boundary: Boundary) -> torch.Tensor:
+    """Central difference per pixel; one-sided at an open edge."""
+    if boundary == "periodic":
+        return (field.roll(-1, axis) - field.roll(1, axis)) / 2
+    return torch.gradient(field, dim=axis)[0]
+
+
+def _check_pictures(pictures: torch.Tensor, channels: int) -> None:
+    if pictures.ndim != 4 or pictures.shape[1] != channels:
+        raise ValueError(
+            f"Pictures of {channels} channels (batch, {channels}, height, width) are needed; "
+            f"these are {tuple(pictures.shape)}."
+        )
