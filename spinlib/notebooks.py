@@ -51,7 +51,7 @@ class Parameter:
             return _convert(x, self.kind)
         except TypeError:
             raise Refused(
-                f"Parameter {self.name} is a {self.kind} ({self.help}); {given!r} is not."
+                f"Parameter {self.name} ({self.help}) must be {self.kind}; {given!r} is not."
             ) from None
 
 

@@ -80,7 +80,7 @@ def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dic
             raise Refused(f"Parameter {name} is the runner's own: {RUNNERS_OWN[name]}.")
         if name not in known:
             names = [name for name in known if name not in RUNNERS_OWN]
-            raise Refused(f"There is no parameter {name!r} in {place}; there are {_or(names)}.")
+            raise Refused(f"There is no parameter {name!r} in {place}; choose {_or(names)}.")
     return {name: known[name].take(entry) for name, entry in wanted.items()}
 
 
@@ -134,6 +134,7 @@ def execute(run: Run, root: Path = ROOT) -> None:
             progress_bar={"desc": f"study {run.study}", "leave": False},
             cwd=root,
             start_timeout=300,
+            extra_arguments=["--log-level=ERROR"],
         )
         if not (part / "claims.json").exists():
             raise RuntimeError("the notebook ended without study.about(), so it has no claims")
