@@ -1,0 +1,326 @@
+"""Data sets: a recipe says what, `dataset` makes it once and keeps it on disk.
+
+    recipe ──► parameters, one row per state ──► states, shard by shard ──► root/<Recipe>-<hash>/
+
+A data set is a pure function of its recipe, so all of it can be checked, and made again. A shard
+that is missing and one that is damaged are the same case, "to be made"; `dataset(recipe)` makes
+just those. Hence there is no journal, nothing to clean up after a kill, and nothing to repair by
+hand. How shards lie on disk is told in `store.py`.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, fields, is_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from tqdm.auto import tqdm
+
+from spinlib.store import STORAGE, DatasetError, Store
+
+
+class Recipe(Protocol):
+    """What a recipe offers: a frozen dataclass of numbers, strings and tuples of them.
+
+    Raise `version` whenever the same fields come to mean other states. A recipe whose `simulate`
+    needs more memory than a few copies of its shard says so in `bytes_per_shard`.
+    """
+
+    version: ClassVar[int]
+    states: int
+    shard: int  # states per shard: what one call simulates and one file holds
+    storage: str  # "float16" or "float32"
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one state, such as (3, height, width)."""
+
+    def parameters(self) -> pd.DataFrame:
+        """One row per state, units in the column names, the same at every call."""
+
+    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+        """Return states (len(states), *shape); each is the same whatever range it comes in."""
+
+
+def recipe_json(recipe: Recipe) -> str:
+    """Return a recipe as canonical JSON: class, version and fields, sorted.
+
+    Recipes that compare equal (1 and 1.0 do) give the same text.
+    """
+    if not is_dataclass(recipe) or not type(recipe).__dataclass_params__.frozen:
+        raise DatasetError(f"A recipe must be a frozen dataclass, but this is {recipe!r}.")
+
+    def plain(name: str, value: Any) -> Any:
+        if type(value) is float and math.isfinite(value):
+            return int(value) if value.is_integer() else value
+        if type(value) in (int, str, bool):
+            return value
+        if type(value) is tuple:
+            return [plain(name, item) for item in value]
+        raise DatasetError(
+            f"The recipe's field {name!r} is {value!r}, but a recipe is made of finite numbers, "
+            "strings and tuples of them."
+        )
+
+    values = {item.name: plain(item.name, getattr(recipe, item.name)) for item in fields(recipe)}
+    text = {"class": type(recipe).__name__, "version": type(recipe).version, "fields": values}
+    return json.dumps(text, sort_keys=True, separators=(",", ":"))
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Return the SHA-256 of `recipe_json` in hexadecimal; it names the data set."""
+    return hashlib.sha256(recipe_json(recipe).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """States on disk with their parameters. Opening it loads no states; `states` does.
+
+    Iterating gives, shard by shard, the rows of the parameters and the states that belong to them.
+    """
+
+    recipe: Recipe
+    parameters: pd.DataFrame = field(repr=False)
+    store: Store = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        return self.store.folder
+
+    def __len__(self) -> int:
+        return self.store.states
+
+    def __iter__(self) -> Iterator[tuple[pd.DataFrame, torch.Tensor]]:
+        for shard in range(self.store.shards):
+            members = self.store.members(shard)
+            yield self.parameters.iloc[members], self.states(members)
+
+    def states(
+        self, indices: int | slice | Sequence[int] | np.ndarray = slice(None)
+    ) -> torch.Tensor:
+        """Return the chosen states as a float32 tensor (len(indices), *shape), read from disk."""
+        index = np.atleast_1d(np.arange(len(self))[indices])
+        states = torch.empty((len(index), *self.store.shape))
+        shards = index // self.store.shard
+        for shard in np.unique(shards).tolist():
+            block = self.store.read(shard)
+            if block is None:
+                raise DatasetError(
+                    f"Shard {shard} of {self.folder} is missing or damaged (its length or checksum "
+                    "is wrong); call dataset(recipe) to make it again."
+                )
+            rows = np.flatnonzero(shards == shard)
+            states.numpy()[rows] = block[index[rows] - shard * self.store.shard]
+        return states
+
+
+def dataset(
+    recipe: Recipe,
+    root: str | Path = "data",
+    device: torch.device | str | None = None,
+    scheduler: str | None = None,
+    progress: bool = True,
+) -> Dataset:
+    """Return the data set of a recipe: from disk, or made now, or what is missing of it made now.
+
+    It may be interrupted or killed at any moment; the next call goes on and ends with the bytes of
+    an unbroken run. Damaged shards are made again. If another process is making the same data set,
+    this one waits for it. `device` is the GPU by default if there is one. With the address of a
+    Dask `scheduler` ("tcp://host:8786") its workers simulate and this process writes, so that the
+    workers have to know the recipe's class, but not the disk.
+    """
+    store = _store(recipe, Path(root))
+    missing = store.missing_bytes()
+    if missing > 0:
+        _refuse_absurd(recipe, store, missing, device if scheduler is None else "cpu")
+    data = Dataset(recipe, recipe.parameters().reset_index(drop=True), store)
+    attributes = {"recipe": json.loads(recipe_json(recipe)), "sha256": recipe_hash(recipe)}
+    metadata = {
+        "zarr.json": store.zarr_json(attributes),
+        "parameters.json": _parameters_json(data),
+    }
+    complete, todo = store.has(metadata), store.to_be_made()
+    if complete and not todo:
+        return data
+    with store.sole_writer():
+        if not store.has(metadata):
+            for name, content in metadata.items():
+                store.write(store.folder / name, content)
+        _make(recipe, store, store.to_be_made(todo), device, scheduler, progress)
+    return data
+
+
+def split(
+    parameters: pd.DataFrame,
+    fractions: Sequence[float],
+    *,
+    by: str | list[str] | None,
+    seed: int,
+) -> tuple[np.ndarray, ...]:
+    """Deal the states into parts, such as training, validation and test, group by group.
+
+    `by` names the column(s) whose equal values make a group (a simulation, a parameter set); no
+    group straddles two parts. With None every state is a group of its own. `fractions` count
+    groups, rounded to whole ones. Returns the sorted state indices of each part.
+    """
+    shares = np.asarray(fractions, dtype=float)
+    if not (np.all(shares > 0) and shares.sum() <= 1 + 1e-9):
+        raise ValueError(f"Fractions must be positive and sum to at most 1, not {fractions}.")
+    columns = [by] if isinstance(by, str) else by or []
+    if unknown := set(columns) - set(parameters.columns):
+        raise ValueError(f"There is no parameter {sorted(unknown)} among {[*parameters]}.")
+    group = np.arange(len(parameters))
+    if columns:
+        group = parameters.groupby(columns, dropna=False).ngroup().to_numpy()
+    groups = int(group.max(initial=-1)) + 1
+    place = np.random.Generator(np.random.Philox(seed)).permutation(groups)
+    edges = np.rint(np.cumsum([0, *shares]) * groups)
+    if np.any(np.diff(edges) == 0):
+        raise ValueError(f"{groups} group(s) by {by!r} are too few for the fractions {fractions}.")
+    part = np.searchsorted(edges, place[group], side="right") - 1
+    return tuple(np.flatnonzero(part == number) for number in range(len(shares)))
+
+
+def _store(recipe: Recipe, root: Path) -> Store:
+    """Check a recipe and say where its states belong."""
+    name = f"{type(recipe).__name__}-{recipe_hash(recipe)[:16]}"
+    for count in ("states", "shard"):
+        value = getattr(recipe, count)
+        if type(value) is not int or value < 1:
+            raise DatasetError(f"A recipe's {count} must be a whole number above 0, not {value!r}.")
+    if recipe.storage not in STORAGE:
+        raise DatasetError(
+            f"A recipe's storage is {' or '.join(map(repr, STORAGE))}, not {recipe.storage!r}."
+        )
+    shard = min(recipe.shard, recipe.states)
+    return Store(root / name, recipe.states, shard, tuple(recipe.shape), recipe.storage)
+
+
+def _refuse_absurd(
+    recipe: Recipe, store: Store, missing: int, device: torch.device | str | None
+) -> None:
+    """Refuse, before anything is allocated, what the disk or the memory could not hold."""
+    # By default: the spins, the field on them and one copy on the way to disk, float32 each.
+    work = getattr(recipe, "bytes_per_shard", 12 * store.shard * math.prod(store.shape))
+    room = {
+        "disk": (missing, store.free_bytes(), "fewer states or another root"),
+        "memory": (work, psutil.virtual_memory().available, "fewer states per shard"),
+    }
+    if torch.cuda.is_available() and torch.device(device or "cuda").type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device or "cuda")
+        room["GPU memory"] = (work, free, "fewer states per shard")
+    for place, (needed, free, remedy) in room.items():
+        if needed > free:
+            raise DatasetError(
+                f"{recipe!r} needs about {needed / 1e9:.3g} GB of {place}, but only "
+                f"{free / 1e9:.3g} GB are free; take {remedy}."
+            )
+
+
+def _parameters_json(data: Dataset) -> bytes:
+    """Return the table of parameters as {column: values}."""
+    table = data.parameters
+    try:
+        if len(table) != len(data) or not table.columns.is_unique:
+            raise ValueError(f"they are {len(table)} rows under {[*table.columns]}")
+        columns = {str(name): table[name].tolist() for name in table}
+        return json.dumps(columns, indent=1, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise DatasetError(
+            f"The parameters of {data.recipe!r} must be {len(data)} rows of finite numbers and "
+            f"strings under distinct names: {error}."
+        ) from error
+
+
+def _make(
+    recipe: Recipe,
+    store: Store,
+    todo: list[int],
+    device: torch.device | str | None,
+    scheduler: str | None,
+    progress: bool,
+) -> None:
+    """Make shards and write each as soon as it is there."""
+    if damaged := sum(store.path(shard).exists() for shard in todo):
+        tqdm.write(f"{damaged} damaged shard(s) of {store.folder} will be made again.")
+    if scheduler is None:
+        made = ((shard, _shard(recipe, store, shard, device)) for shard in todo)
+    else:
+        made = _made_by_workers(recipe, store, todo, device, scheduler)
+    done = store.states - sum(len(store.members(shard)) for shard in todo)
+    name, quiet = type(recipe).__name__, not progress
+    try:
+        with (
+            closing(made),
+            tqdm(total=store.states, initial=done, unit="state", desc=name, disable=quiet) as bar,
+        ):
+            for shard, content in made:
+                store.write(store.path(shard), content)
+                done += len(store.members(shard))
+                bar.update(len(store.members(shard)))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"Stopped with {done} of {store.states} states safe in {store.folder}; "
+            "call dataset(recipe) again to go on."
+        ) from None
+
+
+def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str | None) -> bytes:
+    """Simulate one shard and return the content of its file."""
+    # Chosen here, as a worker may have a GPU where the process that asks has none.
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    states = recipe.simulate(store.members(shard), device)
+    expected = (len(store.members(shard)), *store.shape)
+    if states.shape != expected or not torch.isfinite(states).all():
+        raise DatasetError(
+            f"{recipe!r} gave states {tuple(states.shape)} for shard {shard}, but they should be "
+            f"finite numbers {expected}; the shard was not stored."
+        )
+    return store.encode(states.cpu().numpy())
+
+
+def _made_by_workers(
+    recipe: Recipe,
+    store: Store,
+    shards: list[int],
+    device: torch.device | str | None,
+    scheduler: str,
+) -> Iterator[tuple[int, bytes]]:
+    """Have the workers of a Dask scheduler make shards; yield them in the order they finish."""
+    import distributed  # slow to import, and one machine can do without
+
+    try:
+        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
+    with client:
+        started = distributed.as_completed(loop=client.loop)
+        waiting, shard_of = iter(shards), {}
+        while True:
+            # Two shards per thread keep all busy; more would pile up in the workers' memory.
+            wanted = 2 * max(1, sum(client.nthreads().values())) - len(shard_of)
+            for shard in islice(waiting, max(0, wanted)):
+                future = client.submit(_shard, recipe, store, shard, device, pure=False)
+                shard_of[future] = shard
+                started.add(future)
+            if not shard_of:
+                return
+            future = next(started)
+            shard = shard_of.pop(future)
+            try:
+                content = future.result()
+            except (distributed.KilledWorker, distributed.CancelledError) as error:
+                raise DatasetError(
+                    f"The workers of {scheduler} were lost while making shard {shard} ({error}); "
+                    "finished shards are safe, call dataset(recipe) again to go on."
+                ) from error
+            yield shard, content
