@@ -88,16 +88,24 @@ def blur(field: torch.Tensor, sigma: float, boundary: Boundary = "open") -> torc
     )
 
 
-def resample(field: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+def resample(
+    field: torch.Tensor, shape: tuple[int, int], pixel: float | None = None
+) -> torch.Tensor:
     """Area average of the last two axes to `shape` (height, width) pixels, at any ratio.
 
-    Each pixel takes the mean of what lies under it, with fractions of cells, so the mean of the
-    whole is kept. More pixels than cells repeat cells, again by area.
+    A pixel takes the mean of what lies under it, with fractions of cells, and repeats it if it is
+    smaller than a cell. The pixels cover the whole field, whose mean is kept; with `pixel`, their
+    side in cells, they cover the middle of it.
     """
-    height, width = field.shape[-2:]
-    rows = _pixel_matrix(height, shape[0], height / shape[0], 0.0)
-    columns = _pixel_matrix(width, shape[1], width / shape[1], 0.0)
-    return _apply(field, rows, columns)
+    cells = field.shape[-2:]
+    widths = [n / p if pixel is None else pixel for n, p in zip(cells, shape, strict=True)]
+    return _apply(
+        field,
+        *(
+            _pixel_matrix(n, p, width, (n - p * width) / 2)
+            for n, p, width in zip(cells, shape, widths, strict=True)
+        ),
+    )
 
 
 def crop(

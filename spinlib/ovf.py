@@ -7,16 +7,18 @@ and in a value multiplier, is read.
 
 import math
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 
 ENCODINGS = ("text", "binary 4", "binary 8")
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12}
-_MAX_VALUES = 2**31
-_HEADER_LIMIT = 1 << 20  # bytes; no header is a megabyte long, whatever a damaged file claims
+_MAX_VALUES = 300_000_000  # a hundred million cells of three components
+_HEADER_LIMIT = 1 << 20  # bytes; no header is a megabyte long
 
 
 class OvfError(ValueError):
@@ -57,16 +59,16 @@ def read_ovf(path: str | os.PathLike) -> Ovf:
     """Read one OVF file; anything wrong with it is an :class:`OvfError` of one sentence."""
     path = Path(path)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            return _parse(file)
     except OSError as error:
         raise OvfError(f"{path} cannot be read: {error.strerror or error}.") from None
-    try:
-        return _parse(content)
     except OvfError as error:
         raise OvfError(f"{path} is not a usable OVF file: {error}") from None
 
 
-def _parse(content: bytes) -> Ovf:
+def _parse(file: BinaryIO) -> Ovf:
+    content = file.read(_HEADER_LIMIT)
     first = content[:100].split(b"\n")[0].strip().lower().decode("latin-1")
     if first.startswith("# oommf ovf 2"):
         version = 2
@@ -96,6 +98,7 @@ def _parse(content: bytes) -> Ovf:
         raise OvfError(f"its cell of {cell[0]:g} x {cell[1]:g} x {cell[2]:g} m is not positive.")
     base = tuple(_number(header, f"{axis}base", "0") * _METRES[unit] for axis in "xyz")
 
+    content += file.read()
     if encoding == "text":
         values = _read_text(content, start, total)
     else:
@@ -129,7 +132,7 @@ def _read_header(content: bytes) -> tuple[dict[str, str], list[str], str, int]:
     position = 0
     while True:
         end = content.find(b"\n", position)
-        if end < 0 or end > _HEADER_LIMIT:
+        if end < 0:
             raise OvfError("it ends before a 'Begin: Data' line.")
         line = content[position:end].decode("utf-8", "replace").strip()
         position = end + 1
@@ -193,8 +196,11 @@ def _read_binary(content: bytes, start: int, total: int, width: int, order: str)
     values = np.frombuffer(content, dtype=kind, count=total + 1, offset=start)
     check = {4: 1234567.0, 8: 123456789012345.0}[width]
     if values[0] != check:
-        raise OvfError(f"its data begin with {values[0]!r} instead of the check value {check!r}.")
-    if b"end: data" not in content[start + needed : start + needed + 64].lower():
+        raise OvfError(
+            f"its data begin with {values[0]:.9g} instead of the check value {check:.0f}."
+        )
+    tail = content[start + needed : start + needed + 64].strip().lower()
+    if not re.match(rb"#\s*end:\s*data", tail):
         raise OvfError("no 'End: Data' line follows its data.")
     return values[1:].astype(kind.newbyteorder("="))
 

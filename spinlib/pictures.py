@@ -1,0 +1,218 @@
+"""Picture files and windows: from a user's own picture to what a network reads.
+
+A picture is (channels, height, width) with row 0 at the bottom, like spins; files that store the
+top row first are turned over on reading. Boxes and masks are given as the file is seen on a screen.
+"""
+
+import math
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from spinlib.microscope import resample
+from spinlib.picture_files import PictureError, decode
+
+__all__ = ["Picture", "PictureError", "at_pixel_size", "read_picture", "reassemble", "windows"]
+
+# Grey levels are stretched between these percentiles: up to half a percent of dead or hot pixels
+# at either end changes nothing.
+PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture, ready for `picture.pixels[None]` to be looked at by a network."""
+
+    pixels: torch.Tensor  # (channels, height, width) float32 from 0 to 1, row 0 at the bottom
+    pixel_size: float | None  # metres; None: nobody said
+    source: str  # the file it came from
+    notes: tuple[str, ...] = ()  # what was done on reading, for the reader's eyes
+
+
+def read_picture(
+    path: str | os.PathLike,
+    page: int | None = None,
+    pixel_size: float | None = None,
+    crop: tuple[int, int, int, int] | None = None,
+    mask: np.ndarray | None = None,
+) -> Picture:
+    """Read a picture file; anything wrong with it is a `PictureError` of one sentence.
+
+    `page` picks a picture out of a file with several, `pixel_size` (metres) overrules the file's
+    own, `crop` is a box (left, top, right, bottom) in pixels from the top left corner, `mask` is a
+    (height, width) array, true on pixels to ignore (scale bar, caption, dead pixels): they count
+    neither for the grey scale nor as texture, and are filled from the nearest pixel that counts.
+
+    Grey levels are stretched to 0...1 between the 0.5 and 99.5 percentiles. RGB keeps its
+    values, relative to the file's full range, since colours carry angles. Three components with
+    negative values are a vector field m / M_s, stored as (1 + m) / 2.
+    """
+    path = Path(path)
+    if page is not None and not (isinstance(page, int) and page >= 0):
+        raise PictureError(f"{path} has no page {page!r}: pages count 0, 1, 2, ...")
+    if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise PictureError(
+            f"{path} cannot have pixels of {pixel_size!r} m: give a positive size in metres."
+        )
+    decoded = decode(path, page)
+    values, notes = decoded.values, list(decoded.notes)
+    ignored = _mask(path, mask, values.shape[1:])
+    if crop is not None:
+        left, top, right, bottom = _box(path, crop, values.shape[1:])
+        values, ignored = values[:, top:bottom, left:right], ignored[top:bottom, left:right]
+    if min(values.shape[1:]) < 2:
+        raise PictureError(
+            f"{path} has {values.shape[2]} x {values.shape[1]} pixels, too few to show a texture."
+        )
+    if ignored.all():
+        raise PictureError(f"{path} has no pixel left: the mask covers all of it.")
+    values = _checked(path, values, ignored)
+    if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
+        values = values[:1]  # a grey picture saved as RGB
+    pixels, how = _scaled(values, decoded.values.dtype, ~ignored, decoded.vectors)
+    notes.append(how)
+    if ignored.any():
+        nearest = distance_transform_edt(ignored, return_distances=False, return_indices=True)
+        pixels = pixels[:, nearest[0], nearest[1]]
+        notes.append(f"{int(ignored.sum())} masked pixels were filled from their neighbours")
+    upright = np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)
+    size = decoded.pixel_size if pixel_size is None else float(pixel_size)
+    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes))
+
+
+def _mask(path: Path, mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
+    if mask is None:
+        return np.zeros(shape, dtype=bool)
+    mask = np.asarray(mask).astype(bool)
+    if mask.shape != shape:
+        raise PictureError(
+            f"{path} has {shape[0]} rows of {shape[1]} pixels and the mask is of shape "
+            f"{mask.shape}: give one mask value per pixel of the whole picture."
+        )
+    return mask
+
+
+def _box(path: Path, crop, shape: tuple[int, int]) -> tuple[int, int, int, int]:
+    if len(crop) != 4:
+        raise PictureError(f"{path} needs a crop box (left, top, right, bottom), not {crop!r}.")
+    left, top, right, bottom = (int(edge) for edge in crop)
+    if not (0 <= left < right <= shape[1] and 0 <= top < bottom <= shape[0]):
+        raise PictureError(
+            f"{path} has {shape[1]} x {shape[0]} pixels: the crop box (left, top, right, bottom) = "
+            f"{(left, top, right, bottom)} does not lie in it."
+        )
+    return left, top, right, bottom
+
+
+def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
+    """Values as floats without surprises: finite and not all equal where they count."""
+    wide = values.dtype.itemsize > 2 and values.dtype != np.float32
+    values = values.astype(np.float64 if wide else np.float32)
+    bad = ~np.isfinite(values).all(axis=0) & ~ignored
+    if bad.any():
+        raise PictureError(
+            f"{path} has {int(bad.sum())} pixels that are NaN or infinite: mask them or crop them."
+        )
+    counted = values[:, ~ignored]
+    if (counted.min(axis=1) == counted.max(axis=1)).all():
+        raise PictureError(f"{path} shows nothing: all its pixels are equal.")
+    return values
+
+
+def _scaled(
+    values: np.ndarray, dtype: np.dtype, valid: np.ndarray, vectors: bool
+) -> tuple[np.ndarray, str]:
+    """Values from 0 to 1, and a note that says how they came there."""
+    counted = values[:, valid]
+    if len(values) == 3 and (vectors or counted.min() < 0):
+        length = np.percentile(np.linalg.norm(counted, axis=0), PERCENTILES[1])
+        length = length or np.abs(counted).max()
+        scaled = (1 + values / length) / 2
+        return np.clip(scaled, 0, 1), f"three components m are (1 + m/{length:.4g})/2"
+    if len(values) == 3 and dtype.kind in "ui":
+        return values / np.iinfo(dtype).max, f"colours are fractions of {np.iinfo(dtype).max}"
+    if len(values) == 3 and counted.max() <= 1:
+        return np.clip(values, 0, 1), "colours were from 0 to 1 already"
+    low, high = np.percentile(counted, PERCENTILES)
+    if not low < high:
+        low, high = counted.min(), counted.max()
+    return np.clip((values - low) / (high - low), 0, 1), f"{low:.4g} is black, {high:.4g} is white"
+
+
+def at_pixel_size(picture: Picture, pixel_size: float) -> Picture:
+    """The middle of a picture averaged over pixels of another side (metres)."""
+    if picture.pixel_size is None:
+        raise PictureError(f"{picture.source} says nothing about its pixel size: give pixel_size.")
+    if not (math.isfinite(pixel_size) and pixel_size > 0):
+        raise PictureError(f"{picture.source} cannot be brought to pixels of {pixel_size!r} m.")
+    ratio = pixel_size / picture.pixel_size
+    height, width = picture.pixels.shape[1:]
+    # The small excess lets a picture of exactly n new pixels have n of them in spite of rounding.
+    shape = int(height / ratio * (1 + 1e-9)), int(width / ratio * (1 + 1e-9))
+    if min(shape) < 1:
+        raise PictureError(f"{picture.source} is smaller than one pixel of {pixel_size:g} m.")
+    if shape[0] * shape[1] > 100_000_000:
+        raise PictureError(f"{picture.source} would have {shape[0]} x {shape[1]} pixels, too many.")
+    pixels = resample(picture.pixels, shape, ratio)
+    note = f"averaged from {picture.pixel_size * 1e9:.4g} to {pixel_size * 1e9:.4g} nm pixels"
+    return replace(
+        picture, pixels=pixels, pixel_size=float(pixel_size), notes=(*picture.notes, note)
+    )
+
+
+# --- windows -------------------------------------------------------------------------------------
+
+
+def _starts(length: int, size: int, step: int) -> list[int]:
+    """Where windows begin along one axis; the last one ends with the picture."""
+    starts = list(range(0, length - size + 1, step))
+    return starts if starts[-1] == length - size else [*starts, length - size]
+
+
+def windows(pictures: torch.Tensor | Picture, size: int, step: int) -> torch.Tensor:
+    """Square windows (batch, count, channels, size, size) of pictures, row by row from below.
+
+    They begin every `step` pixels; if that leaves a margin, a last window ends at the edge, so that
+    with `step` <= `size` every pixel is seen.
+    """
+    source = "the picture"
+    if isinstance(pictures, Picture):
+        pictures, source = pictures.pixels[None], pictures.source
+    if size < 1 or step < 1:
+        raise ValueError(f"Windows of {size} pixels every {step} are impossible; both are >= 1.")
+    height, width = pictures.shape[-2:]
+    if min(height, width) < size:
+        raise PictureError(
+            f"{source} has {width} x {height} pixels, less than one window of {size} x {size}."
+        )
+    reach = torch.arange(size, device=pictures.device)
+    rows, columns = (
+        torch.tensor(_starts(n, size, step), device=pictures.device)[:, None] + reach
+        for n in (height, width)
+    )
+    cut = pictures[:, :, rows[:, None, :, None], columns[None, :, None, :]]
+    return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
+
+
+def reassemble(pieces: torch.Tensor, shape: tuple[int, int], step: int) -> torch.Tensor:
+    """Pictures (batch, channels, height, width) from what `windows` cut, averaged where they meet.
+
+    Pixels that no window saw (`step` larger than the window) are NaN.
+    """
+    batch, count, channels, size, _ = pieces.shape
+    corners = [(i, j) for i in _starts(shape[0], size, step) for j in _starts(shape[1], size, step)]
+    if len(corners) != count:
+        raise ValueError(
+            f"A picture of {shape[0]}x{shape[1]} has {len(corners)} windows of {size} every {step} "
+            f"pixels, not {count}; give the shape and step that the windows were cut with."
+        )
+    total = pieces.new_zeros(batch, channels, *shape)
+    seen = pieces.new_zeros(shape)
+    for index, (i, j) in enumerate(corners):
+        total[..., i : i + size, j : j + size] += pieces[:, index]
+        seen[i : i + size, j : j + size] += 1
+    return torch.where(seen > 0, total / seen, torch.nan)
