@@ -109,6 +109,12 @@ def read(path: Path) -> Any:
     import jupytext
 
     notebook = jupytext.read(path)
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata["language_info"] = {"name": "python"}
     for number, cell in enumerate(notebook.cells):
         cell["id"] = f"cell-{number:02d}"
     return notebook
@@ -150,12 +156,6 @@ def build(path: Path, root: Path = ROOT) -> bool:
         if content(run) == content(notebook):
             filled = True
             _copy_outputs(run, notebook)
-    notebook.metadata["kernelspec"] = {
-        "display_name": "Python 3 (ipykernel)",
-        "language": "python",
-        "name": "python3",
-    }
-    notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path.with_suffix(".ipynb"))
     return filled
 

@@ -98,7 +98,11 @@ def _run(figures: Path, profile: str, study: str) -> dict[str, Any]:
     return {
         "profile": profile,
         "notebook": pages[0].relative_to(figures).as_posix() if pages else "",
-        "figures": [_figure(path, figures) for path in sorted(folder.glob("*.png"))],
+        "figures": [
+            _figure(path, figures)
+            for path in sorted(folder.glob("*.png"))
+            if path.with_suffix(".json").exists()
+        ],
         "claims": claims.read(folder),
     }
 

@@ -1,0 +1,180 @@
+"""Parameters cells are read or refused as written; an `.ipynb` is its `.py` with true outputs."""
+
+import nbformat
+import pytest
+import yaml
+
+from spinlib import claims, notebooks
+from spinlib.notebooks import Parameter, Refused
+
+CELL = """\
+# %% [markdown]
+# # A page
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # sizes
+device: str = "auto"  # where
+seed: int = 1  # of the random numbers
+output: str = ""  # folder
+{more}
+# %%
+print(seed)
+"""
+
+
+@pytest.fixture
+def page(tmp_path):
+    """Return a function that writes a notebook with more lines in its parameters cell."""
+
+    def write(more: str = ""):
+        path = tmp_path / "notebooks" / "04_page.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(CELL.format(more=more))
+        return path
+
+    return write
+
+
+def test_parameters_are_read_with_kind_default_and_help(page):
+    more = "states: int = 40  # how many\nfields: list[float] = [1, 0.5]  # in units of J"
+    found = notebooks.parameters(page(more))
+    assert found["states"] == Parameter("states", "int", 40, "how many")
+    assert found["fields"] == Parameter("fields", "list[float]", [1.0, 0.5], "in units of J")
+    assert list(found)[:4] == ["profile", "device", "seed", "output"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("states = 4  # no kind", "is no `name: kind"),
+        ("states: int = 4", "needs a value and a comment"),
+        ("states: dict = {}  # what", "cannot hold a dict"),
+        ("states: int = 0.5  # half a state", "must be int"),
+    ],
+)
+def test_a_line_that_a_reader_could_not_use_is_refused(page, more, sentence):
+    with pytest.raises(Refused, match=sentence):
+        notebooks.parameters(page(more))
+
+
+def test_the_four_common_parameters_are_required(page):
+    path = page()
+    path.write_text(path.read_text().replace("seed: int = 1  # of the random numbers\n", ""))
+    with pytest.raises(Refused, match="lacks `seed: int"):
+        notebooks.parameters(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "taken"),
+    [
+        ("int", "7", 7),
+        ("float", "1e-3", 0.001),
+        ("float", 2, 2.0),
+        ("bool", "true", True),
+        ("str", "7", "7"),
+        ("str | None", "None", None),
+        ("list[int]", "[1, 2]", [1, 2]),
+        ("list[float]", (1, 2.5), [1.0, 2.5]),
+    ],
+)
+def test_a_value_is_taken_in_its_kind(kind, given, taken):
+    result = Parameter("x", kind, None, "an example").take(given)
+    assert result == taken and type(result) is type(taken)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("int", "abc"),
+        ("int", "1.5"),
+        ("int", True),
+        ("float", "[1]"),
+        ("bool", "1"),
+        ("str", 3),
+        ("list[int]", "[1, 2.5]"),
+        ("list[int]", "3"),
+        ("int", "__import__('os')"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(kind, given):
+    with pytest.raises(Refused, match=r"Parameter x .* must be"):
+        Parameter("x", kind, None, "an example").take(given)
+
+
+@pytest.mark.parametrize("study", sorted(notebooks.find()))
+def test_each_study_of_the_compendium(study):
+    path = notebooks.find()[study]
+    known = notebooks.parameters(path)
+    assert known["profile"].default == "laptop"
+    assert known["output"].default == ""
+    profiles = yaml.safe_load((path.parent / "profiles.yaml").read_text())
+    assert set(profiles) == {"smoke", "paper"}  # the laptop profile is the notebook itself
+    for sizes in profiles.values():
+        assert set(sizes) <= set(notebooks.find())
+        for name, entry in (sizes.get(study) or {}).items():
+            known[name].take(entry)
+    cells = [cell for cell in notebooks.read(path).cells if cell.cell_type == "code"]
+    assert cells[-1].source.strip().endswith("study.about()")
+
+
+def run_of(path, root, profile="laptop", edit=lambda notebook: None):
+    """Leave in figures/laptop what a run of `path` leaves: outputs, an injected cell, claims."""
+    notebook = notebooks.read(path)
+    notebook.cells[-1]["outputs"] = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
+    injected = nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["injected-parameters"]})
+    notebook.cells.insert(2, injected)
+    edit(notebook)
+    folder = root / "figures" / "laptop" / "04"
+    folder.mkdir(parents=True)
+    nbformat.write(notebook, folder / "04_page.ipynb")
+    row = claims.of_study("04")["V1"]
+    claims.write([type(row)(**{**vars(row), "profile": profile})], folder)
+
+
+def test_the_pair_gets_the_outputs_of_the_run_without_its_injected_cell(page, tmp_path):
+    path = page()
+    run_of(path, tmp_path)
+    assert notebooks.build(path, tmp_path)
+    built = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert notebooks.content(built) == notebooks.content(notebooks.read(path))
+    assert len(built.cells) == 3
+    assert built.cells[-1].outputs[0].text == "1\n"
+    assert built.cells[-1].execution_count == 2
+    assert "papermill" not in built.metadata
+
+
+@pytest.mark.parametrize("why", ["other cells", "other parameters", "no run"])
+def test_the_pair_never_shows_outputs_of_other_code(page, tmp_path, why):
+    path = page()
+    if why == "other cells":
+        run_of(path, tmp_path, edit=lambda n: n.cells[-1].update(source="print(seed + 1)"))
+    elif why == "other parameters":
+        run_of(path, tmp_path, profile="laptop with seed=3")
+    assert not notebooks.build(path, tmp_path)
+    built = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
+    assert notebooks.content(built) == notebooks.content(notebooks.read(path))
+    assert not [cell for cell in built.cells if cell.get("outputs")]
+
+
+def test_building_twice_writes_the_same_bytes(page, tmp_path):
+    path = page()
+    notebooks.build(path, tmp_path)
+    first = path.with_suffix(".ipynb").read_bytes()
+    notebooks.build(path, tmp_path)
+    assert path.with_suffix(".ipynb").read_bytes() == first
+
+
+def test_check_sees_a_changed_cell_and_no_changed_output(page, tmp_path, capsys):
+    path = page()
+    assert notebooks.main(["--check"], tmp_path) == 1  # there is no pair yet
+    assert "notebooks/04_page.ipynb does not have the cells" in capsys.readouterr().out
+    notebooks.main([], tmp_path)
+    pair = path.with_suffix(".ipynb")
+    built = nbformat.read(pair, as_version=4)
+    built.cells[-1]["execution_count"] = 9
+    built.metadata["saved"] = "some other time"
+    nbformat.write(built, pair)
+    assert notebooks.main(["--check"], tmp_path) == 0
+    built.cells[-1]["source"] = "print(seed)  # by hand"
+    nbformat.write(built, pair)
+    assert notebooks.main(["--check"], tmp_path) == 1

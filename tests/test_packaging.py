@@ -1,0 +1,157 @@
+"""The packaging files agree with each other, and refuse or install what they say."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pins() -> dict[str, Requirement]:
+    """Return the pins of requirements.txt by canonical name."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(requirement.name): requirement for requirement in found}
+
+
+def version(requirement: Requirement) -> str:
+    (only,) = requirement.specifier
+    return only.version
+
+
+def test_every_pin_is_one_exact_public_version():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert len(pins()) == len([line for line in lines if line and not line.startswith("#")])
+    for requirement in pins().values():
+        (only,) = requirement.specifier
+        assert only.operator == "==", requirement
+        assert "+" not in only.version, f"{requirement} has a local suffix that no index offers"
+        assert requirement.url is None
+    assert version(pins()["torch"]) == "2.13.0"
+
+
+def test_what_the_package_asks_for_is_pinned():
+    project = PYPROJECT["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["dev"]
+    for text in asked + PYPROJECT["build-system"]["requires"]:
+        wanted = Requirement(text)
+        pinned = pins()[canonicalize_name(wanted.name)]
+        assert wanted.specifier.contains(version(pinned)), f"{pinned} is not {wanted}"
+        assert str(wanted.marker) == str(pinned.marker)
+
+
+def test_cupy_is_only_in_the_gpu_extra():
+    assert not [name for name in pins() if name.startswith("cupy")]
+    assert PYPROJECT["project"]["optional-dependencies"]["gpu"] == ["cupy-cuda13x==14.2.0"]
+
+
+def test_conda_uses_the_same_pins():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    assert pip == ["-r requirements.txt", "-e ."]
+    conda = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    names = {re.split("[=<>]", entry)[0] for entry in conda}
+    assert {"python", "make", "cxx-compiler", "pip"} <= names
+    assert not names & (set(pins()) - {"pip"}), "a package is pinned in requirements.txt alone"
+    # The Makefile takes this environment for its own by this name.
+    assert f"ifeq ($(CONDA_DEFAULT_ENV),{environment['name']})" in (ROOT / "Makefile").read_text()
+
+
+def test_pins_are_complete():
+    """Everything that an installed pin asks for here is pinned, or belongs to other platforms."""
+    for name in pins():
+        try:
+            needs = distribution(name).requires or []
+        except PackageNotFoundError:
+            continue  # pinned for another platform
+        for need in map(Requirement, needs):
+            if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+                continue
+            # torch's CUDA build pins its own libraries, which a CPU build does not have.
+            if name == "torch" and canonicalize_name(need.name).startswith(
+                ("cuda", "nvidia", "triton")
+            ):
+                continue
+            assert canonicalize_name(need.name) in pins(), f"{name} needs {need}, unpinned"
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, spinlib; print('torch' in sys.modules, 'cupy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_citation_names_the_four_papers():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert [reference["doi"] for reference in citation["references"]] == [
+        "10.1002/advs.202000566",
+        "10.1126/sciadv.abb0872",
+        "10.48550/arXiv.2408.12181",
+        "10.1002/advs.202004795",
+    ]
+    assert f'__version__ = "{citation["version"]}"' in (ROOT / "spinlib/__init__.py").read_text()
+
+
+def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        # A make above this one would hand its own goals and options down.
+        env={"PATH": environment.pop("PATH", "/usr/local/bin:/usr/bin:/bin")} | environment,
+    )
+
+
+def test_every_target_has_its_line_of_help():
+    done = make("help")
+    lines = done.stdout.splitlines()
+    targets = {line.split()[1] for line in lines}
+    names = "env reproduce test lab bench lint sync report clean help"
+    assert sorted(targets) == sorted(names.split())
+    assert len(lines) == len(targets)
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        (["PROFILE=nonsense"], "There is no profile 'nonsense'"),
+        (["STUDY=99"], "There is no study '99'"),
+        (["DEVICE=toaster"], "There is no device 'toaster'"),
+        (["STUDY=04", "P=no_such=1"], "There is no parameter 'no_such'"),
+        (["STUDY=04", "P=seed=abc"], "Parameter seed"),
+    ],
+)
+def test_make_refuses_a_wrong_request_before_it_installs(request_, sentence):
+    # With a `.venv` that would have to be made, a refusal that came late would take minutes.
+    done = make("reproduce", f"PYTHON={sys.executable}", "READY=never-reached", *request_)
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert done.returncode == 2
+    assert len(said) == 1 and said[0].startswith(sentence)
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("PYTHON=", "Python 3.11 or newer was not found; install it (Debian: apt install python3"),
+        ("CXX=", "No C++ compiler was found; install one (Debian: apt install g++; conda: conda"),
+    ],
+)
+def test_a_missing_tool_is_named_with_its_package(tmp_path, given, sentence):
+    # A PATH with make and a shell's tools, but neither Python nor a compiler.
+    for tool in ("make", "sh", "awk", "sed"):
+        (tmp_path / tool).symlink_to(f"/usr/bin/{tool}")
+    python = given if given.startswith("PYTHON") else f"PYTHON={sys.executable}"
+    done = make("env", python, "READY=tools", PATH=str(tmp_path), CXX="")
+    assert done.returncode == 2
+    assert sentence in done.stderr

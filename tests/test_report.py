@@ -1,0 +1,127 @@
+"""The scoreboard and the report: every claim, escaped, from the results, without any network."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from spinlib import claims, report
+from spinlib.notebooks import find
+from spinlib.study import Study
+
+ROOT = Path(__file__).parent.parent
+NASTY = '<script>alert("x")</script> & | pipe'
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Make a root with one laptop run of study 04 that holds text made to break a page."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "04_page.py").write_text("# %% [markdown]\n# # 4. <b>Title</b>\n")
+    folder = tmp_path / "figures" / "laptop" / "04"
+    study = Study("04", profile="laptop", output=folder, seed=3, device="cpu")
+    figure = Figure(figsize=(1, 1))
+    figure.add_subplot().plot([0, 1])
+    study.save(figure, "a_line", numbers={"y": [0, 1]}, caption=NASTY)
+    study.claim("V7", ours=-2.05751, uncertainty=1e-4, verdict="partly", reason=NASTY)
+    study.about()
+    (folder / "04_page.ipynb").write_text("{}")
+    return tmp_path
+
+
+class Reader(HTMLParser):
+    """Collect the tags of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_report_needs_nothing_but_itself(results):
+    page = report.page(results)
+    read = Reader(page)
+    assert not {tag for tag, _ in read.tags} & {"script", "link", "iframe", "object", "base"}
+    for _, attributes in read.tags:
+        for name in ("src", "href", "srcset", "poster", "background"):
+            address = attributes.get(name, "")
+            assert not re.match(r"[a-z]+:|//", address) or address.startswith("data:image/png;")
+    assert "url(" not in page and "@import" not in page
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_report_escapes_what_studies_wrote(results):
+    read = Reader(report.page(results))
+    assert NASTY in read.text
+    assert "<b>Title</b>" in read.text
+    assert "script" not in {tag for tag, _ in read.tags}
+
+
+def test_report_shows_the_figure_and_links_what_is_there(results):
+    read = Reader(report.page(results))
+    (image,) = [attributes for tag, attributes in read.tags if tag == "img"]
+    assert image["src"].startswith("data:image/png;base64,iVBOR")
+    links = [attributes["href"] for tag, attributes in read.tags if tag == "a"]
+    files = [link for link in links if not link.startswith("#")]
+    assert {"laptop/04/04_page.ipynb", "laptop/04/a_line.json"} == set(files)
+    for link in files:
+        assert (results / "figures" / link).exists()
+
+
+def test_scoreboard_has_one_row_per_claim_whatever_is_in_it(results):
+    rows = claims.newest(results / "figures")
+    lines = [line for line in report.scoreboard(rows).splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(rows)
+    # A pipe inside a cell would shift the columns: only unescaped ones divide cells.
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
+    (line,) = [line for line in lines if line.startswith("| V7 ")]
+    assert "−2.05751 ± 0.00010 | J per site | partly" in line
+
+
+def test_summary_counts_the_verdicts():
+    rows = claims.newest(Path("no such folder"))[:3]
+    rows[0] = replace(rows[0], verdict="reproduced")
+    assert report.summary(rows) == (
+        "Of 3 claims: 1 reproduced, 0 partly, 0 not reproduced, 2 not tested at this size."
+    )
+
+
+def test_write_changes_only_what_stands_between_the_markers(results):
+    readme = results / "README.md"
+    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    assert report.write(results) == results / "figures" / "report.html"
+    text = readme.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.count("| V7 |") == 1
+    report.write(results)
+    assert readme.read_text() == text
+
+
+def test_a_readme_without_markers_is_refused():
+    with pytest.raises(ValueError, match=r"README\.md lacks the lines"):
+        report.with_scoreboard("no markers", [])
+
+
+def test_the_readme_shows_the_newest_results():
+    readme = (ROOT / "README.md").read_text()
+    assert report.with_scoreboard(readme, claims.newest(ROOT / "figures")) == readme, (
+        "run `make report` and commit README.md"
+    )
+
+
+def test_every_link_of_the_readme_leads_to_a_file():
+    links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
+    local = [link for link in links if not link.startswith("https://")]
+    assert {f"notebooks/{path.stem}.ipynb" for path in find().values()} <= set(local)
+    for link in local:
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,281 @@
+"""The runner: refuses before it starts, swaps complete results in, reuses only the unchanged."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from matplotlib.figure import Figure
+from PIL import Image
+
+from spinlib import claims, reproduce
+from spinlib.study import Study, resolve_device
+
+PAGE = """\
+# %% [markdown]
+# # 4. A page
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # sizes
+device: str = "auto"  # where
+seed: int = 1  # of the random numbers
+output: str = ""  # folder
+states: int = 4  # how many
+field: float = 0.05  # in J
+
+# %%
+from matplotlib.figure import Figure
+from spinlib.study import Study
+
+study = Study("04", profile=profile, output=output, seed=seed, device=device)
+figure = Figure(figsize=(1, 1))
+study.save(figure, "blank", numbers={"states": states, "field": field}, caption="nothing")
+print(output)
+
+# %%
+assert states < 100, "too many states"
+study.claim("V7", ours=float(states), uncertainty=0.5, verdict="reproduced")
+
+# %%
+study.about()
+"""
+SIZES = "smoke:\n  '04': {states: 2}\npaper:\n  '04': {states: 50, field: 1e-3}\n"
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Make a small repository with one study."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "04_page.py").write_text(PAGE)
+    (tmp_path / "notebooks" / "profiles.yaml").write_text(SIZES)
+    (tmp_path / "requirements.txt").write_text("numpy==2.4.6\n")
+    return tmp_path
+
+
+def options(*arguments):
+    return reproduce._parser().parse_args(list(arguments))
+
+
+def everything(root):
+    return {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--profile", "nonsense"], "There is no profile 'nonsense'; choose smoke, laptop or"),
+        (["--study", "99"], "There is no study '99'; choose 04."),
+        (["--device", "tpu"], "There is no device 'tpu'"),
+        (["-p", "no_such=1"], "There is no parameter 'no_such' in study 04; choose seed, states"),
+        (["-p", "seed=abc"], "Parameter seed (of the random numbers) must be int; 'abc' is not."),
+        (["-p", "states=1.5"], "Parameter states (how many) must be int"),
+        (["-p", "states"], "-p takes name=value"),
+        (["-p", "output=."], "Parameter output is the runner's own"),
+        (["-p", "profile=paper"], "Parameter profile is the runner's own: choose it with"),
+        (["--parameters", "no/such.yaml"], "The parameter file no/such.yaml cannot be read"),
+        (["--no-such-option"], "The request cannot be read"),
+        (["--profile"], "The request cannot be read"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_writes_nothing(root, capsys, arguments, sentence):
+    before = everything(root)
+    assert reproduce.main(arguments, root) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(sentence) and said.err.count("\n") == 1
+    assert everything(root) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
+def test_a_missing_gpu_is_refused_before_anything_runs(root, capsys):
+    before = everything(root)
+    assert reproduce.main(["--device", "cuda"], root) == 2
+    assert "no CUDA device" in capsys.readouterr().err
+    assert everything(root) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("no_such: 1", "There is no parameter 'no_such'"),
+        ("states: many", "must be int; 'many' is not"),
+        ("- states", "must map names to values"),
+        ("states: [", "is no YAML"),
+    ],
+)
+def test_a_wrong_parameter_file_is_refused(root, tmp_path, capsys, content, sentence):
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    assert reproduce.main(["--parameters", str(path)], root) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and said.count("\n") == 1
+    assert not (root / "figures").exists()
+
+
+def test_a_wrong_name_in_the_profiles_is_refused(root, capsys):
+    (root / "notebooks" / "profiles.yaml").write_text("smoke:\n  '04': {stats: 2}\n")
+    assert reproduce.main(["--profile", "smoke"], root) == 2
+    assert "There is no parameter 'stats' in study 04 (in profiles.yaml)" in capsys.readouterr().err
+
+
+def test_later_words_win_defaults_profile_file_command_line(root, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("states: 7\nfield: 1e-4\n")  # YAML reads 1e-4 as text; it is a number here
+
+    def values(*arguments):
+        (run,) = reproduce.plan(options(*arguments), root)
+        return run.values["states"], run.values["field"], run.changes
+
+    assert values() == (4, 0.05, "")
+    assert values("--profile", "smoke") == (2, 0.05, "")
+    assert values("--profile", "paper") == (50, 0.001, "")
+    mine = ["--profile", "paper", "--parameters", str(path)]
+    assert values(*mine) == (7, 1e-4, "states=7 field=0.0001")
+    assert values(*mine, "-p", "states=9") == (9, 1e-4, "states=9 field=0.0001")
+
+
+def test_any_input_changes_the_fingerprint(root, monkeypatch):
+    package = root / "spinlib"
+    package.mkdir()
+    kernel = package / "kernels" / "heatbath.cu"
+    kernel.parent.mkdir()
+    kernel.write_text("// one")
+    monkeypatch.setattr(reproduce, "__file__", str(package / "reproduce.py"))
+
+    def now(*arguments):
+        (run,) = reproduce.plan(options(*arguments), root)
+        return reproduce.fingerprint(run, root)
+
+    seen = {now()}
+    assert now() in seen
+    for change in [
+        lambda: kernel.write_text("// two"),
+        lambda: kernel.rename(kernel.with_name("llg.cu")),
+        lambda: (package / "new.yaml").write_text(""),
+        lambda: (root / "requirements.txt").write_text("numpy==2.4.5\n"),
+        lambda: (root / "notebooks" / "04_page.py").write_text(PAGE + "\n"),
+    ]:
+        change()
+        assert now() not in seen
+        seen.add(now())
+    for arguments in (["-p", "seed=2"], ["--profile", "smoke"], ["--device", "cpu"]):
+        assert now(*arguments) not in seen
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "x.pyc").write_text("compiled")
+    assert now() in seen
+
+
+def test_run_reuse_change_and_failure(root, capsys):
+    """One story, since each step stands on the one before and a notebook takes seconds to run."""
+    folder = root / "figures" / "laptop" / "04"
+    (folder / "04").parent.mkdir(parents=True)
+    (folder / "stale.png").write_text("of an earlier version")
+
+    assert reproduce.main(["--device", "cpu"], root) == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".stamp",
+        "04_page.ipynb",
+        "blank.json",
+        "blank.png",
+        "claims.json",
+    ]
+    assert [path.name for path in folder.parent.iterdir()] == ["04"]
+    page = nbformat.read(folder / "04_page.ipynb", as_version=4)
+    assert page.cells[3].outputs[0].text == "figures/laptop/04\n"
+    assert str(root) not in (folder / "04_page.ipynb").read_text()
+    rows = {row.id: row for row in claims.read(folder)}
+    assert list(rows) == list(claims.of_study("04"))
+    assert (rows["V7"].ours, rows["V7"].verdict, rows["V7"].profile) == (4, "reproduced", "laptop")
+    assert rows["V1"].verdict == "not tested at this size" and rows["V1"].reason
+    assert (root / "figures" / "report.html").exists()
+
+    before = everything(folder)
+    capsys.readouterr()
+    assert reproduce.main(["--device", "cpu"], root) == 0
+    assert "nothing changed" in capsys.readouterr().out
+    assert everything(folder) == before
+
+    # A result that somebody touched is no result.
+    (folder / "blank.json").write_text("{}")
+    (run,) = reproduce.plan(options("--device", "cpu"), root)
+    assert not reproduce.reusable(run, root)
+    (folder / "blank.json").unlink()
+    assert not reproduce.reusable(run, root)
+
+    # A failing study keeps the results there are, leaves its page with the error, and is told; the
+    # other study runs all the same.
+    other = PAGE.replace("states < 100", "states < 1000")
+    (root / "notebooks" / "05_other.py").write_text(other)
+    assert reproduce.main(["--device", "cpu", "-p", "states=500"], root) == 1
+    said = capsys.readouterr()
+    assert "Study 04 failed: AssertionError: too many states" in said.err
+    assert "figures/laptop/04.failed/04_page.ipynb" in said.err
+    assert "Study 05: done" in said.out
+    page = (root / "figures" / "laptop" / "04.failed" / "04_page.ipynb").read_text()
+    assert "too many states" in page and str(root) not in page
+    assert json.loads((folder / "claims.json").read_text())[6]["ours"] == 4
+    (seventh,) = [row for row in claims.read(folder.with_name("05")) if row.id == "V7"]
+    assert seventh.profile == "laptop with states=500"
+    provenance = json.loads((folder.with_name("05") / "blank.json").read_text())["provenance"]
+    assert provenance["command"] == "make reproduce PROFILE=laptop STUDY=04 P=states=500"
+
+
+def test_figure_carries_its_provenance_and_numbers(tmp_path, monkeypatch):
+    monkeypatch.setenv("SPINLIB_CHANGES", "states=3 seed=7")
+    study = Study("04", profile="smoke", output=tmp_path, seed=7, device="cpu")
+    figure = Figure(figsize=(1, 1))
+    numbers = {"x": np.arange(2), "e": torch.tensor([0.5]), "nothing": float("nan")}
+    path = study.save(figure, "a_1", numbers=numbers, caption="γ → 0", recipe="abc")
+    assert path == tmp_path / "a_1.png"
+    about = json.loads((tmp_path / "a_1.json").read_text())
+    assert about["numbers"] == {"x": [0, 1], "e": [0.5], "nothing": None}
+    assert about["caption"] == "γ → 0"
+    image = Image.open(path)
+    image.load()
+    assert image.text["Description"] == "γ → 0"
+    for text in (image.text, about["provenance"]):
+        assert text["command"] == "make reproduce PROFILE=smoke STUDY=04 P='states=3 seed=7'"
+        assert str(text["seed"]) == "7" and text["recipe"] == "abc"
+        assert text["profile"] == "smoke with states=3 seed=7"
+        assert text["commit"] == study.commit
+
+
+def test_study_refuses_what_it_cannot_record(tmp_path):
+    study = Study("04", profile="smoke", output=tmp_path, device="cpu")
+    with pytest.raises(ValueError, match=r"no claim 'W1'"):
+        study.claim("W1", ours=1.0, verdict="reproduced")
+    with pytest.raises(ValueError, match=r"nan is no value"):
+        study.claim("V1", ours=np.float32("nan"), verdict="reproduced")
+    with pytest.raises(ValueError, match=r"one number or a text"):
+        study.claim("V1", ours=[1.0, 2.0], verdict="reproduced")
+    with pytest.raises(ValueError, match=r"no figure name"):
+        study.save(Figure(), "../elsewhere")
+    with pytest.raises(TypeError, match=r"cannot hold function"):
+        study.save(Figure(), "name", numbers={"f": options})
+    with pytest.raises(ValueError, match=r"no profile 'huge'"):
+        Study("04", profile="huge")
+    with pytest.raises(ValueError, match=r"no study '9'"):
+        Study("9")
+    with pytest.raises(ValueError, match=r"no device 'tpu'"):
+        resolve_device("tpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_about_names_commit_device_versions_seed_and_time(tmp_path):
+    study = Study("04", profile="smoke", output=tmp_path, seed=11, device="cpu")
+    facts = study.about()["about this run"]
+    assert facts["seed"] == 11 and facts["device"] == "cpu"
+    assert facts["commit"] == study.commit
+    assert f"torch {torch.__version__}" in facts["packages"]
+    assert facts["Python"] == ".".join(map(str, sys.version_info[:3]))
+    assert facts["took"].endswith(" s")
+    assert "bit" in facts["processor"] and str(os.cpu_count()) in facts["processor"]
+
+
+def test_default_folder_is_that_of_profile_and_study():
+    study = Study("04", profile="smoke", device="cpu")
+    assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
