@@ -145,6 +145,8 @@ def execute(run: Run, root: Path = ROOT) -> None:
         _tidy(page, part, run.folder, root)
         part.rename(failed)
         raise
+    finally:
+        del os.environ[CHANGES]
     _tidy(page, part, run.folder, root)
     stamp = {"fingerprint": before, "files": _hashes(part)}
     (part / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")

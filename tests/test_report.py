@@ -86,6 +86,7 @@ def test_scoreboard_has_one_row_per_claim_whatever_is_in_it(results):
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
     (line,) = [line for line in lines if line.startswith("| V7 ")]
     assert "−2.05751 ± 0.00010 | J per site | partly" in line
+    assert "<script" not in line
 
 
 def test_summary_counts_the_verdicts():
