@@ -1,0 +1,301 @@
+"""The dipole-dipole interaction of one layer, applied by fast Fourier transform.
+
+The unit-strength energy of a configuration S and its field are
+
+    E = -1/2 sum_ij S_i . K(r_i - r_j) S_j,        h_i = -dE/dS_i = sum_j K(r_i - r_j) S_j,
+
+with a real symmetric tensor K of the components xx, yy, xy and zz. `point_dipoles` builds K for
+moments on the square lattice, `demagnetisation` for the cells of a film. Multiply E and h by the
+dipolar strength: D for point dipoles, mu0 M_s^2 a^2 t for a film of cell side a and thickness t.
+
+K is even in every displacement, hence its Fourier transform is real. K_xx, K_yy and K_zz are even
+in k_x and in k_y, K_xy is odd in each, so a quarter of the spectrum says it all.
+"""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+from scipy.special import erfc
+
+from spinlib.newell import demagnetisation_tensor, point_dipole_tensor
+
+# Largest piece transformed along y at a time. On the CPU it is what stays in a core's cache, where
+# an open 512 x 512 layer takes half the time it takes whole; on a GPU it only bounds the memory.
+_WORK_BYTES = {"cpu": 3 * 2**19, "cuda": 2**30}
+
+_TAIL = 1e-7  # of the periodic film's N; what the sum over distant cells may leave out
+_THICKEST = 20.0  # cell sides
+
+
+@dataclass(frozen=True, eq=False)
+class DipoleKernel:
+    """The transformed interaction K of one geometry; made by the functions of this module.
+
+    Attributes:
+        name: what interacts, for people.
+        height, width: size of the layer in sites.
+        boundary: "periodic" or "open".
+        padded_size: rows and columns of the transform, (height, width) if periodic.
+        quarter: K at k_x, k_y >= 0 in float64, shape (4, padded_width // 2 + 1,
+            padded_height // 2 + 1), components xx, yy, xy, zz.
+    """
+
+    name: str
+    height: int
+    width: int
+    boundary: str
+    padded_size: tuple[int, int]
+    quarter: np.ndarray = field(repr=False)
+    _cast: dict = field(default_factory=dict, init=False, repr=False)
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width)."""
+        self._check(spins)
+        return _Convolution.apply(spins, self)
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        """Energy E = -1/2 sum_i S_i . h_i of unit strength for each state, shape (batch,)."""
+        return -0.5 * (spins * self.field(spins)).sum(dim=(1, 2, 3))
+
+    def _check(self, spins: torch.Tensor) -> None:
+        expected = (3, self.height, self.width)
+        if spins.ndim != 4 or tuple(spins.shape[1:]) != expected:
+            raise ValueError(
+                f"The dipole kernel is for spins of shape (batch, 3, {self.height}, {self.width}), "
+                f"but these have shape {tuple(spins.shape)}: build the kernel for their size."
+            )
+        if spins.dtype not in (torch.float32, torch.float64):
+            raise TypeError(
+                f"The dipole field needs float32 or float64 spins, but these are {spins.dtype}: "
+                "convert them first, for example with .float()."
+            )
+
+    def _spectrum(self, like: torch.Tensor) -> torch.Tensor:
+        """All of K in the precision and on the device of `like`: (4, columns, rows, 2).
+
+        Doubled along the last axis, so that real and imaginary part of a transformed component
+        are multiplied in one run over contiguous memory; divided by the number of sites, so that
+        the inverse transforms need not be scaled.
+        """
+        key = (like.dtype, like.device)
+        if key not in self._cast:
+            rows, columns = self.padded_size
+            negative = self.quarter[:, :, 1 : (rows + 1) // 2][:, :, ::-1].copy()
+            negative[2] *= -1.0
+            full = np.concatenate([self.quarter, negative], axis=2) / (rows * columns)
+            full = torch.from_numpy(full).to(like.device, like.dtype)
+            self._cast[key] = full[..., None].expand(*full.shape, 2).contiguous()
+        return self._cast[key]
+
+    def _convolve(self, spins: torch.Tensor) -> torch.Tensor:
+        """K S for all states, in pieces whose transform along y fits the working memory."""
+        rows, columns = self.padded_size
+        kinds = columns // 2 + 1
+        bytes_per_column = 3 * rows * 2 * spins.element_size()
+        limit = _WORK_BYTES.get(spins.device.type, _WORK_BYTES["cuda"])
+        states = max(1, limit // (bytes_per_column * kinds))
+        block = min(kinds, max(16, limit // (bytes_per_column * min(states, len(spins) or 1))))
+        if states >= len(spins):
+            return self._convolve_piece(spins, block).contiguous()
+        result = torch.empty(spins.shape, dtype=spins.dtype, device=spins.device)
+        for part, target in zip(spins.split(states), result.split(states), strict=True):
+            target.copy_(self._convolve_piece(part, block))
+        return result
+
+    def _convolve_piece(self, spins: torch.Tensor, block: int) -> torch.Tensor:
+        """K S, transforming rows along x at once and then `block` columns at a time along y.
+
+        One axis at a time, so that of the rows that pad an open layer, which are zero along x,
+        none is transformed, and none that is cut off again afterwards.
+        """
+        rows, columns = self.padded_size
+        spectrum = self._spectrum(spins)
+        along_x = torch.fft.rfft(spins, n=columns)
+        # A transform length is often a power of two; as a stride it would map a whole column of
+        # the transposed copies below to one set of the cache (six times slower at 512 x 512).
+        work = along_x.new_zeros(len(spins), 3, block, rows + 8)[..., :rows]
+        for start in range(0, along_x.shape[-1], block):
+            column = along_x[..., start : start + block].transpose(-1, -2)
+            padded = work[:, :, : column.shape[2]]
+            padded[..., : self.height] = column
+            along_y = torch.fft.fft(padded)
+            _multiply(spectrum[:, start : start + block], along_y)
+            back = torch.fft.ifft(along_y, norm="forward")[..., : self.height]
+            padded[..., : self.height] = back
+            column.copy_(padded[..., : self.height])
+        return torch.fft.irfft(along_x, n=columns, norm="forward")[..., : self.width]
+
+
+def _multiply(spectrum: torch.Tensor, transformed: torch.Tensor) -> None:
+    """Replace the transform of S by that of K S, in place."""
+    xx, yy, xy, zz = spectrum
+    x, y, z = torch.view_as_real(transformed).unbind(dim=1)
+    x_to_y = x * xy
+    x.mul_(xx).addcmul_(y, xy)
+    y.mul_(yy).add_(x_to_y)
+    z.mul_(zz)
+
+
+class _Convolution(torch.autograd.Function):
+    """h = K S. K is symmetric, so the gradient with respect to S is K applied to that of h."""
+
+    @staticmethod
+    def forward(ctx, spins: torch.Tensor, kernel: DipoleKernel) -> torch.Tensor:
+        ctx.kernel = kernel
+        return kernel._convolve(spins)
+
+    @staticmethod
+    def backward(ctx, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return _Convolution.apply(gradient, ctx.kernel), None
+
+
+def point_dipoles(
+    height: int, width: int, boundary: str = "periodic", cutoff: float | None = None
+) -> DipoleKernel:
+    """Point dipoles on the square lattice of lattice constant 1.
+
+    E = -sum over pairs of [3 (S_i . r)(S_j . r) - S_i . S_j r^2] / r^5. A periodic layer interacts
+    with all its images, by Ewald's method; an open one with nothing outside. With a `cutoff`, in
+    lattice constants, only pairs with |r| <= cutoff count (images among them if periodic).
+    """
+    _check_layer(height, width, boundary)
+    if cutoff is not None and not (1.0 <= cutoff < np.inf):
+        raise ValueError(
+            f"The dipole cutoff is {cutoff} lattice constants, but must be finite and at least 1, "
+            "the distance of the nearest neighbours; leave it out for the full sum."
+        )
+    return _point_dipoles(height, width, boundary, None if cutoff is None else float(cutoff))
+
+
+def demagnetisation(
+    height: int, width: int, cell: float, thickness: float, boundary: str
+) -> DipoleKernel:
+    """Demagnetising field of a film of one layer of cells, `cell` x `cell` x `thickness`.
+
+    h = -N S with Newell's tensor N, averaged over the cells, so that H = M_s h for the
+    magnetisation M_s S. The lengths are in one unit of your choice, only their ratio matters. A
+    periodic film repeats without end in its plane: magnetised uniformly along its normal it has
+    h_z = -1, in the plane 0.
+    """
+    _check_layer(height, width, boundary)
+    for label, length in (("cell side", cell), ("film thickness", thickness)):
+        if not (0.0 < length < np.inf):
+            raise ValueError(f"The {label} is {length}, but must be a positive finite length.")
+    if thickness > _THICKEST * cell:
+        raise ValueError(
+            f"The film thickness {thickness} is {thickness / cell:.3g} times the cell side {cell}; "
+            f"one layer of cells describes a film up to {_THICKEST:g} times: use larger cells."
+        )
+    # Rounded, so that the same ratio in other units finds the kernel already built.
+    return _demagnetisation(height, width, float(f"{thickness / cell:.14g}"), boundary)
+
+
+def _check_layer(height: int, width: int, boundary: str) -> None:
+    if boundary not in ("periodic", "open"):
+        raise ValueError(f'The boundary is {boundary!r}, but must be "periodic" or "open".')
+    for label, size in (("height", height), ("width", width)):
+        if size != int(size) or size < 1:
+            raise ValueError(f"The {label} is {size}, but must be a whole number of sites >= 1.")
+
+
+@lru_cache(maxsize=8)
+def _point_dipoles(height: int, width: int, boundary: str, cutoff: float | None) -> DipoleKernel:
+    name = "point dipoles" if cutoff is None else f"point dipoles within {cutoff:g} sites"
+    size = _padded_size(height, width, boundary)
+    if cutoff is None and boundary == "periodic":
+        return DipoleKernel(name, height, width, boundary, size, _ewald(*size))
+    reach = np.inf if cutoff is None else cutoff * (1.0 + 1e-12)
+    extent = (height, width) if boundary == "open" else (int(reach) + 1, int(reach) + 1)
+    y, x = np.ogrid[: float(extent[0]), : float(extent[1])]
+    tensor = _with_zz(*point_dipole_tensor(x, y)) * (x * x + y * y <= reach * reach)
+    return DipoleKernel(name, height, width, boundary, size, _transform(tensor, *size))
+
+
+@lru_cache(maxsize=8)
+def _demagnetisation(height: int, width: int, thickness: float, boundary: str) -> DipoleKernel:
+    name = f"demagnetisation of cells 1 x 1 x {thickness:g}"
+    size = _padded_size(height, width, boundary)
+    if boundary == "open":
+        quarter = _transform(-demagnetisation_tensor(height, width, thickness), *size)
+        return DipoleKernel(name, height, width, boundary, size, quarter)
+    # All cells as point dipoles by Ewald's method, plus the difference, which the next multipole
+    # makes fall as r^-5, by direct summation. Its tail beyond r sums to t |t^2 - 1| / (8 r^3) in
+    # N_zz at k = 0 and to less elsewhere; for cubes, where this vanishes, 32 cells do.
+    moment = thickness / (4.0 * np.pi)
+    tail = thickness * abs(thickness**2 - 1.0) / (8.0 * _TAIL)
+    reach = int(np.ceil(max(32.0 * max(1.0, thickness), tail ** (1.0 / 3.0))))
+    y, x = np.ogrid[: reach + 1.0, : reach + 1.0]
+    difference = -demagnetisation_tensor(reach + 1, reach + 1, thickness)
+    difference -= moment * _with_zz(*point_dipole_tensor(x, y))
+    difference *= x * x + y * y <= reach * reach
+    quarter = _transform(difference, *size) + moment * _ewald(*size)
+    return DipoleKernel(name, height, width, boundary, size, quarter)
+
+
+def _padded_size(height: int, width: int, boundary: str) -> tuple[int, int]:
+    """Size of the transform: at least 2n - 1 along an open axis of n sites, and fast."""
+    if boundary == "periodic":
+        return height, width
+    rows, columns = (2 * next_fast_len(n, real=True) if n > 1 else 1 for n in (height, width))
+    return rows, columns
+
+
+def _with_zz(xx: np.ndarray, yy: np.ndarray, xy: np.ndarray) -> np.ndarray:
+    """Stack of xx, yy, xy and the zz that makes the tensor traceless."""
+    return np.stack([xx, yy, xy, -(xx + yy)])
+
+
+def _transform(tensor: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Quarter spectrum of K from its values at the displacements x, y >= 0.
+
+    The displacements may reach beyond the layer: they then are those of its periodic images.
+    """
+    _, height, width = tensor.shape
+    angle_y = np.outer(2.0 * np.pi / rows * np.arange(rows // 2 + 1), np.arange(height))
+    angle_x = np.outer(2.0 * np.pi / columns * np.arange(columns // 2 + 1), np.arange(width))
+    cos_y, cos_x = 2.0 * np.cos(angle_y), 2.0 * np.cos(angle_x)
+    cos_y[:, 0] = cos_x[:, 0] = 1.0  # x = 0 has no mirror image
+    sin_y, sin_x = 2.0 * np.sin(angle_y), 2.0 * np.sin(angle_x)
+    xx, yy, xy, zz = tensor
+    even = [cos_x @ component.T @ cos_y.T for component in (xx, yy, zz)]
+    return np.stack([even[0], even[1], -(sin_x @ xy.T @ sin_y.T), even[2]])
+
+
+def _ewald(rows: int, columns: int, splitting: float = np.sqrt(np.pi)) -> np.ndarray:
+    """Quarter spectrum of point dipoles summed over all images, without the self term.
+
+    The spectrum of a rows x columns lattice repeated for ever is that of the endless lattice,
+    sum over r != 0 of K(r) exp(-i k . r), at the wavevectors that fit into it. Ewald's split
+    1/r = erfc(s r)/r + erf(s r)/r makes both parts converge like Gaussians: with
+    K_ab = d_a d_b (1/r), the first is summed over r, the second over reciprocal vectors, where
+    erf(s r)/r in the plane transforms to (2 pi / q) erfc(q / 2s), q = k + G. The
+    result does not depend on the `splitting` s.
+    """
+    reach = int(6.1 / splitting) + 1  # beyond it erfc(s r) < 1e-17
+    y, x = np.ogrid[: reach + 1.0, : reach + 1.0]
+    r_squared = x * x + y * y
+    r_squared[0, 0] = 1.0  # the self term, dropped below
+    gauss = 2.0 * splitting / np.sqrt(np.pi) * np.exp(-(splitting**2) * r_squared) / r_squared
+    radial = erfc(splitting * np.sqrt(r_squared)) / r_squared**1.5 + gauss
+    mixed = (3.0 * radial + 2.0 * splitting**2 * gauss * r_squared) / r_squared
+    near = _with_zz(mixed * x * x - radial, mixed * y * y - radial, mixed * x * y)
+    near[:, 0, 0] = 0.0
+    xx, yy, xy, _ = _transform(near, rows, columns)
+
+    k_x = 2.0 * np.pi / columns * np.arange(columns // 2 + 1)[:, None]
+    k_y = 2.0 * np.pi / rows * np.arange(rows // 2 + 1)[None, :]
+    furthest = int(12.2 * splitting / (2.0 * np.pi) + 0.5)
+    shifts = 2.0 * np.pi * np.arange(-furthest, furthest + 1)
+    for q_x in (k_x + shift for shift in shifts):
+        for q_y in (k_y + shift for shift in shifts):
+            q = np.sqrt(q_x * q_x + q_y * q_y)
+            far = -2.0 * np.pi * erfc(q / (2.0 * splitting)) / np.maximum(q, 1e-300)
+            xx += far * (q_x * q_x)
+            yy += far * (q_y * q_y)
+            xy += far * (q_x * q_y)
+    # The sum over reciprocal vectors holds the smooth part's own r = 0: take it out.
+    own = 4.0 * splitting**3 / (3.0 * np.sqrt(np.pi))
+    return _with_zz(xx + own, yy + own, xy)
