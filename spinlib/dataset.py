@@ -119,7 +119,8 @@ class Dataset:
                     "is wrong); call dataset(recipe) to make it again."
                 )
             rows = np.flatnonzero(shards == shard)
-            states.numpy()[rows] = block[index[rows] - shard * self.store.shard]
+            chosen = block[index[rows] - shard * self.store.shard]
+            states[rows] = torch.from_numpy(chosen).float()
         return states
 
 
@@ -278,12 +279,12 @@ def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str 
     """Simulate one shard and return the content of its file."""
     # Chosen here, as a worker may have a GPU where the process that asks has none.
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    states = recipe.simulate(store.members(shard), device)
+    states = recipe.simulate(store.members(shard), device).to(getattr(torch, store.storage))
     expected = (len(store.members(shard)), *store.shape)
     if states.shape != expected or not torch.isfinite(states).all():
         raise DatasetError(
             f"{recipe!r} gave states {tuple(states.shape)} for shard {shard}, but they should be "
-            f"finite numbers {expected}; the shard was not stored."
+            f"finite {store.storage} numbers {expected}; the shard was not stored."
         )
     return store.encode(states.cpu().numpy())
 
@@ -302,25 +303,23 @@ def _made_by_workers(
         client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise DatasetError(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
+    started, waiting, shard_of = distributed.as_completed(loop=client.loop), iter(shards), {}
+    lost = (distributed.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
     with client:
-        started = distributed.as_completed(loop=client.loop)
-        waiting, shard_of = iter(shards), {}
-        while True:
-            # Two shards per thread keep all busy; more would pile up in the workers' memory.
-            wanted = 2 * max(1, sum(client.nthreads().values())) - len(shard_of)
-            for shard in islice(waiting, max(0, wanted)):
-                future = client.submit(_shard, recipe, store, shard, device, pure=False)
-                shard_of[future] = shard
-                started.add(future)
-            if not shard_of:
-                return
-            future = next(started)
-            shard = shard_of.pop(future)
-            try:
-                content = future.result()
-            except (distributed.KilledWorker, distributed.CancelledError) as error:
-                raise DatasetError(
-                    f"The workers of {scheduler} were lost while making shard {shard} ({error}); "
-                    "finished shards are safe, call dataset(recipe) again to go on."
-                ) from error
-            yield shard, content
+        try:
+            while True:
+                # Two shards per thread keep all busy; more would pile up in the workers' memory.
+                wanted = 2 * max(1, sum(client.nthreads().values())) - len(shard_of)
+                for shard in islice(waiting, max(0, wanted)):
+                    future = client.submit(_shard, recipe, store, shard, device, pure=False)
+                    shard_of[future] = shard
+                    started.add(future)
+                if not shard_of:
+                    return
+                future = next(started)
+                yield shard_of.pop(future), future.result()
+        except lost as error:
+            raise DatasetError(
+                f"The Dask scheduler at {scheduler} or its workers were lost "
+                f"({type(error).__name__}); finished shards are safe, call dataset(recipe) again."
+            ) from error

@@ -28,6 +28,7 @@ class Noise:
     pause: float = 0.0  # s per shard, so that a kill falls into the middle
     diary: str = ""  # file that gets a line "<pid> <first state>" per simulated shard
     trap: str = ""  # file; whoever finds it removes it and dies on the spot
+    gate: str = ""  # file; nothing is simulated while it exists
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,6 +48,8 @@ class Noise:
             Path(self.trap).unlink()
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(self.pause)
+        while self.gate and Path(self.gate).exists():
+            time.sleep(0.01)
         noise = [
             np.random.Generator(np.random.Philox(key=[self.seed, state])).random(
                 self.shape, dtype=np.float32
@@ -58,7 +61,7 @@ class Noise:
 
 def make(recipe: Noise, root: str, output: str = os.devnull, **options) -> None:
     """Make a data set, what it prints going to a file."""
-    with open(output, "w") as sys.stdout, open(output, "a") as sys.stderr:
+    with open(output, "w", buffering=1) as sys.stdout:
         dataset(recipe, root, device="cpu", progress=False, **options)
 
 
