@@ -68,7 +68,7 @@ def decode(path: Path, page: int | None) -> Decoded:
         decoder = _decode_pillow
     try:
         with _quiet():
-            return decoder(path, page)
+            decoded = decoder(path, page)
     except PictureError:
         raise
     except OvfError as error:  # says already which file
@@ -80,6 +80,12 @@ def decode(path: Path, page: int | None) -> Decoded:
     except Exception as error:
         # A damaged file can make a decoder raise anything: struct.error, KeyError, MemoryError.
         raise PictureError(f"{path} is damaged or cut short: {_words(error)}.") from None
+    values = decoded.values
+    if values.ndim != 3 or values.shape[0] not in (1, 3) or values.dtype.kind not in "uif":
+        raise PictureError(
+            f"{path} holds {values.dtype} of shape {values.shape}, which is no grey or RGB picture."
+        )
+    return decoded
 
 
 @contextmanager
@@ -261,12 +267,8 @@ def _decode_npy(path: Path, page: int | None) -> Decoded:
     elif page:
         _check_page(path, page, 1)
     array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3 or array.shape[0] not in (1, 3):
-        raise PictureError(
-            f"{path} holds shape {array.shape} where (height, width) or 1 or 3 channels are needed."
-        )
-    _check_size(path, array.shape[2], array.shape[1])
-    values = np.array(array[:, ::-1])
+    _check_size(path, array.shape[-1], array.shape[-2])
+    values = np.array(array[..., ::-1, :])
     if values.dtype.kind == "b":
         values = values.astype(np.uint8)
     return Decoded(values, None, ("row 0 of the array was taken as the lowest row",))

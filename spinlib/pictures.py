@@ -21,6 +21,7 @@ __all__ = ["Picture", "PictureError", "at_pixel_size", "read_picture", "reassemb
 # Grey levels are stretched between these percentiles: up to half a percent of dead or hot pixels
 # at either end changes nothing.
 PERCENTILES = (0.5, 99.5)
+LARGEST = 1e15  # no instrument counts so far; larger numbers are damage and overflow when squared
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,14 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     """Values as floats without surprises: finite and not all equal where they count."""
     wide = values.dtype.itemsize > 2 and values.dtype != np.float32
     values = values.astype(np.float64 if wide else np.float32)
-    bad = ~np.isfinite(values).all(axis=0) & ~ignored
+    bad = ~(np.abs(values) < LARGEST).all(axis=0) & ~ignored
     if bad.any():
         raise PictureError(
-            f"{path} has {int(bad.sum())} pixels that are NaN or infinite: mask them or crop them."
+            f"{path} has {int(bad.sum())} pixels that are NaN, infinite or beyond {LARGEST:g}: "
+            "mask them or crop them away."
         )
     counted = values[:, ~ignored]
+    values[:, ignored] = counted[:, :1]
     if (counted.min(axis=1) == counted.max(axis=1)).all():
         raise PictureError(f"{path} shows nothing: all its pixels are equal.")
     return values

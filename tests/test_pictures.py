@@ -1,0 +1,566 @@
+"""Picture files of every kind, bad ones above all; windows there and back."""
+
+import io
+import random
+import struct
+import sys
+import types
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from spinlib.contrast import colour, vectors_from_colour
+from spinlib.ovf import write_ovf
+from spinlib.pictures import (
+    Picture,
+    PictureError,
+    at_pixel_size,
+    read_picture,
+    reassemble,
+    windows,
+)
+
+
+def texture(height=48, width=64):
+    """Stripes from 0 to 1 that differ left, right, up and down; the top row first."""
+    y, x = np.mgrid[:height, :width]
+    stripes = 0.5 + 0.5 * np.sin(0.5 * x + 0.2 * y)
+    return (stripes * (0.6 + 0.4 * y / height)).astype(np.float32)
+
+
+def stored(bits=8, **size):
+    return np.round(texture(**size) * (2**bits - 1)).astype(f"uint{bits}")
+
+
+def spins(height=40, width=50):
+    vectors = torch.randn(1, 3, height, width, generator=torch.Generator().manual_seed(0))
+    return vectors / vectors.norm(dim=1, keepdim=True)
+
+
+def refused(path, *words, **arguments):
+    """Expect one sentence that names the file and the reason; hand the sentence back."""
+    with pytest.raises(PictureError) as caught:
+        read_picture(path, **arguments)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message and message.endswith(".")
+    for word in words:
+        assert word in message
+    return message
+
+
+# --- good files ----------------------------------------------------------------------------------
+
+
+def save(path, values):
+    """Write grey values of 8 or 16 bits or floats in the format of the file's name."""
+    if path.suffix == ".npy":
+        np.save(path, values[::-1])
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, values)
+    elif path.suffix == ".ovf":
+        write_ovf(path, values[None, ::-1].astype(np.float32), 2e-9, title="m")
+    else:
+        Image.fromarray(values).save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "bits", "tolerance"),
+    [
+        ("a.png", 8, 0.004),  # half a grey level, and the same again in the stretch
+        ("a.png", 16, 1e-4),
+        ("a.jpg", 8, 0.06),  # what JPEG of quality 95 loses
+        ("a.gif", 8, 0.004),
+        ("a.tif", 8, 0.004),
+        ("a.tif", 16, 1e-4),
+        ("a.tif", 0, 1e-6),
+        ("a.npy", 8, 0.004),
+        ("a.npy", 0, 1e-6),
+        ("a.ovf", 0, 1e-6),
+    ],
+)
+def test_grey_pictures_of_every_format(tmp_path, name, bits, tolerance):
+    save(tmp_path / name, stored(bits) if bits else texture())
+    picture = read_picture(tmp_path / name)
+    low, high = np.percentile(texture(), (0.5, 99.5))
+    expected = np.clip((texture()[::-1] - low) / (high - low), 0, 1)
+    assert picture.pixels.dtype == torch.float32
+    assert picture.pixels.shape == (1, 48, 64)
+    assert np.abs(picture.pixels[0].numpy() - expected).max() < tolerance
+    assert picture.source.endswith(name)
+
+
+def test_colour_picture_becomes_spins_the_right_way_up(tmp_path):
+    state = spins()
+    rgb = np.round(colour(state)[0].numpy() * 255).astype(np.uint8)
+    Image.fromarray(rgb[:, ::-1].transpose(1, 2, 0)).save(tmp_path / "spins.png")
+    picture = read_picture(tmp_path / "spins.png")
+    assert picture.pixels.shape == (3, 40, 50)
+    back, lost = vectors_from_colour(picture.pixels[None])
+    # cos of the angle between the states, for pixels that 8 bits keep to two degrees.
+    sure = lost[0] < np.deg2rad(2)
+    assert sure.float().mean() > 0.6
+    assert (back * state).sum(dim=1)[0][sure].min() > np.cos(np.deg2rad(2))
+
+
+def test_sixteen_bit_colour_and_planes(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 65536, (20, 30, 3), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb")
+    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1))
+    tifffile.imwrite(tmp_path / "planes.tif", planes, photometric="rgb", planarconfig="separate")
+    for name in ("rgb.tif", "planes.tif"):
+        pixels = read_picture(tmp_path / name).pixels.numpy()
+        np.testing.assert_allclose(pixels, planes[:, ::-1] / 65535, atol=1e-6)
+
+
+def test_palettes_greys_saved_as_colour_and_inverted_greys(tmp_path):
+    grey = stored()
+    expected = read_picture_of(tmp_path, grey)
+    Image.fromarray(np.stack([grey] * 3, axis=-1)).save(tmp_path / "rgb.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    tifffile.imwrite(tmp_path / "white.tif", 255 - grey, photometric="miniswhite")
+    table = np.stack([np.arange(256, dtype=np.uint16) * 257] * 3)
+    tifffile.imwrite(tmp_path / "palette.tif", grey, photometric="palette", colormap=table)
+    Image.fromarray(grey).save(tmp_path / "lzw.tif", compression="tiff_lzw")
+    for name in ("rgb.png", "palette.png", "white.tif", "palette.tif", "lzw.tif"):
+        pixels = read_picture(tmp_path / name).pixels
+        torch.testing.assert_close(pixels, expected, atol=1e-6, rtol=0)
+
+
+def read_picture_of(tmp_path, values):
+    np.save(tmp_path / "reference.npy", values[::-1])
+    return read_picture(tmp_path / "reference.npy").pixels
+
+
+def test_vector_fields(tmp_path):
+    state = spins()
+    expected = ((1 + state[0]) / 2).numpy()
+    write_ovf(tmp_path / "m.ovf", 8e5 * state[0], 3e-9)
+    picture = read_picture(tmp_path / "m.ovf")
+    assert picture.pixel_size == pytest.approx(3e-9)
+    np.save(tmp_path / "m.npy", state[0].numpy())
+    for pixels in (picture.pixels, read_picture(tmp_path / "m.npy").pixels):
+        np.testing.assert_allclose(pixels, expected, atol=1e-5)
+    # A uniform corner of a film: components never negative, still components.
+    quadrant = np.abs(state[0].numpy())
+    write_ovf(tmp_path / "q.ovf", quadrant, 3e-9)
+    np.testing.assert_allclose(
+        read_picture(tmp_path / "q.ovf").pixels, (1 + quadrant) / 2, atol=1e-5
+    )
+
+
+def test_pages(tmp_path):
+    stack = np.stack([stored(), stored()[::-1], 255 - stored(), stored() // 2])
+    tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "imagej.tif", stack, imagej=True)
+    np.save(tmp_path / "stack.npy", stack[:, ::-1])
+    frames = [Image.fromarray(page) for page in stack]
+    for name in ("film.gif", "film.png"):
+        frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+    write_ovf(tmp_path / "layers.ovf", stack[:, None, ::-1].astype(np.float32), 1e-9)
+    for name in ("stack.tif", "imagej.tif", "stack.npy", "film.gif", "film.png", "layers.ovf"):
+        refused(tmp_path / name, "4 pictures", "page=3")
+        refused(tmp_path / name, "no page 4", page=4)
+        for page in range(4):
+            torch.testing.assert_close(
+                read_picture(tmp_path / name, page=page).pixels,
+                read_picture_of(tmp_path, stack[page]),
+                atol=0.01,  # GIF and animated PNG may go through a palette
+                rtol=0,
+            )
+
+
+def test_pixel_size_from_metadata(tmp_path):
+    grey, size = stored(), 2.34e-9
+    write_png_with_resolution(tmp_path / "a.png", grey, round(1 / size))
+    tifffile.imwrite(
+        tmp_path / "cm.tif", grey, resolution=(0.01 / size,) * 2, resolutionunit="CENTIMETER"
+    )
+    tifffile.imwrite(
+        tmp_path / "inch.tif", grey, resolution=(0.0254 / size,) * 2, resolutionunit="INCH"
+    )
+    tifffile.imwrite(
+        tmp_path / "imagej.tif",
+        grey,
+        imagej=True,
+        resolution=(1 / 2.34, 1 / 2.34),
+        metadata={"unit": "nm"},
+    )
+    tifffile.imwrite(
+        tmp_path / "micron.tif",
+        grey,
+        imagej=True,
+        resolution=(1 / 2.34e-3, 1 / 2.34e-3),
+        metadata={"unit": "\\u00B5m"},
+    )
+    write_ovf(tmp_path / "a.ovf", grey[None].astype(np.float32), size)
+    for name in ("a.png", "cm.tif", "inch.tif", "imagej.tif", "micron.tif", "a.ovf"):
+        picture = read_picture(tmp_path / name)
+        # Rationals of 32 bits keep five digits of any of these.
+        assert picture.pixel_size == pytest.approx(size, rel=1e-5), name
+        assert any("2.34 nm" in note for note in picture.notes)
+        assert read_picture(tmp_path / name, pixel_size=1e-9).pixel_size == 1e-9
+
+
+def write_png_with_resolution(path, grey, per_metre):
+    """Splice a pHYs chunk in behind the header, laid out as the PNG specification says."""
+    Image.fromarray(grey).save(path)
+    content = path.read_bytes()
+    body = b"pHYs" + struct.pack(">IIB", per_metre, per_metre, 1)
+    chunk = struct.pack(">I", 9) + body + struct.pack(">I", zlib.crc32(body))
+    path.write_bytes(content.replace(content[33:], chunk + content[33:], 1))
+
+
+def test_printers_resolution_is_no_pixel_size(tmp_path):
+    Image.fromarray(stored()).save(tmp_path / "a.png", dpi=(300, 300))
+    Image.fromarray(stored()).save(tmp_path / "a.jpg", dpi=(72, 72))
+    Image.fromarray(stored()).save(tmp_path / "a.tif", dpi=(96, 96))
+    for name, dpi in (("a.png", "300 dpi"), ("a.jpg", "72 dpi"), ("a.tif", "96 dpi")):
+        picture = read_picture(tmp_path / name)
+        assert picture.pixel_size is None
+        assert any(dpi in note and "ignored" in note for note in picture.notes)
+
+
+def test_unequal_sides_are_no_pixel_size(tmp_path):
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored(), resolution=(1e6, 2e6), resolutionunit="CENTIMETER"
+    )
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.pixel_size is None
+    assert any("not square" in note for note in picture.notes)
+
+
+# --- grey scale ----------------------------------------------------------------------------------
+
+
+def test_scale_survives_captions_bars_and_dead_pixels(tmp_path):
+    grey = (40 + 100 * texture(100, 120)).astype(np.uint8)
+    clean = read_picture_of(tmp_path, grey)
+    spoilt = np.vstack([grey, np.full((20, 120), 255, np.uint8)])  # a caption strip below
+    spoilt[80:85, 10:60] = 255  # a scale bar
+    dead = np.random.default_rng(0).choice(100 * 120, 40, replace=False)
+    spoilt.reshape(-1)[dead] = np.tile([0, 255], 20)
+    Image.fromarray(spoilt).save(tmp_path / "spoilt.png")
+
+    mask = np.zeros(spoilt.shape, dtype=bool)
+    mask[80:85, 10:60] = True
+    picture = read_picture(tmp_path / "spoilt.png", crop=(0, 0, 120, 100), mask=mask)
+    assert picture.pixels.shape == clean.shape
+    untouched = np.ones(grey.size, dtype=bool)
+    untouched[dead] = False
+    untouched = (untouched.reshape(grey.shape) & ~mask[:100])[::-1].copy()
+    difference = (picture.pixels - clean)[0].abs()[torch.from_numpy(untouched)]
+    # 40 of 12 000 pixels are dead, 0.17 % at each end: the percentiles move by that much only.
+    assert difference.max() < 0.02
+    # The bar is filled from its surroundings, not left white.
+    bar = picture.pixels[0, 15:20, 10:60]
+    assert bar.std() > 0.1
+    # Without the crop the caption sets the white level: the test would notice.
+    assert read_picture(tmp_path / "spoilt.png").pixels[0, 20:].max() == 1
+    assert np.percentile(read_picture(tmp_path / "spoilt.png").pixels[0, 20:].numpy(), 95) < 0.7
+
+
+def test_masked_pixels_may_be_anything(tmp_path):
+    values = texture()
+    mask = np.zeros(values.shape, dtype=bool)
+    mask[3, 5], mask[10:12, 20:22] = True, True
+    clean = read_picture_of(tmp_path, values)
+    values[3, 5], values[10:12, 20:22] = np.nan, 1e30
+    np.save(tmp_path / "a.npy", values[::-1])
+    refused(tmp_path / "a.npy", "NaN")
+    picture = read_picture(tmp_path / "a.npy", mask=mask)
+    keep = torch.from_numpy(~mask[::-1].copy())
+    torch.testing.assert_close(picture.pixels[0][keep], clean[0][keep], atol=0.01, rtol=0)
+    assert torch.isfinite(picture.pixels).all()
+
+
+def test_large_offsets_keep_their_contrast(tmp_path):
+    values = 1e9 + texture().astype(np.float64)  # float32 would see steps of 64
+    np.save(tmp_path / "a.npy", values[::-1])
+    expected = read_picture_of(tmp_path, texture())
+    torch.testing.assert_close(read_picture(tmp_path / "a.npy").pixels, expected, atol=1e-5, rtol=0)
+
+
+# --- bad files -----------------------------------------------------------------------------------
+
+
+def test_files_that_are_no_pictures(tmp_path):
+    refused(tmp_path / "missing.png", "does not exist")
+    refused(tmp_path, "folder")
+    (tmp_path / "empty.png").write_bytes(b"")
+    refused(tmp_path / "empty.png", "empty")
+    (tmp_path / "text.png").write_text("This is no picture.")
+    refused(tmp_path / "text.png", "not a picture")
+    refused(tmp_path / "nul\0byte.png", "cannot be opened")
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.ovf", "a.gif"])
+@pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
+def test_truncated_files(tmp_path, name, kept):
+    path = tmp_path / name
+    save(path, np.random.default_rng(0).integers(0, 256, (48, 64), dtype=np.uint8))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    refused(path)
+
+
+def test_pictures_without_a_texture(tmp_path):
+    for shape, words in (((1, 1), "too few"), ((1, 50), "too few"), ((20, 20), "equal")):
+        Image.fromarray(np.full(shape, 7, np.uint8)).save(tmp_path / "a.png")
+        refused(tmp_path / "a.png", words)
+    Image.fromarray(np.full((9, 9, 3), (255, 0, 0), np.uint8)).save(tmp_path / "red.png")
+    refused(tmp_path / "red.png", "equal")
+    values = texture()
+    values[2, 3] = np.inf
+    tifffile.imwrite(tmp_path / "inf.tif", values)
+    refused(tmp_path / "inf.tif", "1 pixels that are NaN, infinite")
+    np.save(tmp_path / "nan.npy", np.full((9, 9), np.nan))
+    refused(tmp_path / "nan.npy", "NaN")
+
+
+def test_alpha_channels(tmp_path):
+    for mode in ("RGBA", "LA"):
+        Image.fromarray(stored()).convert(mode).save(tmp_path / f"{mode}.png")
+        refused(tmp_path / f"{mode}.png", "alpha channel")
+    palette = Image.fromarray(stored()).convert("P")
+    palette.save(tmp_path / "palette.png", transparency=3)
+    refused(tmp_path / "palette.png", "alpha channel")
+    rgba = np.stack([stored()] * 4, axis=-1)
+    tifffile.imwrite(tmp_path / "a.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
+    refused(tmp_path / "a.tif", "alpha channel")
+
+
+def test_palettes_of_sixteen_bits(tmp_path):
+    table = np.zeros((3, 65536), np.uint16)
+    table[:] = np.arange(65536)
+    tifffile.imwrite(tmp_path / "a.tif", stored(16), photometric="palette", colormap=table)
+    refused(tmp_path / "a.tif", "palette of 16 bits")
+    header = struct.pack(">IIBBBBB", 4, 4, 16, 3, 0, 0, 0)
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header))
+    refused(tmp_path / "a.png", "palette of 16 bits")
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def test_huge_pictures_are_refused_before_decoding(tmp_path):
+    # Headers of a few bytes that promise 10^8 pixels and more: nothing behind them to decode.
+    for width, height in ((10_001, 10_000), (2**31 - 1, 2**31 - 1)):
+        header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+        content = (
+            chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+        )
+        (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+        refused(tmp_path / "a.png", "megapixels")
+    jpeg = io.BytesIO()
+    Image.fromarray(stored()).save(jpeg, "JPEG")
+    frame = jpeg.getvalue().replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 60_000, 60_000))
+    (tmp_path / "a.jpg").write_bytes(frame)
+    refused(tmp_path / "a.jpg", "megapixels")
+    tifffile.imwrite(tmp_path / "a.tif", stored())
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        for name in ("ImageWidth", "ImageLength"):
+            file.pages[0].tags[name].overwrite(20_000)
+    refused(tmp_path / "a.tif", "megapixels")
+    wide = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.uint8, (10_001, 10_000))
+    del wide
+    refused(tmp_path / "a.npy", "megapixels")
+
+
+def test_arrays_that_are_no_pictures(tmp_path):
+    for values, word in (
+        (np.array([{"a": 1}], dtype=object), "Python objects"),
+        (np.zeros((4, 4), complex), "complex128"),
+        (np.zeros(7), "(7,)"),
+        (np.zeros((2, 5, 6, 7)), "2 pictures"),
+    ):
+        np.save(tmp_path / "a.npy", values)
+        refused(tmp_path / "a.npy", word)
+    np.save(tmp_path / "a.npy", np.zeros((2, 5, 6, 7)))
+    refused(tmp_path / "a.npy", "(5, 6, 7)", page=1)
+
+
+def test_wrong_parameters_name_the_file(tmp_path):
+    path = tmp_path / "a.png"
+    Image.fromarray(stored()).save(path)
+    for size in (0, -1e-9, float("nan"), float("inf")):
+        refused(path, "positive size", pixel_size=size)
+    refused(path, "no page -1", page=-1)
+    refused(path, "no page 1", page=1)
+    for box in ((0, 0, 65, 48), (-1, 0, 5, 5), (5, 0, 5, 9), (0, 9, 5, 8)):
+        refused(path, "crop box", crop=box)
+    refused(path, "crop box", crop=(1, 2, 3))
+    refused(path, "too few", crop=(3, 3, 4, 9))
+    refused(path, "mask", mask=np.zeros((3, 3)))
+    refused(path, "covers all", mask=np.ones((48, 64)))
+
+
+def test_digital_micrograph_files_need_the_optional_package(tmp_path, monkeypatch):
+    path = tmp_path / "a.dm3"
+    path.write_bytes(struct.pack(">III", 3, 100, 1) + bytes(100))
+    monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", None)  # makes the import fail
+    refused(path, "optional package rosettasciio")
+
+
+def test_digital_micrograph_pictures_through_the_optional_package(tmp_path, monkeypatch):
+    """Stands in for the optional reader: its documented answer, turned into a picture."""
+    axes = [
+        {"index_in_array": i, "scale": 0.54, "units": "nm", "size": n}
+        for i, n in ((1, 64), (0, 48))
+    ]
+    module = types.ModuleType("rsciio.digitalmicrograph")
+    module.file_reader = lambda name, lazy: [{"data": texture(), "axes": axes}]
+    monkeypatch.setitem(sys.modules, "rsciio", types.ModuleType("rsciio"))
+    monkeypatch.setitem(sys.modules, "rsciio.digitalmicrograph", module)
+    path = tmp_path / "a.dm4"
+    path.write_bytes(struct.pack(">IQI", 4, 100, 1) + bytes(100))
+    picture = read_picture(path)
+    assert picture.pixel_size == pytest.approx(0.54e-9)
+    torch.testing.assert_close(picture.pixels, read_picture_of(tmp_path, texture()))
+
+
+# --- fuzzing -------------------------------------------------------------------------------------
+
+
+def fuzz_seeds(folder):
+    """Small valid files of every format and flavour that is read."""
+    grey = stored(height=12, width=14)
+    rgb = np.random.default_rng(0).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+    note = PngInfo()
+    note.add_text("Title", "stripes", zip=True)
+    Image.fromarray(grey).save(folder / "grey.png", dpi=(300, 300), pnginfo=note)
+    Image.fromarray(rgb).convert("P").save(folder / "palette.png")
+    Image.fromarray(stored(16, height=12, width=14)).save(folder / "deep.png")
+    Image.fromarray(rgb).save(folder / "rgb.jpg", dpi=(72, 72), exif=Image.Exif())
+    Image.fromarray(grey).save(
+        folder / "a.gif", save_all=True, append_images=[Image.fromarray(rgb)]
+    )
+    tifffile.imwrite(folder / "deep.tif", stored(16, height=12, width=14))
+    tifffile.imwrite(folder / "zip.tif", texture(12, 14), compression="zlib")
+    tifffile.imwrite(folder / "stack.tif", np.stack([grey, grey]), imagej=True, resolution=(3, 3))
+    Image.fromarray(rgb).save(folder / "lzw.tif", compression="tiff_lzw")
+    np.save(folder / "a.npy", texture(12, 14))
+    for encoding in ("text", "binary 4", "binary 8"):
+        write_ovf(folder / f"{encoding}.ovf", spins(6, 7)[0], 2e-9, encoding=encoding)
+    return sorted(folder.iterdir())
+
+
+def mutate(content, chance):
+    """A damaged file: bytes changed, set to extremes, cut out, repeated, or the end missing."""
+    content = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        place = (
+            chance.randrange(len(content))
+            if chance.random() < 0.5
+            else chance.randrange(min(len(content), 160))
+        )
+        length = chance.choice((1, 2, 4, 8, 40))
+        kind = chance.randrange(6)
+        if kind == 0:
+            content[place] = chance.randrange(256)
+        elif kind == 1:
+            content[place] ^= 1 << chance.randrange(8)
+        elif kind == 2:
+            content[place : place + length] = chance.choice((b"\0", b"\xff", b"9")) * length
+        elif kind == 3:
+            del content[place : place + length]
+        elif kind == 4:
+            content[place:place] = content[place : place + length]
+        elif len(content) > 2:
+            del content[chance.randrange(1, len(content)) :]
+        if not content:
+            break
+    return bytes(content)
+
+
+def test_damaged_files_end_as_pictures_or_sentences(tmp_path):
+    (tmp_path / "seeds").mkdir()
+    chance = random.Random(20)
+    seeds = [(path, path.read_bytes()) for path in fuzz_seeds(tmp_path / "seeds")]
+    pictures = sentences = 0
+    for trial in range(2600):
+        seed, content = seeds[trial % len(seeds)]
+        path = tmp_path / seed.name
+        path.write_bytes(mutate(content, chance))
+        page = chance.choice((None, 0, 1))
+        try:
+            picture = read_picture(path, page=page)
+        except PictureError as error:
+            sentences += 1
+            message = str(error)
+            assert str(path) in message and "\n" not in message and message.endswith(".")
+        else:
+            pictures += 1
+            assert picture.pixels.dtype == torch.float32 and picture.pixels.ndim == 3
+            assert picture.pixels.shape[0] in (1, 3)
+            assert 0 <= float(picture.pixels.min()) <= float(picture.pixels.max()) <= 1
+            assert picture.pixel_size is None or picture.pixel_size > 0
+    # Both outcomes must occur often, or the mutations are too tame or too wild to mean anything.
+    assert pictures > 300 and sentences > 300
+
+
+# --- windows and pixel sizes ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("size", "step"), [(32, 8), (16, 16), (7, 3), (10, 9), (40, 1)])
+def test_windows_go_back_together(size, step):
+    pictures = torch.rand(2, 3, 40, 53, generator=torch.Generator().manual_seed(0))
+    pieces = windows(pictures, size, step)
+    assert torch.equal(pieces[:, 0], pictures[:, :, :size, :size])
+    assert torch.equal(pieces[:, -1], pictures[:, :, -size:, -size:])
+    # The mean of equal float32 numbers, up to 1600 of them.
+    torch.testing.assert_close(reassemble(pieces, (40, 53), step), pictures, atol=1e-5, rtol=0)
+
+
+def test_windows_of_study_one():
+    pieces = windows(torch.zeros(1, 3, 512, 512), 32, 8)
+    assert pieces.shape == (1, 61 * 61, 3, 32, 32)
+
+
+def test_windows_with_gaps_leave_nan():
+    pictures = torch.rand(1, 1, 8, 8)
+    back = reassemble(windows(pictures, 2, 3), (8, 8), 3)
+    seen = ~back.isnan()
+    assert seen[0, 0, 2, 2].item() is False
+    assert torch.equal(back[seen], pictures[seen])
+
+
+def test_estimates_of_windows_become_a_map():
+    # One number per window: the map of its mean where windows overlap.
+    estimate = torch.tensor([1.0, 3.0]).reshape(1, 2, 1, 1, 1).expand(1, 2, 1, 2, 2)
+    assert reassemble(estimate, (2, 3), 1).tolist() == [[[[1, 2, 3], [1, 2, 3]]]]
+
+
+def test_too_small_for_a_window():
+    picture = Picture(torch.zeros(1, 20, 40), None, "small.png")
+    with pytest.raises(PictureError, match=r"small.png has 40 x 20 pixels.*32 x 32"):
+        windows(picture, 32, 8)
+    with pytest.raises(ValueError, match="impossible"):
+        windows(picture, 8, 0)
+    with pytest.raises(ValueError, match="not 3"):
+        reassemble(torch.zeros(1, 3, 1, 8, 8), (16, 16), 8)
+
+
+def test_other_pixel_size():
+    pixels = torch.rand(3, 30, 40, generator=torch.Generator().manual_seed(0))
+    picture = Picture(pixels, 2e-9, "a.png")
+    coarse = at_pixel_size(picture, 4e-9)
+    assert coarse.pixel_size == 4e-9
+    torch.testing.assert_close(
+        coarse.pixels, torch.nn.functional.avg_pool2d(pixels, 2), atol=1e-6, rtol=0
+    )
+    assert at_pixel_size(picture, 2.34e-9).pixels.shape == (3, 25, 34)
+    for other, size, words in (
+        (Picture(pixels, None, "b.png"), 1e-9, "b.png says nothing"),
+        (picture, -1e-9, "-1e-09"),
+        (picture, 1e-6, "smaller than one pixel"),
+        (picture, 1e-15, "too many"),
+    ):
+        with pytest.raises(PictureError, match=words):
+            at_pixel_size(other, size)
