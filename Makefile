@@ -77,5 +77,5 @@ tools:
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@.venv/bin/python -m pip install -q --prefer-binary -r requirements.txt
 	@.venv/bin/python -m pip install -q --no-deps --no-build-isolation -e .
-	@if nvidia-smi -L >/dev/null 2>&1; then .venv/bin/python -m pip install -q --prefer-binary --no-build-isolation -e '.[gpu]'; fi
+	@if nvidia-smi -L >/dev/null 2>&1; then .venv/bin/python -m pip install -q --prefer-binary --no-build-isolation -c requirements.txt -e '.[gpu]'; fi
 	@touch $@

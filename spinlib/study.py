@@ -230,7 +230,8 @@ def commit() -> str:
     """Return the commit of this checkout, with "+" if code or notebooks differ from it."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        changed = _git(
+        inputs = ("spinlib", "notebooks/*.py", "notebooks/*.yaml", "requirements.txt")
+        changed = _git("status", "--porcelain", "--", *inputs)
             "status", "--porcelain", "--", "spinlib", "notebooks/*.py", "requirements.txt"
         )
     except (OSError, subprocess.CalledProcessError):
