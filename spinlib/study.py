@@ -232,8 +232,6 @@ def commit() -> str:
         name = _git("rev-parse", "--short=12", "HEAD")
         inputs = ("spinlib", "notebooks/*.py", "notebooks/*.yaml", "requirements.txt")
         changed = _git("status", "--porcelain", "--", *inputs)
-            "status", "--porcelain", "--", "spinlib", "notebooks/*.py", "requirements.txt"
-        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{name}+" if changed else name
