@@ -192,11 +192,11 @@ extern "C" __global__ void __launch_bounds__(1024)
 struct Colours {
     int height, width, half, stride, periodic;
     long long plane;
-    std::vector<float> data;
+    std::vector<float> data, map_row;
 
     Colours(Lattice l)
         : height(l.height), width(l.width), half((l.width + 1) / 2), stride(half + 2),
-          periodic(l.periodic), plane((long long)l.height * stride), data(6 * plane + stride) {}
+          periodic(l.periodic), plane((long long)l.height * stride), data(6 * plane + stride), map_row(4 * half) {}
 
     // Row y of a component; beyond an edge the periodic image, or a row of zeros.
     float* row(int colour, int component, int y) {
@@ -252,16 +252,22 @@ static void update_row(Colours& s, const Replica& replica, const float* field,
     const float *up_x = up[0], *up_y = up[1], *up_z = up[2];
     const float *down_x = down[0], *down_y = down[1], *down_z = down[2];
     const float *right_x = beside[0], *right_y = beside[1], *right_z = beside[2];
+    // The maps' entries for this colour, gathered so that the loop over sites reads them in line.
+    float *map_x = s.map_row.data(), *map_y = map_x + s.half, *map_z = map_y + s.half, *map_k = map_z + s.half;
+    if (MAPPED && field)
+        for (int k = 0; k < count; ++k) {
+            const float* here = field + first + 2 * k;
+            map_x[k] = here[0];
+            map_y[k] = here[plane];
+            map_z[k] = here[2 * plane];
+        }
+    if (MAPPED && anisotropy)
+        for (int k = 0; k < count; ++k) map_k[k] = anisotropy[first + 2 * k];
     const Replica here = replica;
     VECTOR_LOOP
     for (int k = 0; k < count; ++k) {
-        Vec3 map_field = {0.0f, 0.0f, 0.0f};
-        float map_anisotropy = 0.0f;
-        if (MAPPED) {
-            const long long site = first + 2 * k;
-            if (field) map_field = {field[site], field[plane + site], field[2 * plane + site]};
-            if (anisotropy) map_anisotropy = anisotropy[site];
-        }
+        Vec3 map_field = {MAPPED ? map_x[k] : 0.0f, MAPPED ? map_y[k] : 0.0f, MAPPED ? map_z[k] : 0.0f};
+        float map_anisotropy = MAPPED ? map_k[k] : 0.0f;
         Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
             {own_x[k], own_y[k], own_z[k]}, {right_x[k], right_y[k], right_z[k]},
             {right_x[k - 1], right_y[k - 1], right_z[k - 1]}, {up_x[k], up_y[k], up_z[k]},

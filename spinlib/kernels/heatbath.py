@@ -11,9 +11,17 @@ from spinlib.kernels.loader import VECTOR_FLAGS
 from spinlib.kernels.random import check_seed, state_indices
 
 # Columns of the coupling table: the struct `Couplings` of spin.cuh.
-COUPLINGS = ("exchange", "dmi_interfacial", "dmi_bulk", "anisotropy", "field_x", "field_y", "field_z")
+COUPLINGS = (
+    "exchange",
+    "dmi_interfacial",
+    "dmi_bulk",
+    "anisotropy",
+    "field_x",
+    "field_y",
+    "field_z",
+)
 
-# What a thread block of the smallest supported data-centre GPU (sm_80) may use; later ones have more.
+# Shared memory one thread block may have, by the GPU's major compute capability.
 _SHARED_BYTES = {8: 163 * 1024, 9: 227 * 1024, 10: 227 * 1024}
 
 
@@ -70,7 +78,9 @@ def heat_bath(
     if driver == "block" or (driver == "auto" and fits):
         block = (half, max(1, min(height, 1024 // half)))
         rest = [over, np.uint32(first_sweep), key]
-        launch_cuda("heatbath.cu", "heat_bath_block", (batch,), block, [*common, *rest], device, shared)
+        launch_cuda(
+            "heatbath.cu", "heat_bath_block", (batch,), block, [*common, *rest], device, shared
+        )
         return
     grid = (math.ceil(half * height / 256), batch)
     for sweep in range(sweeps):

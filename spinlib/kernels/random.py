@@ -45,7 +45,7 @@ def state_indices(states: Sequence[int] | torch.Tensor, device: torch.device) ->
     numbers = torch.as_tensor(states, dtype=torch.int64)
     if numbers.numel() and not (0 <= int(numbers.min()) and int(numbers.max()) < 2**32):
         raise ValueError(
-            f"State indices lie in 0 ... 2^32 - 1, got {int(numbers.min())} to {int(numbers.max())}."
+            f"State indices lie in 0 ... 2^32 - 1, got {numbers.min()} to {numbers.max()}."
         )
     return numbers.to(torch.uint32).to(device)
 

@@ -1,0 +1,308 @@
+"""The classical spin Hamiltonian on a square lattice, and the thin film as one such lattice.
+
+    E = - J Σ⟨ij⟩ S_i·S_j - Σ⟨ij⟩ D_ij·(S_i × S_j) - Σ_i B·S_i - K Σ_i S_z² - ½ d Σ_i S_i·h_i
+
+with D_ij = D (ẑ × r̂_ij) for interfacial and D r̂_ij for bulk DMI, and h_i the field of all the
+other dipoles at unit strength. Every term offers `energy`, shape (batch,), and `field` = -∂E/∂S,
+shaped as the spins (batch, 3, height, width). A vacancy is a zero vector: it takes part in no
+term. Parameters are numbers or tensors of shape (batch,), so that one call serves many different
+Hamiltonians.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import torch
+
+from spinlib.dipolar import DipoleKernel, demagnetisation, point_dipoles
+
+Number = float | torch.Tensor
+Boundary = Literal["periodic", "open"]
+
+VACUUM_PERMEABILITY = 4e-7 * math.pi  # T m/A, to ten digits still the defined value before 2019
+BOLTZMANN = 1.380649e-23  # J/K, exact
+
+
+class Term(Protocol):
+    def energy(self, spins: torch.Tensor) -> torch.Tensor: ...
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor: ...
+
+
+def neighbour(spins: torch.Tensor, axis: int, step: int, boundary: Boundary) -> torch.Tensor:
+    """The spin one site further along an axis (-1: x, -2: y); beyond an open edge it is zero."""
+    shifted = torch.roll(spins, -step, dims=axis)
+    if boundary == "open":
+        edge = shifted.narrow(axis, -1 if step > 0 else 0, 1)
+        edge.zero_()
+    return shifted
+
+
+def _sum_sites(density: torch.Tensor) -> torch.Tensor:
+    """Sum over all but the batch, in double precision: lattices have 10⁵ sites, floats 7 digits."""
+    return density.flatten(1).sum(1, dtype=torch.float64)
+
+
+def _per_site(value: Number, spins: torch.Tensor) -> torch.Tensor:
+    """A number, (batch,) or a map as something that goes with (batch, height, width)."""
+    value = torch.as_tensor(value, dtype=spins.dtype, device=spins.device)
+    return value.reshape(-1, 1, 1) if value.ndim < 2 else value.reshape(-1, *value.shape[-2:])
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """-J Σ⟨ij⟩ S_i·S_j over nearest neighbours."""
+
+    strength: Number
+    boundary: Boundary = "periodic"
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        right = neighbour(spins, -1, 1, self.boundary)
+        up = neighbour(spins, -2, 1, self.boundary)
+        return _sum_sites(-_per_site(self.strength, spins) * (spins * (right + up)).sum(1))
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        around = sum(
+            neighbour(spins, axis, step, self.boundary) for axis in (-1, -2) for step in (1, -1)
+        )
+        return _per_site(self.strength, spins).unsqueeze(1) * around
+
+
+@dataclass(frozen=True)
+class DzyaloshinskiiMoriya:
+    """-Σ⟨ij⟩ D_ij·(S_i × S_j) with D_ij = D (ẑ × r̂_ij), interfacial, or D r̂_ij, bulk."""
+
+    strength: Number
+    kind: Literal["interfacial", "bulk"] = "interfacial"
+    boundary: Boundary = "periodic"
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        right = neighbour(spins, -1, 1, self.boundary)
+        up = neighbour(spins, -2, 1, self.boundary)
+        x, y, z = spins.unbind(1)
+        if self.kind == "interfacial":  # r = x̂ gives D_ij = D ŷ, r = ŷ gives -D x̂
+            twist = (z * right[:, 0] - x * right[:, 2]) - (y * up[:, 2] - z * up[:, 1])
+        else:
+            twist = (y * right[:, 2] - z * right[:, 1]) + (z * up[:, 0] - x * up[:, 2])
+        return _sum_sites(-_per_site(self.strength, spins) * twist)
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        along_x = neighbour(spins, -1, 1, self.boundary) - neighbour(spins, -1, -1, self.boundary)
+        along_y = neighbour(spins, -2, 1, self.boundary) - neighbour(spins, -2, -1, self.boundary)
+        (xx, xy, xz), (yx, yy, yz) = along_x.unbind(1), along_y.unbind(1)
+        if self.kind == "interfacial":
+            curl = (-xz, -yz, xx + yy)
+        else:
+            curl = (-yz, xz, yx - xy)
+        return _per_site(self.strength, spins).unsqueeze(1) * torch.stack(curl, 1)
+
+
+@dataclass(frozen=True)
+class Anisotropy:
+    """-K Σ S_z²: easy axis along z for K > 0, easy plane for K < 0. K may be a map."""
+
+    strength: Number
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        return _sum_sites(-_per_site(self.strength, spins) * spins[:, 2] ** 2)
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        z = 2 * _per_site(self.strength, spins) * spins[:, 2]
+        return torch.stack((torch.zeros_like(z), torch.zeros_like(z), z), 1)
+
+
+@dataclass(frozen=True)
+class Zeeman:
+    """-Σ B·S: B a number along z, three numbers, or (batch, 3)."""
+
+    strength: Number | tuple[float, float, float]
+
+    def vector(self, spins: torch.Tensor) -> torch.Tensor:
+        """B as (1 or batch, 3, 1, 1)."""
+        value = torch.as_tensor(self.strength, dtype=spins.dtype, device=spins.device)
+        return field_vector(value)[..., None, None]
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        return _sum_sites(-(self.vector(spins) * spins).sum(1))
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        return self.vector(spins).expand_as(spins)
+
+
+def field_vector(value: torch.Tensor) -> torch.Tensor:
+    """A field given as number, (3,) or (batch, 3) as (1 or batch, 3)."""
+    if value.ndim == 0:
+        return torch.stack((0 * value, 0 * value, value))[None]
+    return value[None] if value.ndim == 1 else value
+
+
+@dataclass(frozen=True)
+class Dipolar:
+    """-½ d Σ S·h: h is the field of a dipole kernel at unit strength (see `spinlib.dipolar`)."""
+
+    strength: Number
+    kernel: DipoleKernel
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        return _sum_sites(-0.5 * (spins * self.field(spins)).sum(1))
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        return _per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
+
+
+@dataclass(frozen=True)
+class Hamiltonian:
+    """A sum of terms, called by their strengths; all energies in one unit of your choice.
+
+    exchange     J, positive for a ferromagnet
+    dmi          D, with `dmi_kind` "interfacial" or "bulk"
+    anisotropy   K: a number, (batch,), or a map (height, width) or (batch, height, width)
+    zeeman       B: a number along z, three numbers, or (batch, 3)
+    dipolar      d, the strength of the dipolar term; `dipoles` makes its kernel from height, width
+                 and boundary, by default that of point dipoles on the lattice
+
+    >>> Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
+    E = - 1 Σ S_i·S_j - 0.3 Σ (ẑ×r_ij)·(S_i×S_j) - 0.05 Σ S_z   (periodic)
+    """
+
+    exchange: Number = 1.0
+    dmi: Number = 0.0
+    anisotropy: Number = 0.0
+    zeeman: Number | tuple[float, float, float] = 0.0
+    dipolar: Number = 0.0
+    dmi_kind: Literal["interfacial", "bulk"] = "interfacial"
+    boundary: Boundary = "periodic"
+    dipoles: Callable[[int, int, Boundary], DipoleKernel] = point_dipoles
+
+    def __post_init__(self):
+        for name, value, choices in (
+            ("dmi_kind", self.dmi_kind, ("interfacial", "bulk")),
+            ("boundary", self.boundary, ("periodic", "open")),
+        ):
+            if value not in choices:
+                raise ValueError(f"{name} is one of {' or '.join(choices)}, got {value!r}.")
+        for name in ("exchange", "dmi", "anisotropy", "zeeman", "dipolar"):
+            if not torch.isfinite(torch.as_tensor(getattr(self, name), dtype=torch.float64)).all():
+                raise ValueError(f"{name} must be finite, got {getattr(self, name)}.")
+
+    def terms(self, height: int, width: int) -> list[Term]:
+        """The terms that are not zero, for a lattice of this size."""
+        candidates = [
+            (self.exchange, lambda: Exchange(self.exchange, self.boundary)),
+            (self.dmi, lambda: DzyaloshinskiiMoriya(self.dmi, self.dmi_kind, self.boundary)),
+            (self.anisotropy, lambda: Anisotropy(self.anisotropy)),
+            (self.zeeman, lambda: Zeeman(self.zeeman)),
+            (
+                self.dipolar,
+                lambda: Dipolar(self.dipolar, self.dipoles(height, width, self.boundary)),
+            ),
+        ]
+        return [term() for strength, term in candidates if _is_nonzero(strength)]
+
+    def energy(self, spins: torch.Tensor) -> torch.Tensor:
+        """Total energy, (batch,) in float64; differentiable."""
+        total = torch.zeros(len(spins), dtype=torch.float64, device=spins.device)
+        return sum((term.energy(spins) for term in self.terms(*spins.shape[-2:])), total)
+
+    def energy_per_site(self, spins: torch.Tensor) -> torch.Tensor:
+        """Energy divided by the number of occupied sites, (batch,)."""
+        return self.energy(spins) / (spins.detach().norm(dim=1) > 0.5).flatten(1).sum(1)
+
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        """The effective field -∂E/∂S, shaped as the spins."""
+        terms = self.terms(*spins.shape[-2:])
+        return sum((term.field(spins) for term in terms), torch.zeros_like(spins))
+
+    def torque(self, spins: torch.Tensor) -> torch.Tensor:
+        """Largest |S × field| over the sites, (batch,): zero in a metastable state."""
+        torque = torch.linalg.cross(spins, self.field(spins), dim=1)
+        return torque.norm(dim=1).flatten(1).amax(1)
+
+    def __repr__(self) -> str:
+        dmi = "(ẑ×r_ij)" if self.dmi_kind == "interfacial" else "r_ij"
+        parts = [
+            (self.exchange, "Σ S_i·S_j"),
+            (self.dmi, f"Σ {dmi}·(S_i×S_j)"),
+            (self.anisotropy, "Σ S_z²"),
+            (self.zeeman, "Σ S_z" if torch.as_tensor(self.zeeman).ndim == 0 else "·Σ S"),
+            (self.dipolar, "½ Σ S_i·h_i"),
+        ]
+        text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if _is_nonzero(value))
+        return f"E = {text or '0'}   ({self.boundary})"
+
+
+def _is_nonzero(value: Number | tuple) -> bool:
+    return bool((torch.as_tensor(value) != 0).any())
+
+
+def _signed(value: Number | tuple) -> str:
+    """A strength with the minus sign its term carries: a number, or the range of a tensor."""
+    values = torch.as_tensor(value, dtype=torch.float64)
+    if values.ndim == 0:
+        return f"{'-' if values > 0 else '+'} {abs(values.item()):.6g}"
+    if isinstance(value, tuple):
+        return f"- ({', '.join(f'{v:.6g}' for v in value)})"
+    return f"- [{values.min().item():.6g} … {values.max().item():.6g}]"
+
+
+@dataclass(frozen=True)
+class Film:
+    """One magnetic layer cut into square cells: a lattice in other units.
+
+    exchange_stiffness    A, J/m                  J = 2 A t
+    dmi                   D, J/m²                 D a t
+    anisotropy            K_u, J/m³, or a map     K_u a² t
+    saturation            M_s, A/m                M_s B a² t;  μ0 M_s² a² t for the dipolar term
+    cell, thickness       a and t, m
+
+    Energies come out in zeptojoules (1e-21 J) per cell, which keeps single precision comfortable:
+    k_B × 300 K is 4.14 zJ. Values may be numbers or (batch,) tensors.
+    """
+
+    exchange_stiffness: Number
+    saturation: Number
+    dmi: Number = 0.0
+    anisotropy: Number = 0.0
+    cell: float = 4e-9
+    thickness: float = 1e-9
+    dmi_kind: Literal["interfacial", "bulk"] = "bulk"
+    boundary: Boundary = "periodic"
+
+    def __post_init__(self):
+        for name in ("exchange_stiffness", "saturation", "cell", "thickness"):
+            values = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            if not (torch.isfinite(values).all() and (values > 0).all()):
+                raise ValueError(
+                    f"The film's {name} must be a positive number in SI units, got "
+                    f"{getattr(self, name)}."
+                )
+
+    def hamiltonian(self, field: Number | tuple[float, float, float] = 0.0) -> Hamiltonian:
+        """The film as a lattice, in zJ, under a field in tesla (a number: along z)."""
+        area, volume = self.cell * self.thickness, self.cell**2 * self.thickness
+        vector = field_vector(torch.as_tensor(field, dtype=torch.float64))
+        saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)
+        return Hamiltonian(
+            exchange=2e21 * self.exchange_stiffness * self.thickness,
+            dmi=1e21 * self.dmi * area,
+            anisotropy=1e21 * self.anisotropy * volume,
+            zeeman=1e21 * saturation * vector * volume,
+            dipolar=1e21 * VACUUM_PERMEABILITY * self.saturation**2 * volume,
+            dmi_kind=self.dmi_kind,
+            boundary=self.boundary,
+            dipoles=partial(_film_dipoles, cell=self.cell, thickness=self.thickness),
+        )
+
+
+def _film_dipoles(
+    height: int, width: int, boundary: Boundary, cell: float, thickness: float
+) -> DipoleKernel:
+    return demagnetisation(height, width, cell, thickness, boundary)
+
+
+def thermal_energy(kelvin: Number) -> Number:
+    """k_B T in zeptojoules, the film's unit of energy."""
+    return 1e21 * BOLTZMANN * kelvin

@@ -1,0 +1,154 @@
+"""Spin textures to start from and to compare with, and the topological charge that counts them.
+
+Every maker returns float32 unit vectors (batch, 3, height, width) on the CPU; batch is 1 except for
+`random`. Sites lie at integer x (to the right) and y (upwards).
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from spinlib.kernels import random_uniform
+
+Size = tuple[int, int]  # height, width
+Kind = Literal["interfacial", "bulk"]
+
+
+def random(
+    size: Size, *, seed: int = 0, states: Sequence[int] = (0,), device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Directions uniform on the sphere, one lattice per state index: infinite temperature."""
+    u = random_uniform((2, *size), seed=seed, states=states, purpose="random spins", device=device)
+    z = 2 * u[:, 0] - 1
+    return _from_angles(z, 2 * math.pi * u[:, 1])
+
+
+def uniform(size: Size, direction: Sequence[float] = (0.0, 0.0, 1.0)) -> torch.Tensor:
+    """All spins along one direction, which need not be normalised."""
+    vector = torch.tensor(direction, dtype=torch.float32)
+    if not vector.norm() > 0:
+        raise ValueError(f"A direction needs a length, got {tuple(direction)}.")
+    return (vector / vector.norm())[None, :, None, None].repeat(1, 1, *size)
+
+
+def helix(size: Size, periods: tuple[int, int], kind: Kind = "interfacial") -> torch.Tensor:
+    """A spiral with so many periods along (x, y) of the box, turning the way D > 0 prefers."""
+    x, y = _grid(size)
+    wave = (periods[0] / size[1], periods[1] / size[0])
+    phase = 2 * math.pi * (wave[0] * x + wave[1] * y)
+    return _turned(torch.cos(phase), torch.sin(phase), *wave, kind)[None]
+
+
+def vortex(size: Size, core: float = 5.0, circulation: int = 1) -> torch.Tensor:
+    """An in-plane vortex about the middle of the box, its core (radius in sites) along +z."""
+    x, y = _grid(size)
+    x, y = x - (size[1] - 1) / 2, y - (size[0] - 1) / 2
+    radius = torch.sqrt(x**2 + y**2)
+    z = torch.exp(-((radius / core) ** 2))
+    return _turned(z, torch.sqrt(1 - z**2) * circulation, -x, -y, "bulk")[None]
+
+
+def skyrmions(
+    size: Size,
+    centres: Sequence[tuple[float, float]],
+    radius: float,
+    kind: Kind = "interfacial",
+    periodic: bool = True,
+) -> torch.Tensor:
+    """Skyrmions at centres (x, y), cores along -z in a background along +z, as D > 0 turns them.
+
+    Within `radius` sites of the nearest centre the polar angle goes linearly from π to 0.
+    """
+    x, y = _grid(size)
+    nearest = torch.full_like(x, math.inf)
+    away_x, away_y = torch.zeros_like(x), torch.zeros_like(x)
+    for centre_x, centre_y in centres:
+        dx, dy = x - centre_x, y - centre_y
+        if periodic:
+            dx = dx - size[1] * torch.round(dx / size[1])
+            dy = dy - size[0] * torch.round(dy / size[0])
+        distance = torch.sqrt(dx**2 + dy**2)
+        closer = distance < nearest
+        nearest = torch.where(closer, distance, nearest)
+        away_x, away_y = torch.where(closer, dx, away_x), torch.where(closer, dy, away_y)
+    angle = math.pi * (1 - (nearest / radius).clamp(max=1))
+    # Going outwards the spin turns from -z back to +z, against the sense that leads away from +z.
+    return _turned(torch.cos(angle), -torch.sin(angle), away_x, away_y, kind)[None]
+
+
+def skyrmion_lattice(
+    size: Size,
+    across: int,
+    down: int,
+    kind: Kind = "interfacial",
+    missing: Sequence[int] = (),
+    interstitials: Sequence[tuple[float, float]] = (),
+) -> torch.Tensor:
+    """A commensurate lattice of `across` × `down` skyrmions, every other row moved by half a step.
+
+    `missing` takes skyrmions out by number (row by row from below), `interstitials` adds some at
+    (x, y). The lattice still has to be relaxed, with `spinlib.anneal.quench`.
+    """
+    if down % 2:
+        raise ValueError(
+            f"Rows shifted in turn close on themselves for an even number of rows, not {down}."
+        )
+    height, width = size
+    centres = [
+        ((column + 0.25 + 0.5 * (row % 2)) * width / across, (row + 0.5) * height / down)
+        for row in range(down)
+        for column in range(across)
+    ]
+    kept = [centre for number, centre in enumerate(centres) if number not in set(missing)]
+    radius = 0.5 * min(width / across, math.hypot(width / across / 2, height / down))
+    return skyrmions(size, kept + list(interstitials), radius, kind)
+
+
+def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch.Tensor:
+    """Number of times the spins wrap the sphere, (batch,): the solid angles of Berg and Lüscher.
+
+    Each plaquette is two spherical triangles (Nucl. Phys. B 190, 412 (1981),
+    doi:10.1016/0550-3213(81)90568-X). With periodic edges the charge is an integer; a skyrmion with
+    its core along -z counts -1.
+    """
+    here = spins.double()
+    if boundary == "periodic":
+        right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)
+        across = torch.roll(right, -1, -2)
+    else:
+        here, right = here[..., :-1, :-1], here[..., :-1, 1:]
+        up, across = spins.double()[..., 1:, :-1], spins.double()[..., 1:, 1:]
+    angles = _solid_angle(here, right, across) + _solid_angle(here, across, up)
+    return angles.flatten(1).sum(1) / (4 * math.pi)
+
+
+def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+    """Signed area of the spherical triangle between three unit vectors, in -2π … 2π."""
+    volume = (a * torch.linalg.cross(b, c, dim=1)).sum(1)
+    cosines = (a * b).sum(1) + (b * c).sum(1) + (c * a).sum(1)
+    return 2 * torch.atan2(volume, 1 + cosines)
+
+
+def _grid(size: Size) -> tuple[torch.Tensor, torch.Tensor]:
+    y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
+    return x.float(), y.float()
+
+
+def _from_angles(z: torch.Tensor, azimuth: torch.Tensor) -> torch.Tensor:
+    across = torch.sqrt((1 - z**2).clamp(min=0))
+    return torch.stack((across * torch.cos(azimuth), across * torch.sin(azimuth), z), 1)
+
+
+def _turned(z: torch.Tensor, across, x, y, kind: Kind) -> torch.Tensor:
+    """Spins with component z, and `across` the way +z turns when one walks along (x, y).
+
+    For D > 0 an interfacial DMI turns +z towards the direction of walking (Néel), a bulk DMI
+    towards its right hand (Bloch).
+    """
+    x, y = torch.as_tensor(x) * torch.ones_like(z), torch.as_tensor(y) * torch.ones_like(z)
+    length = torch.sqrt(x**2 + y**2).clamp(min=1e-12)
+    along = (x / length, y / length) if kind == "interfacial" else (y / length, -x / length)
+    spins = torch.stack((across * along[0], across * along[1], z))
+    return spins / spins.norm(dim=0).clamp(min=1e-12)

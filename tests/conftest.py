@@ -1,0 +1,11 @@
+"""Where a test runs: on the CPU, and on a GPU if there is one."""
+
+import pytest
+import torch
+
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])])
+def device(request) -> torch.device:
+    return torch.device(request.param)

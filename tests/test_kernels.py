@@ -1,0 +1,393 @@
+"""The kernels against known answers and exact statistical mechanics."""
+
+import ctypes
+import itertools
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spinlib.anneal import coupling_table
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import KernelError, heat_bath, loader, random_normal, random_uniform
+from spinlib.kernels.loader import SCALAR_FLAGS
+from spinlib.kernels.random import philox_words
+from spinlib.textures import random
+
+
+def standard_error(samples: torch.Tensor) -> float:
+    return samples.double().std().item() / math.sqrt(len(samples))
+
+
+# --- random numbers ---------------------------------------------------------------------------
+
+
+def test_philox_known_answers(device):
+    # Random123's known-answer file: zero and all-ones counter and key.
+    counters = torch.tensor([[0] * 4, [0xFFFFFFFF] * 4], dtype=torch.int64).to(torch.uint32)
+    zeros = philox_words(counters[:1], 0, device)[0]
+    ones = philox_words(counters[1:], 2**64 - 1, device)[0]
+    assert [hex(int(word)) for word in zeros] == [
+        "0x6627e8d5",
+        "0xe169c58d",
+        "0xbc57ac4c",
+        "0x9b00dbd8",
+    ]
+    assert [hex(int(word)) for word in ones] == [
+        "0x408f276d",
+        "0x41c83b0e",
+        "0xa20bc7c6",
+        "0x6d5451fd",
+    ]
+
+
+def test_random_numbers_depend_only_on_their_purpose(device):
+    draw = {"seed": 5, "purpose": "test", "device": device}
+    together = random_uniform((7, 3), states=range(4), **draw)
+    alone = random_uniform((7, 3), states=[2], **draw)
+    assert torch.equal(together[2], alone[0])
+    for other in ({"seed": 6}, {"purpose": "else"}, {"draw": 1}):
+        assert not torch.equal(alone, random_uniform((7, 3), states=[2], **(draw | other)))
+
+
+def test_uniform_and_normal_moments(device):
+    draw = {"seed": 1, "states": range(8), "purpose": "moments", "device": device}
+    u = random_uniform((125_000,), **draw).double().flatten()
+    n = random_normal((125_000,), **draw).double().flatten()
+    assert 0 < u.min() and u.max() < 1
+    count = len(u)
+    # Four standard errors of the first moments of 10^6 draws.
+    assert abs(u.mean() - 1 / 2) < 4 * math.sqrt(1 / 12 / count)
+    assert abs((u**2).mean() - 1 / 3) < 4 * math.sqrt(4 / 45 / count)
+    assert abs(n.mean()) < 4 * math.sqrt(1 / count)
+    assert abs((n**2).mean() - 1) < 4 * math.sqrt(2 / count)
+    assert abs((n**4).mean() - 3) < 4 * math.sqrt(96 / count)
+
+
+def test_seeds_and_states_out_of_range_are_refused():
+    with pytest.raises(ValueError, match="seed"):
+        random_uniform((1,), seed=-1, states=[0], purpose="x")
+    with pytest.raises(ValueError, match="State indices"):
+        random_uniform((1,), seed=0, states=[2**32], purpose="x")
+
+
+# --- the heat bath against exact statistical mechanics ------------------------------------------
+
+
+def equilibrium(
+    hamiltonian, size, temperature, device, batch=8, warm=100, samples=40, gap=5, **options
+):
+    """Spins (samples, batch, 3, h, w) drawn at one temperature, far enough apart to be called
+    independent for the hot, weakly coupled systems tested here."""
+    spins = random(size, seed=3, states=range(batch), device=device)
+    table, anisotropy = coupling_table(hamiltonian, spins)
+    periodic = hamiltonian.boundary == "periodic"
+    taken, done = [], 0
+    for sweeps in [warm] + [gap] * samples:
+        schedule = torch.full((batch, sweeps), temperature, device=device)
+        heat_bath(
+            *(spins, table, schedule),
+            seed=11,
+            states=range(batch),
+            first_sweep=done,
+            anisotropy=anisotropy,
+            periodic=periodic,
+            **options,
+        )
+        done += sweeps
+        taken.append(spins.clone())
+    return torch.stack(taken[1:])
+
+
+@pytest.mark.parametrize("x", [0.001, 0.01, 0.5, 1.0, 4.0, 30.0])
+def test_free_spin_in_a_field(device, x):
+    """⟨S·b⟩ = coth x - 1/x, and nothing across the field; b tilted to involve every component."""
+    direction = torch.tensor([0.48, -0.6, 0.64], dtype=torch.float64)
+    free = Hamiltonian(exchange=0.0, zeeman=tuple((x * direction).tolist()))
+    spins = equilibrium(free, (64, 64), 1.0, device, samples=20, gap=1, warm=1).double().cpu()
+    along = torch.einsum("sbchw,c->sbhw", spins, direction).flatten()
+    across = torch.einsum("sbchw,c->sbhw", spins, torch.tensor([0.8, 0.64, 0.0]).double()).flatten()
+    expected = 1 / math.tanh(x) - 1 / x
+    error = standard_error(along)  # 1.3e6 independent draws: 5e-4 at most
+    assert abs(along.mean() - expected) < 3 * error, f"{along.mean()} ± {error}, exact {expected}"
+    assert abs(across.mean()) < 3 * standard_error(across)
+
+
+def test_no_preferred_direction_without_field(device):
+    spins = equilibrium(
+        Hamiltonian(exchange=0.0), (64, 64), 1.0, device, samples=20, gap=1
+    ).double()
+    for component in spins.cpu().unbind(2):
+        assert abs(component.mean()) < 3 * standard_error(component.flatten())
+
+
+@pytest.mark.parametrize("coupling, exact", [(0.5, 0.1640), (1, 0.3130), (2, 0.5373), (4, 0.7507)])
+@pytest.mark.parametrize("over_relaxations", [0, 1])
+def test_open_heisenberg_chain(device, coupling, exact, over_relaxations):
+    """Fisher's chain: ⟨S·S'⟩ = coth K - 1/K, for any length with open ends."""
+    chain = Hamiltonian(exchange=float(coupling), boundary="open")
+    # Columns are chains if rows do not couple: cut by vacancies in every other row.
+    batch, height, width = 4, 129, 32
+    spins = random((height, width), seed=3, states=range(batch), device=device)
+    spins[:, :, 1::2] = 0
+    table, _ = coupling_table(chain, spins)
+    averages = []
+    for block in range(60):
+        schedule = torch.ones((batch, 10), device=device)
+        options = {"seed": 2, "states": range(batch), "first_sweep": 10 * block, "periodic": False}
+        heat_bath(spins, table, schedule, over_relaxations=over_relaxations, **options)
+        bonds = (spins[..., 1:] * spins[..., :-1]).sum(1)[:, 0::2].double()
+        averages.append(bonds.mean(dim=(1, 2)))
+    # Errors from the spread over 4 lattices × 10 stretches of 50 sweeps, longer than any memory.
+    means = torch.stack(averages[10:]).reshape(10, 5, batch).mean(1).flatten().cpu()
+    error = standard_error(means)
+    assert error < 1e-3
+    assert abs(means.mean() - exact) < 3 * error + 5e-5, f"{means.mean():.5f} ± {error:.5f}"
+
+
+@pytest.mark.parametrize("anisotropy", [-6.0, -0.7, 0.7, 2.5])
+@pytest.mark.parametrize("field", [0.0, 1.5])
+def test_anisotropy_is_sampled_exactly(device, anisotropy, field):
+    """Free spins with -K S_z² in a tilted field, against the Boltzmann integral."""
+    tilted = (0.6 * field, 0.0, 0.8 * field)
+    single = Hamiltonian(exchange=0.0, anisotropy=anisotropy, zeeman=tilted)
+    spins = equilibrium(
+        single, (64, 64), 1.0, device, batch=4, warm=200, samples=30, gap=8
+    ).double()
+    z = torch.linspace(-1, 1, 4001, dtype=torch.float64)
+    phi = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)[:-1]
+    x = torch.sqrt(1 - z**2)[:, None] * torch.cos(phi)
+    weight = torch.exp(anisotropy * z[:, None] ** 2 + tilted[0] * x + tilted[2] * z[:, None])
+    for name, function, measured in (
+        ("S_z²", z[:, None] ** 2, spins[:, :, 2] ** 2),
+        ("S_z", z[:, None].expand_as(weight), spins[:, :, 2]),
+        ("S_x", x, spins[:, :, 0]),
+    ):
+        exact = torch.trapezoid((weight * function).mean(1), z) / torch.trapezoid(weight.mean(1), z)
+        # Successive samples of one site may remember each other (easy axis: rare flips), sites do
+        # not: the error is that of site averages.
+        sites = measured.mean(0).flatten().cpu()
+        error = standard_error(sites)
+        assert error < 0.012
+        assert abs(sites.mean() - exact) < 3 * error + 1e-6, (
+            f"{name}: {sites.mean()} ± {error}, {exact}"
+        )
+
+
+def test_zero_temperature_never_raises_the_energy(device):
+    hamiltonian = Hamiltonian(dmi=0.3, anisotropy=0.4, zeeman=0.05)
+    spins = random((32, 32), states=range(4), device=device)
+    table, _ = coupling_table(hamiltonian, spins)
+    energies = []
+    for sweep in range(30):
+        heat_bath(spins, table, torch.zeros((4, 1)), seed=0, states=range(4), first_sweep=sweep)
+        energies.append(hamiltonian.energy(spins))
+    # 1e-4 of some -2000: rounding of the float32 spins.
+    assert (torch.stack(energies).diff(dim=0) < 1e-4).all()
+
+
+# --- one step is what the Hamiltonian says -------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("kind", ["interfacial", "bulk"])
+def test_local_field_is_the_hamiltonians(device, boundary, kind):
+    """At T = 0 the updated colour lies along -∂E/∂S of the configuration it saw."""
+    hamiltonian = Hamiltonian(1.1, 0.7, 0.0, (0.2, -0.3, 0.4), dmi_kind=kind, boundary=boundary)
+    before = random((12, 10), seed=9, states=range(3), device=device)
+    before[:, :, 4, 5] = 0  # a vacancy stays one, and its neighbours do without it
+    spins = before.clone()
+    table, _ = coupling_table(hamiltonian, spins)
+    extra = random((12, 10), seed=1, states=range(3), device=device)
+    options = {"seed": 0, "states": range(3), "field": extra, "periodic": boundary == "periodic"}
+    heat_bath(spins, table, torch.zeros((3, 1)), **options)
+    y, x = torch.meshgrid(torch.arange(12), torch.arange(10), indexing="ij")
+    second = ((x + y) % 2 == 1).to(device)  # updated last, so the final state is what it saw
+    field = (hamiltonian.field(spins.double()) + extra).float()
+    expected = field / field.norm(dim=1, keepdim=True)
+    expected = torch.where(before.norm(dim=1, keepdim=True) > 0, expected, 0)
+    # A few roundings of numbers of order one; the GPU's fast division adds two units.
+    assert (spins - expected).abs()[..., second].max() < 2e-6
+    assert (spins[:, :, 4, 5] == 0).all()
+
+
+def test_vectorised_and_scalar_builds_agree_bit_for_bit():
+    """The plain build is the test of the fast one."""
+    hamiltonian = Hamiltonian(dmi=0.3, anisotropy=0.2, zeeman=0.05)
+    results = []
+    for flags in (loader.VECTOR_FLAGS, SCALAR_FLAGS):
+        spins = random((20, 38), states=range(2))
+        table, _ = coupling_table(hamiltonian, spins)
+        schedule = torch.linspace(1.0, 0.0, 20).expand(2, 20)
+        heat_bath(spins, table, schedule, seed=4, states=range(2), over_relaxations=1, flags=flags)
+        results.append(spins)
+    assert torch.equal(*results)
+
+
+@pytest.mark.parametrize("boundary, size", [("periodic", (16, 24)), ("open", (15, 9))])
+def test_same_bits_for_any_threads_batches_and_calls(boundary, size):
+    hamiltonian = Hamiltonian(dmi=0.3, anisotropy=0.2, zeeman=0.05, boundary=boundary)
+    periodic = boundary == "periodic"
+    schedule = torch.linspace(1.0, 0.0, 12)
+
+    def anneal(states, cuts, threads):
+        previous = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            spins = random(size, states=states)
+            table, _ = coupling_table(hamiltonian, spins)
+            for first, last in itertools.pairwise(cuts):
+                part = schedule[first:last].expand(len(spins), last - first)
+                heat_bath(
+                    *(spins, table, part),
+                    seed=4,
+                    states=states,
+                    first_sweep=first,
+                    over_relaxations=2,
+                    periodic=periodic,
+                )
+            return spins
+        finally:
+            torch.set_num_threads(previous)
+
+    whole = anneal(range(6), [0, 12], 1)
+    assert torch.equal(whole, anneal(range(6), [0, 12], 2))
+    assert torch.equal(whole, anneal(range(6), [0, 5, 12], 2))
+    assert torch.equal(whole[4:], anneal([4, 5], [0, 12], 1))
+    assert torch.equal(whole[[1]], anneal([1], [0, 1, 12], 2))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("driver", ["grid", "block"])
+@pytest.mark.parametrize("boundary, size", [("periodic", (32, 48)), ("open", (15, 9))])
+def test_gpu_drivers_follow_the_host(driver, boundary, size):
+    """One sweep agrees to rounding, then chaos separates the chains: only one sweep is compared."""
+    hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05, boundary=boundary)
+    results = []
+    for device in ("cpu", "cuda"):
+        spins = random(size, states=range(3), device=device)
+        table, _ = coupling_table(hamiltonian, spins)
+        options = {
+            "seed": 4,
+            "states": range(3),
+            "periodic": boundary == "periodic",
+            "driver": driver,
+        }
+        heat_bath(spins, table, torch.full((3, 1), 0.5), **options)
+        results.append(spins.cpu())
+    # The special-function units err by 2^-21; the square root near S·h = ±1 widens this.
+    assert (results[0] - results[1]).abs().max() < 5e-3
+    assert (results[0] - results[1]).abs().median() < 1e-6
+
+
+def test_over_relaxation_keeps_the_energy(device):
+    """Half turns about the local field keep every linear term; rounding is all that remains."""
+    hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05)
+    spins = random((32, 32), states=range(2), device=device)
+    table, _ = coupling_table(hamiltonian, spins)
+    options = {"seed": 0, "states": range(2)}
+    heat_bath(spins, table, torch.full((2, 20), 0.7), **options)
+    start = spins.clone()
+    # The same heat-bath sweep with and without half turns after it: they keep what it left.
+    plain, turned = start.clone(), start.clone()
+    heat_bath(plain, table, torch.full((2, 1), 0.7), first_sweep=20, **options)
+    heat_bath(turned, table, torch.full((2, 1), 0.7), first_sweep=20, over_relaxations=5, **options)
+    assert not torch.allclose(plain, turned, atol=0.1)
+    assert (hamiltonian.energy(plain) - hamiltonian.energy(turned)).abs().max() < 2e-3  # of -1400
+
+
+# --- refusals ------------------------------------------------------------------------------------
+
+
+def test_odd_periodic_sizes_are_refused():
+    spins = random((15, 16))
+    table, _ = coupling_table(Hamiltonian(), spins)
+    with pytest.raises(ValueError, match=r"15×16.*even"):
+        heat_bath(spins, table, torch.ones((1, 1)), seed=0, states=[0])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"spins": torch.zeros(2, 3, 8, 8, dtype=torch.float64)}, "float32"),
+        ({"couplings": torch.zeros(3, 7)}, "couplings"),
+        ({"temperatures": torch.full((2, 1), -1.0)}, "Temperatures"),
+        ({"temperatures": torch.full((2, 1), math.nan)}, "Temperatures"),
+        ({"field": torch.zeros(3, 3, 8, 8)}, "field"),
+        ({"anisotropy": torch.zeros(1, 8, 7)}, "anisotropy"),
+    ],
+)
+def test_wrong_arrays_are_refused_by_name(change, message):
+    good = {"spins": random((8, 8), states=range(2)), "couplings": torch.zeros(2, 7)}
+    good |= {"temperatures": torch.ones((2, 1))}
+    with pytest.raises(ValueError, match=message):
+        heat_bath(**(good | change), seed=0, states=range(2))
+
+
+# --- compiling -----------------------------------------------------------------------------------
+
+
+def test_included_headers_are_part_of_the_text():
+    text = loader.source("heatbath.cu")
+    assert '#include "' not in text
+    assert text.count("SITE Words philox(") == 1
+    assert '#line 1 "spin.cuh"' in text
+
+
+def test_a_missing_compiler_is_one_sentence(monkeypatch):
+    loader._compiler.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(KernelError, match="install one"):
+        loader._compiler()
+    loader._compiler.cache_clear()
+
+
+def test_an_unwritable_cache_is_one_sentence(monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("SPINLIB_CACHE", str(blocked))
+    loader.host_library.cache_clear()
+    with pytest.raises(KernelError, match="SPINLIB_CACHE"):
+        loader.host_library("random.cu")
+
+
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("file", sorted(p.name for p in loader.FOLDER.glob("*.cu")))
+def test_every_kernel_compiles_for_the_gpu(file, architecture):
+    """NVRTC needs no GPU: it compiles to machine code of either generation."""
+    nvrtc = load_nvrtc()
+    program = ctypes.c_void_p()
+    text = loader.source(file).encode()
+    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, file.encode(), 0, None, None) == 0
+    options = [f"--gpu-architecture={architecture}", *loader.CUDA_FLAGS, "-ftz=true"]
+    array = (ctypes.c_char_p * len(options))(*[option.encode() for option in options])
+    status = nvrtc.nvrtcCompileProgram(program, len(options), array)
+    size = ctypes.c_size_t()
+    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
+    log = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetProgramLog(program, log)
+    assert status == 0, log.value.decode()
+    nvrtc.nvrtcGetCUBINSize(program, ctypes.byref(size))
+    cubin = ctypes.create_string_buffer(size.value)
+    nvrtc.nvrtcGetCUBIN(program, cubin)
+    names = re.findall(r"__global__ void (?:__launch_bounds__\(\d+\)\s*)?(\w+)\(", text.decode())
+    assert names and all(name.encode() in cubin.raw for name in names)
+    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
+
+
+def load_nvrtc() -> ctypes.CDLL:
+    nvidia = pytest.importorskip("nvidia", reason="NVRTC's wheel is for Linux")
+    found = [p for root in nvidia.__path__ for p in Path(root).rglob("libnvrtc.so*")]
+    if not found:
+        pytest.skip("NVRTC's wheel is for Linux")
+    return ctypes.CDLL(str(found[0]))
+
+
+def test_coupling_table_matches_numpy_order():
+    table, _ = coupling_table(Hamiltonian(1, 2, 3, (4, 5, 6)), random((4, 4)))
+    np.testing.assert_array_equal(table[0].numpy(), [1, 2, 0, 3, 4, 5, 6])
