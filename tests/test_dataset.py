@@ -37,7 +37,7 @@ CONTEXT.set_forkserver_preload(["torch", "pandas", "spinlib.dataset"])
 
 
 def start(target, *args, **kwargs):
-    process = CONTEXT.Process(target=target, args=args, kwargs=kwargs)
+    process = CONTEXT.Process(target=target, args=args, kwargs=kwargs, daemon=True)
     process.start()
     return process
 
