@@ -1,0 +1,174 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Appendix: one state through the microscope
+# *What do the networks of the four studies see of a film?*
+#
+# A network never sees spins; it sees a picture of them. One instrument, `spinlib.microscope`, makes
+# all the pictures in this repository, and `spinlib.pictures` brings pictures made elsewhere to the
+# same form. This page sends one state through every contrast, each with the line that made it, and
+# then back.
+
+# %% tags=["parameters"]
+device: str = "cpu"  # cpu or cuda
+seed: int = 1  # seed of the annealing and of all noise
+size: int = 128  # sites along each side of the film
+sweeps: int = 800  # Monte Carlo sweeps of the annealing
+
+# %% [markdown]
+# ## A film of iron germanium
+# Cells of 4 nm, one nanometre thick, bulk Dzyaloshinskii–Moriya interaction, 0.18 T along z, cooled
+# from far above its ordering temperature to almost none. The helix period 4πA/D is 70 nm. Energies,
+# and with them temperatures, are in zeptojoules (k_B × 300 K = 4.14 zJ).
+
+# %%
+import torch
+
+from spinlib.anneal import anneal, linear
+from spinlib.contrast import colour, vectors_from_colour
+from spinlib.figures import before_after, colour_wheel, contact_sheet, draw_spins, panels
+from spinlib.hamiltonian import Film
+from spinlib.microscope import Microscope, rotate
+
+film = Film(exchange_stiffness=8.78e-12, saturation=384e3, dmi=1.58e-3, cell=4e-9, thickness=1e-9)
+spins = anneal(
+    film.hamiltonian(field=0.18),
+    (size, size),
+    linear(20.0, 0.02, sweeps),
+    seed=seed,
+    dipole_every=2,
+    device=device,
+)
+
+# %% [markdown]
+# ## How spins are drawn
+# Hue is the direction in the plane, lightness the component out of it: white points to the reader,
+# black away, full colours lie flat. The disc on the right unrolls the sphere of directions; the
+# colours of a picture can be looked up there.
+
+# %%
+figure, axes = panels(1, 2, width=4.0)
+draw_spins(spins[0], axes[0, 0], pixel=film.cell, title="spins")
+colour_wheel(axes[0, 1])
+figure
+
+# %% [markdown]
+# ## Five contrasts
+# `vector`: three pictures, one per component, as SPLEEM gives them (−1 black, +1 white).
+
+# %%
+vector = Microscope("vector")(spins, film.cell)
+contact_sheet((1 + vector[0, :, None]) / 2, ["$m_x$", "$m_y$", "$m_z$"], pixel=film.cell)
+
+# %% [markdown]
+# `colour`: the drawing above as an RGB picture. `perpendicular`: m_z alone, as polar Kerr
+# microscopy or a magnetic force microscope show domains. `in_plane`: the rest, as Lorentz
+# microscopy reconstructs it; up and down are both black.
+
+# %%
+colours = Microscope("colour")(spins, film.cell)
+perpendicular = Microscope("perpendicular")(spins, film.cell)
+in_plane = Microscope("in_plane")(spins, film.cell)
+contact_sheet(
+    [colours[0], perpendicular[0], in_plane[0]],
+    ["colour", "perpendicular", "in_plane"],
+    pixel=film.cell,
+)
+
+# %% [markdown]
+# `lorentz_defocus`: raw Fresnel contrast, I/I₀ = 1 + d (∇×m)_z in first order, drawn as I/(2 I₀).
+# The length d is how far the film deflects an electron on its way to the defocused plane; its sign
+# turns bright into dark. Only walls with a curl show: those of bulk DMI do, those of interfacial
+# DMI do not.
+
+# %%
+under = Microscope("lorentz_defocus", defocus=-10e-9)(spins, film.cell)
+over = Microscope("lorentz_defocus", defocus=10e-9)(spins, film.cell)
+contact_sheet(torch.cat([under, over]), ["d = −10 nm", "d = +10 nm"], pixel=film.cell)
+
+# %% [markdown]
+# ## What an instrument loses
+# Blur and pixels act on the magnetisation before it is drawn, so that a wall between up and down
+# turns grey in the middle rather than colourful. Pixels average over their area at any ratio of
+# sides and keep the mean.
+
+# %%
+blurred = Microscope("colour", blur=10e-9)(spins, film.cell)
+coarse = Microscope("colour", pixel_size=16e-9)(spins, film.cell)
+fine = Microscope("colour", pixel_size=2.34e-9, blur=5e-9)(spins, film.cell)
+middle = Microscope("colour", shape=(size // 2, size // 2), pixel_size=film.cell)(spins, film.cell)
+contact_sheet(
+    [blurred[0], coarse[0], fine[0], middle[0]],
+    ["blur 10 nm", "pixels of 16 nm", "2.34 nm and blur 5 nm", "half the field of view"],
+)
+
+# %% [markdown]
+# ## Noise
+# The noise of study 2 turns every vector: S* = normalise(S + ηR) with random unit vectors R. A
+# detector adds its own: readout noise of a given standard deviation (white is 1), counting noise
+# for a given number of quanta, and settings of brightness and contrast that drift between pictures.
+# Each is a function of seed and state alone, so the same state looks the same in any batch.
+
+# %%
+strengths = (0.0, 0.3, 0.6, 1.0)
+turned = torch.cat(
+    [Microscope("colour", noise=eta)(spins, film.cell, seed=seed) for eta in strengths]
+)
+contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film.cell)
+
+# %%
+readout = Microscope("perpendicular", readout=0.2)(spins, film.cell, seed=seed)
+counted = Microscope("perpendicular", counts=10)(spins, film.cell, seed=seed)
+drifting = Microscope("perpendicular", contrast_drift=0.3, brightness_drift=0.2)(
+    spins.expand(2, -1, -1, -1), film.cell, seed=seed
+)
+contact_sheet(
+    torch.cat([readout, counted, drifting]),
+    ["readout noise 0.2", "10 quanta in white", "drift, state 0", "drift, state 1"],
+    pixel=film.cell,
+)
+
+# %% [markdown]
+# ## Turned by right angles
+# Turning the sample turns places and vectors together: the colours change with the texture.
+
+# %%
+turns = torch.cat([colour(rotate(spins, quarter)) for quarter in range(4)])
+contact_sheet(turns, ["0°", "90°", "180°", "270°"], pixel=film.cell)
+
+# %% [markdown]
+# ## And back
+# The colours have an inverse. In eight bits it loses most near the poles, where all hues run
+# together; the function says how much. Two independent numbers must agree: the largest angle that
+# was really lost stays below the bound that was reported for its pixel.
+
+# %%
+stored = (colours * 255).round() / 255
+found, bound = vectors_from_colour(stored)
+lost = torch.atan2(torch.linalg.cross(spins, found, dim=1).norm(dim=1), (spins * found).sum(dim=1))
+assert bool((lost <= bound + 1e-3).all())  # a thousandth: the rounding of angles in float32
+away = spins[:, 2].abs() < 0.866  # more than 30 degrees from either pole
+print(
+    f"Away from the poles: {torch.rad2deg(lost[away].max()):.2f}° lost at most, "
+    f"{torch.rad2deg(bound[away].max()):.2f}° announced; anywhere: "
+    f"{torch.rad2deg(lost.max()):.1f}° and {torch.rad2deg(bound.max()):.1f}°."
+)
+before_after(colours, colour(found), labels=("spins", "from 8 bits"), pixel=film.cell, width=3.0)
+
+# %% [markdown]
+# A picture file comes in through `read_picture`, which says what it did with it; from there on it
+# is a picture like all of these.
+#
+#     picture = read_picture("helices.tif", pixel_size=2.34e-9, crop=(0, 0, 1024, 960))
+#     pieces = windows(picture, size=32, step=8)

@@ -1,0 +1,177 @@
+"""What the kernels reach, as ratios within one run: `make bench`, or `python -m spinlib.bench`.
+
+Each benchmark is a function that yields rows. A ratio pairs two ways of doing the same work, taken
+in turn (A B A B …) so that a machine that slows down slows both; the median over the pairs is kept.
+Rows go to figures/bench.json; with --only, the other rows there stay.
+"""
+
+import argparse
+import fnmatch
+import json
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+import torch
+
+from spinlib import textures
+from spinlib.anneal import coupling_table
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import heat_bath
+from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
+from spinlib.notebooks import ROOT
+from spinlib.study import device_name, resolve_device
+
+BENCHMARKS: dict[str, Callable[[torch.device], Iterator["Row"]]] = {}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number, and what it is held against."""
+
+    name: str
+    value: float
+    unit: str
+    threads: int
+    reference: str = ""
+    reference_value: float | None = None
+    ratio: float | None = None
+
+
+def benchmark(function: Callable) -> Callable:
+    """Register a benchmark under its function's name."""
+    BENCHMARKS[function.__name__] = function
+    return function
+
+
+@contextmanager
+def threads(count: int):
+    """Use so many CPU threads inside the block."""
+    previous = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(previous)
+
+
+def seconds(*works: Callable[[], None], device: torch.device, rounds: int = 7) -> list[list[float]]:
+    """Times of each work, taken in turn after one unmeasured round; one list per work."""
+    times: list[list[float]] = [[] for _ in works]
+    for number in range(rounds + 1):
+        for work, taken in zip(works, times, strict=True):
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            start = time.perf_counter()
+            work()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if number:
+                taken.append(time.perf_counter() - start)
+    return times
+
+
+def compare(
+    name: str,
+    amount: float,
+    unit: str,
+    work: Callable[[], None],
+    reference: str,
+    other: Callable[[], None],
+    device: torch.device,
+    count: int = 1,
+) -> Row:
+    """`amount` of work per second by `work`, against `other` in the same run."""
+    ours, theirs = seconds(work, other, device=device)
+    ratio = statistics.median(b / a for a, b in zip(ours, theirs, strict=True))
+    return Row(
+        *(name, amount / statistics.median(ours), unit, count),
+        *(reference, amount / statistics.median(theirs), ratio),
+    )
+
+
+def measure(
+    name: str, amount: float, unit: str, work: Callable[[], None], device: torch.device, count: int
+) -> Row:
+    """`amount` of work per second."""
+    (times,) = seconds(work, device=device)
+    return Row(name, amount / statistics.median(times), unit, count)
+
+
+def _skyrmion_sweeps(size: int, replicas: int, sweeps: int, device: torch.device, **options):
+    """A closure that sweeps study 4's Hamiltonian at half its ordering temperature."""
+    hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05)
+    spins = textures.random((size, size), states=range(replicas), device=device)
+    table, _ = coupling_table(hamiltonian, spins)
+    schedule = torch.full((replicas, sweeps), 0.4, device=device)
+    return lambda: heat_bath(spins, table, schedule, seed=1, states=range(replicas), **options)
+
+
+@benchmark
+def heat_bath_updates(device: torch.device) -> Iterator[Row]:
+    """Updates per second with exchange, DMI and field: one core, then two; on a GPU, both drivers."""
+    for size in (128, 100):
+        if device.type == "cuda":
+            replicas, sweeps = 1056, 400  # eight lattices per multiprocessor of an H200
+            block, grid = (
+                _skyrmion_sweeps(size, replicas, sweeps, device, driver=driver)
+                for driver in ("block", "grid")
+            )
+            amount = size * size * replicas * sweeps
+            name = f"heat bath, {size}×{size}, lattice in shared memory"
+            yield compare(name, amount, "updates/s", block, "grid driver", grid, device)
+            continue
+        sweeps = 100
+        fast = _skyrmion_sweeps(size, 1, sweeps, device, flags=VECTOR_FLAGS)
+        plain = _skyrmion_sweeps(size, 1, sweeps, device, flags=SCALAR_FLAGS)
+        amount = size * size * sweeps
+        name = f"heat bath, {size}×{size}, one core"
+        with threads(1):
+            yield compare(name, amount, "updates/s", fast, "scalar build", plain, device)
+        pair = _skyrmion_sweeps(size, 2, sweeps, device)
+
+        def on(count: int, work: Callable[[], None]) -> None:
+            with threads(count):
+                work()
+
+        name = f"heat bath, {size}×{size}, two replicas on two cores"
+        yield compare(
+            *(name, 2 * amount, "updates/s", lambda pair=pair: on(2, pair)),
+            *("one core", lambda pair=pair: on(1, pair), device, 2),
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m spinlib.bench", description=__doc__)
+    parser.add_argument("--only", default="*", help="benchmarks whose name matches, as *llg*")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    options = parser.parse_args(arguments)
+    device = resolve_device(options.device)
+    pattern = options.only if "*" in options.only else f"*{options.only}*"
+    chosen = fnmatch.filter(BENCHMARKS, pattern)
+    if not chosen:
+        print(
+            f"No benchmark matches {options.only!r}; there are {', '.join(BENCHMARKS)}.",
+            file=sys.stderr,
+        )
+        return 2
+    path = ROOT / "figures" / "bench.json"
+    kept = json.loads(path.read_text()) if path.exists() else []
+    rows = {(row["name"], row["device"]): row for row in kept}
+    machine = {"device": device_name(device), "machine": platform.machine()}
+    for name in chosen:
+        for row in BENCHMARKS[name](device):
+            against = f"   {row.ratio:.2f} × {row.reference}" if row.ratio else ""
+            print(f"{row.name:52s} {row.value:10.4g} {row.unit}{against}", flush=True)
+            rows[row.name, machine["device"]] = asdict(row) | machine
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(list(rows.values()), indent=1, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
