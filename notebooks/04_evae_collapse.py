@@ -131,7 +131,7 @@ study.save(
     "reference_lattices",
     numbers={"lattices": reference},
     caption="Commensurate skyrmion lattices on 128×128 sites after relaxation to zero torque. The "
-    "5×6 lattice, closest to the equilateral triangle and to the best spacing, has the lowest energy.",
+    "5×6 lattice, nearly equilateral and of the best spacing, has the lowest energy of them.",
 )
 perfect
 
@@ -140,7 +140,7 @@ uniform = hamiltonian.energy_per_site(textures.uniform((16, 16))).item()
 energies = {n: hamiltonian.energy_per_site(spins).numpy() for n, spins in annealed.items()}
 
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
-for position, (sweeps, values) in enumerate(energies.items()):
+for position, values in enumerate(energies.values()):
     spread = np.linspace(-0.25, 0.25, len(values))
     ax.plot(position + spread, values, ".", ms=5, color=figures.CURVES[1])
     ax.plot([position - 0.3, position + 0.3], [values.mean()] * 2, color="black")
@@ -160,8 +160,8 @@ study.save(
         "uniform_J_per_site": uniform,
         "lattices": reference,
     },
-    caption="Energy of annealed states against the slowness of cooling (dots: states, bars: means), "
-    "with the relaxed lattices as lines. Slower cooling helps less and less, and no state reaches "
+    caption="Energy of annealed states against the slowness of cooling (dots: states, bars: "
+    "means), with the relaxed lattices as lines. Slower cooling helps less and less, and no state reaches "
     "the best lattice: what is wrong is the long-range order, and that does not heal.",
 )
 plt.close(figure)

@@ -113,7 +113,7 @@ def _skyrmion_sweeps(size: int, replicas: int, sweeps: int, device: torch.device
 
 @benchmark
 def heat_bath_updates(device: torch.device) -> Iterator[Row]:
-    """Updates per second with exchange, DMI and field: one core, then two; on a GPU, both drivers."""
+    """Updates per second with exchange, DMI and field: one core and two, or a GPU's two drivers."""
     for size in (128, 100):
         if device.type == "cuda":
             replicas, sweeps = 1056, 400  # eight lattices per multiprocessor of an H200
