@@ -161,8 +161,8 @@ study.save(
         "lattices": reference,
     },
     caption="Energy of annealed states against the slowness of cooling (dots: states, bars: "
-    "means), with the relaxed lattices as lines. Slower cooling helps less and less, and no state reaches "
-    "the best lattice: what is wrong is the long-range order, and that does not heal.",
+    "means), with the relaxed lattices as lines. Slower cooling helps less and less, and no state "
+    "reaches the best lattice: what is wrong is the long-range order, and that does not heal.",
 )
 plt.close(figure)
 figure
