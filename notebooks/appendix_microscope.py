@@ -37,7 +37,7 @@ import torch
 
 from spinlib.anneal import anneal, linear
 from spinlib.contrast import colour, vectors_from_colour
-from spinlib.figures import before_after, colour_wheel, contact_sheet, draw_spins, panels
+from spinlib.figures import colour_wheel, contact_sheet, draw_spins, panels
 from spinlib.hamiltonian import Film
 from spinlib.microscope import Microscope, rotate
 
@@ -93,9 +93,9 @@ contact_sheet(
 # DMI do not.
 
 # %%
-under = Microscope("lorentz_defocus", defocus=-10e-9)(spins, film.cell)
-over = Microscope("lorentz_defocus", defocus=10e-9)(spins, film.cell)
-contact_sheet(torch.cat([under, over]), ["d = −10 nm", "d = +10 nm"], pixel=film.cell)
+under = Microscope("lorentz_defocus", defocus=-4e-9)(spins, film.cell)
+over = Microscope("lorentz_defocus", defocus=4e-9)(spins, film.cell)
+contact_sheet(torch.cat([under, over]), ["d = −4 nm", "d = +4 nm"], pixel=film.cell)
 
 # %% [markdown]
 # ## What an instrument loses
@@ -111,6 +111,7 @@ middle = Microscope("colour", shape=(size // 2, size // 2), pixel_size=film.cell
 contact_sheet(
     [blurred[0], coarse[0], fine[0], middle[0]],
     ["blur 10 nm", "pixels of 16 nm", "2.34 nm and blur 5 nm", "half the field of view"],
+    pixel=[film.cell, 16e-9, 2.34e-9, film.cell],
 )
 
 # %% [markdown]
@@ -164,7 +165,11 @@ print(
     f"{torch.rad2deg(bound[away].max()):.2f}° announced; anywhere: "
     f"{torch.rad2deg(lost.max()):.1f}° and {torch.rad2deg(bound.max()):.1f}°."
 )
-before_after(colours, colour(found), labels=("spins", "from 8 bits"), pixel=film.cell, width=3.0)
+contact_sheet(
+    [colours[0], colour(found)[0], lost / lost.max()],
+    ["spins", "from 8 bits", f"angle lost (white {torch.rad2deg(lost.max()):.1f}°)"],
+    pixel=film.cell,
+)
 
 # %% [markdown]
 # A picture file comes in through `read_picture`, which says what it did with it; from there on it

@@ -194,6 +194,8 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
         index = _check_page(path, page, len(file.pages))
         frame = file.pages[index].aspage()
         _check_size(path, frame.imagewidth, frame.imagelength)
+        if frame.nbytes > 3000 * path.stat().st_size:  # LZW packs 2730 to one at the very best
+            raise PictureError(f"{path} promises {frame.nbytes} bytes and is too short for them.")
         kind = tifffile.PHOTOMETRIC(frame.photometric).name
         samples = frame.samplesperpixel
         if frame.imagedepth > 1:
@@ -208,7 +210,9 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
             )
         turned = frame.tags.valueof("Orientation", 1)
         if turned not in (0, 1):
-            raise PictureError(f"{path} is stored turned (orientation {turned}): save it upright.")
+            raise PictureError(
+                f"{path} is stored turned (orientation {turned!r:.20}): save it upright."
+            )
         values = _tiff_values(path, frame, index, kind)
         size, notes = _tiff_pixel_size(file, frame)
     return Decoded(values, size, notes)
