@@ -139,7 +139,9 @@ def rotate(spins: torch.Tensor, quarter_turns: int) -> torch.Tensor:
 States = Sequence[int] | torch.Tensor | None
 
 
-def _normal(pictures, shape, purpose: str, seed: int, states: States, draw: int) -> torch.Tensor:
+def _normal(
+    pictures: torch.Tensor, shape, purpose: str, seed: int, states: States, draw: int
+) -> torch.Tensor:
     """Standard normal numbers (batch, *shape) for a batch of pictures, where the pictures are."""
     states = range(len(pictures)) if states is None else states
     if len(states) != len(pictures):

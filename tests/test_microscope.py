@@ -402,3 +402,10 @@ def test_impossible_samples_are_refused():
         Microscope("vector", noise=0.1)(spins, states=[0, 1])
     with pytest.raises(ValueError, match="strength of 0 or more"):
         vector_noise(spins, -0.1)
+
+
+def test_every_device_takes_the_same_picture(device):
+    spins = random_spins(2, 32, 40)
+    see = Microscope("vector", pixel_size=2.5, blur=1.3, noise=0.4, readout=0.1)
+    # Sums in another order and other last bits of the random numbers' logarithms and cosines.
+    torch.testing.assert_close(see(spins.to(device)).cpu(), see(spins), atol=1e-4, rtol=0)
