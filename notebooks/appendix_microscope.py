@@ -21,8 +21,10 @@
 # then back.
 
 # %% tags=["parameters"]
-device: str = "cpu"  # cpu or cuda
+profile: str = "laptop"  # sizes: smoke, laptop or paper
+device: str = "auto"  # auto, cpu or cuda
 seed: int = 1  # seed of the annealing and of all noise
+output: str = ""  # folder of the results; empty is figures/<profile>/appendix_microscope
 size: int = 128  # sites along each side of the film
 sweeps: int = 800  # Monte Carlo sweeps of the annealing
 
@@ -40,7 +42,9 @@ from spinlib.contrast import colour, vectors_from_colour
 from spinlib.figures import colour_wheel, contact_sheet, draw_spins, panels
 from spinlib.hamiltonian import Film
 from spinlib.microscope import Microscope, rotate
+from spinlib.study import Study
 
+study = Study("appendix_microscope", profile=profile, output=output, seed=seed, device=device)
 film = Film(exchange_stiffness=8.78e-12, saturation=384e3, dmi=1.58e-3, cell=4e-9, thickness=1e-9)
 spins = anneal(
     film.hamiltonian(field=0.18),
@@ -48,8 +52,8 @@ spins = anneal(
     linear(20.0, 0.02, sweeps),
     seed=seed,
     dipole_every=2,
-    device=device,
-)
+    device=study.device,
+).cpu()
 
 # %% [markdown]
 # ## How spins are drawn
@@ -80,11 +84,18 @@ contact_sheet((1 + vector[0, :, None]) / 2, ["$m_x$", "$m_y$", "$m_z$"], pixel=f
 colours = Microscope("colour")(spins, film.cell)
 perpendicular = Microscope("perpendicular")(spins, film.cell)
 in_plane = Microscope("in_plane")(spins, film.cell)
-contact_sheet(
+contrasts = contact_sheet(
     [colours[0], perpendicular[0], in_plane[0]],
     ["colour", "perpendicular", "in_plane"],
     pixel=film.cell,
 )
+study.save(
+    contrasts,
+    "contrasts",
+    caption="One state of a film of FeGe in three contrasts: all directions, the component out of "
+    "the plane, and the direction in the plane.",
+)
+contrasts
 
 # %% [markdown]
 # `lorentz_defocus`: raw Fresnel contrast, I/I₀ = 1 + d (∇×m)_z in first order, drawn as I/(2 I₀).
@@ -126,7 +137,14 @@ strengths = (0.0, 0.3, 0.6, 1.0)
 turned = torch.cat(
     [Microscope("colour", noise=eta)(spins, film.cell, seed=seed) for eta in strengths]
 )
-contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film.cell)
+noisy = contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film.cell)
+study.save(
+    noisy,
+    "vector_noise",
+    caption="The noise of study 2 at four strengths: random unit vectors are added to the spins, "
+    "which are then normalised again.",
+)
+noisy
 
 # %%
 readout = Microscope("perpendicular", readout=0.2)(spins, film.cell, seed=seed)
@@ -177,3 +195,9 @@ contact_sheet(
 #
 #     picture = read_picture("helices.tif", pixel_size=2.34e-9, crop=(0, 0, 1024, 960))
 #     pieces = windows(picture, size=32, step=8)
+
+# %% [markdown]
+# ## About this run
+
+# %%
+study.about()

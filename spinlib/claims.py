@@ -50,7 +50,12 @@ def catalogue() -> dict[str, dict[str, Claim]]:
 
 
 def of_study(study: str) -> dict[str, Claim]:
-    """Return the claims of one study ("01" to "04") as its paper states them."""
+    """Return the claims of one study ("01" to "04") as its paper states them.
+
+    An appendix ("appendix_…") has none.
+    """
+    if study.startswith("appendix_"):
+        return {}
     if study not in catalogue():
         raise ValueError(f"There is no study {study!r}; the studies are {', '.join(catalogue())}.")
     return catalogue()[study]

@@ -23,6 +23,8 @@ PROFILES = ("smoke", "laptop", "paper")
 # The environment variable in which the runner tells a notebook what was changed in its profile, so
 # that every result names the command that makes it and no changed run passes for the profile's own.
 CHANGES = "SPINLIB_CHANGES"
+# What the runner writes into an executed notebook that ran at the laptop profile, unchanged.
+RAN_AS_WRITTEN = {"profile": "laptop", "changes": ""}
 PLAIN_TYPES = {"str": str, "int": int, "float": float, "bool": bool}
 
 
@@ -68,8 +70,10 @@ def _convert(x: Any, kind: str) -> Any:
 
 
 def find(root: Path = ROOT) -> dict[str, Path]:
-    """Return the notebooks' sources by study: {"01": notebooks/01_….py, …}."""
-    return {path.name[:2]: path for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.py"))}
+    """Return the notebooks' sources: {"01": notebooks/01_….py, …, "appendix_…": …}."""
+    folder = root / "notebooks"
+    studies = {path.name[:2]: path for path in sorted(folder.glob("[0-9][0-9]_*.py"))}
+    return studies | {path.stem: path for path in sorted(folder.glob("appendix_*.py"))}
 
 
 def parameters(path: Path) -> dict[str, Parameter]:
@@ -137,7 +141,7 @@ def paired(path: Path) -> bool:
     return pair.exists() and content(nbformat.read(pair, as_version=4)) == content(read(path))
 
 
-def build(path: Path, root: Path = ROOT) -> bool:
+def build(study: str, path: Path, root: Path = ROOT) -> bool:
     """Write the `.ipynb` beside `path`; return whether it got outputs.
 
     They come from the laptop run in figures/, if that ran these very cells with the profile's own
@@ -145,15 +149,12 @@ def build(path: Path, root: Path = ROOT) -> bool:
     """
     import nbformat
 
-    from spinlib import claims
-
     notebook = read(path)
-    folder = root / "figures" / "laptop" / path.name[:2]
-    executed = folder / path.with_suffix(".ipynb").name
+    executed = root / "figures" / "laptop" / study / path.with_suffix(".ipynb").name
     filled = False
-    if executed.exists() and {row.profile for row in claims.read(folder)} == {"laptop"}:
+    if executed.exists():
         run = nbformat.read(executed, as_version=4)
-        if content(run) == content(notebook):
+        if run.metadata.get("spinlib") == RAN_AS_WRITTEN and content(run) == content(notebook):
             filled = True
             _copy_outputs(run, notebook)
     nbformat.write(notebook, path.with_suffix(".ipynb"))
@@ -182,13 +183,13 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--check", action="store_true", help="only check, write nothing")
     check = parser.parse_args(arguments).check
     broken = False
-    for path in find(root).values():
+    for study, path in find(root).items():
         name = path.with_suffix(".ipynb").relative_to(root)
         if check:
             if not paired(path):
                 broken = True
                 print(f"{name} does not have the cells of its .py: run `make sync`.")
-        elif build(path, root):
+        elif build(study, path, root):
             print(f"{name}: built with the outputs of the laptop run")
         else:
             print(f"{name}: built without outputs (no laptop run of these cells)")

@@ -295,7 +295,7 @@ def _decode_dm(path: Path, page: int | None) -> Decoded:
     except ImportError:
         raise PictureError(
             f"{path} is a DigitalMicrograph file, which needs the optional package rosettasciio: "
-            "pip install rosettasciio."
+            "pip install 'spinlib[dm]'."
         ) from None
     pictures = file_reader(str(path), lazy=True)
     signal = pictures[0]

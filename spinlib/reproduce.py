@@ -142,12 +142,12 @@ def execute(run: Run, root: Path = ROOT) -> None:
         shutil.rmtree(part)
         raise
     except Exception:
-        _tidy(page, part, run.folder, root)
+        _tidy(page, part, run, root)
         part.rename(failed)
         raise
     finally:
         del os.environ[CHANGES]
-    _tidy(page, part, run.folder, root)
+    _tidy(page, part, run, root)
     stamp = {"fingerprint": before, "files": _hashes(part)}
     (part / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
     old = run.folder.with_name(f".{run.study}.old")
@@ -243,16 +243,17 @@ def _need(device: str) -> None:
         raise Refused(str(error)) from None
 
 
-def _tidy(page: Path, part: Path, folder: Path, root: Path) -> None:
-    """Take out of the executed notebook what belongs to this machine: its paths."""
+def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
+    """Take this machine's paths out of the executed notebook, and say which run it was."""
     if not page.exists():
         return
     notebook = json.loads(page.read_text(encoding="utf-8"))
     for key in ("input_path", "output_path", "environment_variables"):
         notebook["metadata"].get("papermill", {}).pop(key, None)
     notebook["metadata"].get("papermill", {}).pop("parameters", None)
+    notebook["metadata"]["spinlib"] = {"profile": run.values["profile"], "changes": run.changes}
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    text = text.replace(str(part), folder.relative_to(root).as_posix()).replace(f"{root}/", "")
+    text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
     page.write_text(text, encoding="utf-8")
 
 

@@ -178,11 +178,12 @@ def test_mismatched_sheets_are_refused():
         before_after(pictures, pictures[:1])
 
 
-def test_appendix_runs_at_a_small_size(capsys):
+def test_appendix_runs_at_a_small_size(capsys, tmp_path):
     source = NOTEBOOK.read_text(encoding="utf-8")
     for old, new in (
         ("size: int = 128", "size: int = 32"),
         ("sweeps: int = 800", "sweeps: int = 40"),
+        ('output: str = ""', f"output: str = {str(tmp_path)!r}"),
     ):
         assert old in source
         source = source.replace(old, new)

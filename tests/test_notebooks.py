@@ -4,7 +4,7 @@ import nbformat
 import pytest
 import yaml
 
-from spinlib import claims, notebooks
+from spinlib import notebooks
 from spinlib.notebooks import Parameter, Refused
 
 CELL = """\
@@ -117,8 +117,8 @@ def test_each_study_of_the_compendium(study):
     assert cells[-1].source.strip().endswith("study.about()")
 
 
-def run_of(path, root, profile="laptop", edit=lambda notebook: None):
-    """Leave in figures/laptop what a run of `path` leaves: outputs, an injected cell, claims."""
+def run_of(path, root, changes="", edit=lambda notebook: None):
+    """Leave in figures/laptop what a run of `path` leaves: outputs and an injected cell."""
     notebook = notebooks.read(path)
     notebook.cells[-1]["outputs"] = [nbformat.v4.new_output("stream", name="stdout", text="1\n")]
     injected = nbformat.v4.new_code_cell("seed = 1", metadata={"tags": ["injected-parameters"]})
@@ -126,15 +126,14 @@ def run_of(path, root, profile="laptop", edit=lambda notebook: None):
     edit(notebook)
     folder = root / "figures" / "laptop" / "04"
     folder.mkdir(parents=True)
+    notebook.metadata["spinlib"] = {"profile": "laptop", "changes": changes}
     nbformat.write(notebook, folder / "04_page.ipynb")
-    row = claims.of_study("04")["V1"]
-    claims.write([type(row)(**{**vars(row), "profile": profile})], folder)
 
 
 def test_the_pair_gets_the_outputs_of_the_run_without_its_injected_cell(page, tmp_path):
     path = page()
     run_of(path, tmp_path)
-    assert notebooks.build(path, tmp_path)
+    assert notebooks.build("04", path, tmp_path)
     built = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     assert notebooks.content(built) == notebooks.content(notebooks.read(path))
     assert len(built.cells) == 3
@@ -149,8 +148,8 @@ def test_the_pair_never_shows_outputs_of_other_code(page, tmp_path, why):
     if why == "other cells":
         run_of(path, tmp_path, edit=lambda n: n.cells[-1].update(source="print(seed + 1)"))
     elif why == "other parameters":
-        run_of(path, tmp_path, profile="laptop with seed=3")
-    assert not notebooks.build(path, tmp_path)
+        run_of(path, tmp_path, changes="seed=3")
+    assert not notebooks.build("04", path, tmp_path)
     built = nbformat.read(path.with_suffix(".ipynb"), as_version=4)
     assert notebooks.content(built) == notebooks.content(notebooks.read(path))
     assert not [cell for cell in built.cells if cell.get("outputs")]
@@ -158,9 +157,9 @@ def test_the_pair_never_shows_outputs_of_other_code(page, tmp_path, why):
 
 def test_building_twice_writes_the_same_bytes(page, tmp_path):
     path = page()
-    notebooks.build(path, tmp_path)
+    notebooks.build("04", path, tmp_path)
     first = path.with_suffix(".ipynb").read_bytes()
-    notebooks.build(path, tmp_path)
+    notebooks.build("04", path, tmp_path)
     assert path.with_suffix(".ipynb").read_bytes() == first
 
 
