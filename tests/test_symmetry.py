@@ -1,0 +1,143 @@
+"""Symmetries are exact: random states keep their energy under them, and under nothing else."""
+
+import pytest
+import torch
+
+from spinlib import symmetry, textures
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.symmetry import OPERATIONS, Operation, act, point_group, random_copies, translate
+
+# Every term that distinguishes anything; strengths without a simple ratio to each other.
+BASE = {"exchange": 1.0, "dmi": 0.37, "anisotropy": 0.21, "dipolar": 0.13}
+HAMILTONIANS = {
+    "interfacial": Hamiltonian(**BASE),
+    "bulk": Hamiltonian(**BASE, dmi_kind="bulk"),
+    "without DMI": Hamiltonian(**{**BASE, "dmi": 0.0}, dmi_kind="bulk"),
+    "field along z": Hamiltonian(**BASE, zeeman=0.4),
+    "bulk, field along z": Hamiltonian(**BASE, zeeman=0.4, dmi_kind="bulk"),
+    "field along x": Hamiltonian(**BASE, zeeman=(0.4, 0.0, 0.0)),
+    "tilted field": Hamiltonian(**BASE, zeeman=(0.3, 0.1, 0.2)),
+    "open edges": Hamiltonian(**BASE, boundary="open"),
+    "many": Hamiltonian(exchange=1.0, dmi=torch.tensor([0.3, -0.2, 0.1, 0.0]), dipolar=0.1),
+}
+ORDER = {  # how many of the 16 operations remain, counted by hand
+    "interfacial": 16,
+    "bulk": 8,  # four turns, with and without reversal
+    "without DMI": 16,
+    "field along z": 8,  # four turns, and four mirrors with reversal
+    "bulk, field along z": 4,
+    "field along x": 4,  # 1, the mirror of x, and half turn and mirror of y with reversal
+    "tilted field": 1,
+    "open edges": 16,
+    "many": 16,
+}
+
+# Energies are some hundreds; the dipole field of float32 spins is good to 1e-7 of them.
+EXACT = 1e-4
+# What a broken symmetry changes in random states: at least one strength times a random sum.
+BROKEN = 0.05
+
+
+@pytest.fixture(scope="module")
+def spins():
+    return textures.random((16, 16), seed=3, states=range(4))
+
+
+@pytest.mark.parametrize("name", HAMILTONIANS)
+def test_the_point_group_is_what_keeps_the_energy(spins, name):
+    hamiltonian = HAMILTONIANS[name]
+    before = hamiltonian.energy(spins)
+    kept = {
+        operation: (hamiltonian.energy(act(spins, operation)) - before).abs().max().item()
+        for operation in OPERATIONS
+    }
+    group = point_group(hamiltonian, (16, 16))
+    assert len(group) == ORDER[name]
+    for operation, change in kept.items():
+        if operation in group:
+            assert change < EXACT, operation
+        else:
+            assert change > BROKEN, operation
+
+
+def test_translations_keep_the_energy_of_periodic_layers_alone(spins):
+    rows, columns = torch.tensor([1, 5, 0, 15]), torch.tensor([3, 0, 8, 15])
+    moved = translate(spins, rows, columns)
+    for i in range(4):  # upwards is towards larger rows, to the right towards larger columns
+        expected = torch.roll(spins[i], (int(rows[i]), int(columns[i])), dims=(-2, -1))
+        assert torch.equal(moved[i], expected)
+    for name in ("interfacial", "bulk, field along z", "open edges"):
+        hamiltonian = HAMILTONIANS[name]
+        change = (hamiltonian.energy(moved) - hamiltonian.energy(spins)).abs()
+        if symmetry.is_translational(hamiltonian):
+            assert change.max() < EXACT
+        else:
+            assert change.min() > BROKEN
+
+
+def test_turning_the_picture_alone_changes_its_meaning(spins):
+    hamiltonian = HAMILTONIANS["interfacial"]
+    before = hamiltonian.energy(spins)
+    for wrong in (
+        torch.rot90(spins, 1, dims=(-1, -2)),  # places without spins
+        spins.flip(-1),
+        torch.stack((-spins[:, 1], spins[:, 0], spins[:, 2]), 1),  # spins without places
+        spins * torch.tensor([-1.0, 1.0, 1.0])[:, None, None],
+    ):
+        assert (hamiltonian.energy(wrong) - before).abs().min() > BROKEN
+
+
+def test_half_a_turn_of_all_spins_about_z_is_the_other_sign_of_dmi(spins):
+    """The meaning that changes: λ becomes -λ, and nothing else does."""
+    turned = spins * torch.tensor([-1.0, -1.0, 1.0])[:, None, None]
+    other = Hamiltonian(**{**BASE, "dmi": -BASE["dmi"]})
+    change = other.energy(turned) - HAMILTONIANS["interfacial"].energy(spins)
+    assert change.abs().max() < EXACT
+
+
+def test_an_oblong_layer_has_no_quarter_turns():
+    group = point_group(HAMILTONIANS["interfacial"], (16, 24))
+    assert len(group) == 8
+    assert all(operation.quarter_turns % 2 == 0 for operation in group)
+
+
+def test_a_map_leaves_time_reversal_only():
+    rough = Hamiltonian(anisotropy=torch.rand(16, 16, generator=torch.Generator().manual_seed(0)))
+    assert point_group(rough, (16, 16)) == (Operation(), Operation(reversed=True))
+    assert not symmetry.is_translational(rough)
+
+
+def test_operations_are_a_group_on_states(spins):
+    """Four quarter turns, two mirrors and two reversals are nothing; a helix turns as it should."""
+    assert torch.equal(act(act(spins, Operation(mirrored=True)), Operation(mirrored=True)), spins)
+    assert torch.equal(act(act(spins, Operation(1)), Operation(3)), spins)
+    assert torch.equal(act(act(spins, Operation(reversed=True)), Operation(reversed=True)), spins)
+    along_x, along_y = (textures.helix((16, 16), periods) for periods in ((2, 0), (0, 2)))
+    turned = act(along_x, Operation(1))
+    # Up to the phase of the wave, which moves by one site: rotation is about the box's middle.
+    shifts = [torch.roll(along_y, shift, dims=-2) for shift in range(16)]
+    assert min((turned - shifted).abs().max() for shifted in shifts) < 1e-6
+
+
+def test_random_copies_have_the_energy_of_the_state_and_reach_the_whole_group(spins):
+    hamiltonian = HAMILTONIANS["interfacial"]
+    group = point_group(hamiltonian, (16, 16))
+    one = spins[:1].expand(256, -1, -1, -1)
+    copies = random_copies(one, group, seed=5, states=range(256))
+    change = hamiltonian.energy(copies) - hamiltonian.energy(one)
+    assert change.abs().max() < EXACT
+    found = random_copies(one, group, translations=False, seed=5, states=range(256))
+    counts = [
+        int((found == act(spins[:1], operation)).flatten(1).all(1).sum()) for operation in group
+    ]
+    # 256 draws from 16: 16 +- 3.9 each; 2 and 34 are 3.6 and 4.7 standard deviations away.
+    assert sum(counts) == 256 and min(counts) >= 2 and max(counts) <= 34
+
+
+def test_a_copy_does_not_depend_on_its_batch_but_on_its_draw(spins):
+    group = point_group(HAMILTONIANS["interfacial"], (16, 16))
+    together = random_copies(spins, group, seed=5, states=[7, 8, 9, 10], draw=2)
+    alone = random_copies(spins[2:3], group, seed=5, states=[9], draw=2)
+    again = random_copies(spins[2:3], group, seed=5, states=[9], draw=3)
+    assert torch.equal(together[2:3], alone)
+    assert not torch.equal(alone, again)
