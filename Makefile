@@ -8,6 +8,9 @@ PARAMETERS ?=
 ONLY ?=
 CHECK ?=
 
+# Idle threads of torch give their core to others (see spinlib/__init__.py).
+export OMP_WAIT_POLICY ?= passive
+
 # The first Python that is new enough; the pins were made with 3.11.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)

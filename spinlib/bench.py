@@ -20,9 +20,11 @@ import torch
 
 from spinlib import textures
 from spinlib.anneal import coupling_table
+from spinlib.dipolar import demagnetisation, point_dipoles
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import heat_bath
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
+from spinlib.microscope import Microscope
 from spinlib.notebooks import ROOT
 from spinlib.study import device_name, resolve_device
 
@@ -143,6 +145,36 @@ def heat_bath_updates(device: torch.device) -> Iterator[Row]:
             *(name, 2 * amount, "updates/s", lambda pair=pair: on(2, pair)),
             *("one core", lambda pair=pair: on(1, pair), device, 2),
         )
+
+
+@benchmark
+def dipole_field(device: torch.device) -> Iterator[Row]:
+    """Fields per second by FFT, point dipoles (study 2) and open demagnetisation (study 1)."""
+    for size, batch, boundary in ((100, 20, "periodic"), (256, 8, "periodic"), (512, 4, "open")):
+        if boundary == "periodic":
+            kernel = point_dipoles(size, size)
+        else:
+            kernel = demagnetisation(size, size, 4e-9, 1e-9, boundary)
+        spins = textures.random((size, size), states=range(batch), device=device)
+        name = f"dipole field, {size}×{size} {boundary}, batch of {batch}"
+        for count in (1,) if device.type == "cuda" else (1, 2):
+            with threads(count):
+                yield measure(
+                    *(f"{name}, {count} thread{'s'[: count - 1]}", batch * size * size),
+                    *("sites/s", lambda k=kernel, s=spins: k.field(s), device, count),
+                )
+
+
+@benchmark
+def microscope_pictures(device: torch.device) -> Iterator[Row]:
+    """Pictures of 512×512 cells through blur, resampling to 128×128 and noise."""
+    spins = textures.random((512, 512), states=range(20), device=device)
+    see = Microscope("colour", shape=(128, 128), blur=2.0, noise=0.3)
+    count = torch.get_num_threads()
+    yield measure(
+        *("microscope, 512×512 to 128×128 with blur and noise", len(spins), "pictures/s"),
+        *(lambda: see(spins), device, count),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:
