@@ -1,5 +1,7 @@
 """Where a test runs: on the CPU, and on a GPU if there is one."""
 
+import spinlib  # noqa: F401, I001 - before torch: it says how idle threads wait
+
 import pytest
 import torch
 
