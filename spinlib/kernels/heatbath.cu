@@ -7,7 +7,7 @@
 //          random stream, so an anneal cut into many calls is the same as one call.
 // Work     the same site function is driven three ways: by a grid of threads, one launch per
 //          colour; by one block per replica, the whole anneal in shared memory; and on the host,
-//          one thread per replica and vector lanes over the sites of a row.
+//          one thread per replica and vector lanes over the sites of one colour.
 #include "spin.cuh"
 
 struct Lattice {
@@ -186,114 +186,120 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 #include "host.h"
 
-// A replica on the host: the colours apart, as in shared memory, with one ghost column on either
-// side of each row that holds the periodic image or the missing (zero) neighbour. Every neighbour
-// of a row is then a plain contiguous load, and the row is one vector loop.
+// A replica on the host. Rows of one colour and one parity (y even or odd) see their neighbours at the
+// same distances in memory, so they lie together and make one long vector loop:
+// [colour][parity][component][row j][k], site x = 2k + shift, y = 2j + parity. A ghost column on
+// either side of a row and a ghost row at either end of a plane hold the periodic image, or zeros at
+// an open edge. The loop runs over ghosts as well: zeros stay zero, as vacancies do, and images are
+// copied anew. Components 0-2 are the spin, 3-5 the external field, 6 the anisotropy map.
 struct Colours {
     int height, width, half, stride, periodic;
     long long plane;
-    std::vector<float> data, map_row;
+    std::vector<float> data;
+    std::vector<uint32> site;  // of lane j * stride + k + 1, up to an offset for colour and parity
 
-    Colours(Lattice l)
+    Colours(Lattice l, bool mapped)
         : height(l.height), width(l.width), half((l.width + 1) / 2), stride(half + 2),
-          periodic(l.periodic), plane((long long)l.height * stride), data(6 * plane + stride), map_row(4 * half) {}
+          periodic(l.periodic), plane((long long)stride * ((l.height + 1) / 2 + 3) + 2 * LANES),
+          data(4 * (mapped ? 7 : 3) * plane), site(plane) {
+        for (int j = 0; j < rows(0); ++j)
+            for (int k = 0; k < stride; ++k) site[j * stride + k] = 2 * ((uint32)j * width + k);
+    }
 
-    // Row y of a component; beyond an edge the periodic image, or a row of zeros.
-    float* row(int colour, int component, int y) {
-        if (y < 0 || y >= height) {
-            if (!periodic) return data.data() + 6 * plane + 1;
-            y = y < 0 ? height - 1 : 0;
-        }
-        return data.data() + (3 * colour + component) * plane + (long long)y * stride + 1;
+    int rows(int parity) const { return (height + 1 - parity) / 2; }
+    int lanes(int parity) const { return (rows(parity) * stride + LANES - 1) / LANES * LANES; }
+    // First lane of row 0, its left ghost.
+    float* lane(int colour, int parity, int component) {
+        return data.data() + (component * 4 + 2 * colour + parity) * plane + LANES + stride;
     }
-    void fill_ghosts(float* row) {
+    void fill_ghosts(int colour, int parity) {
         if (!periodic) return;
-        row[-1] = row[half - 1];
-        row[half] = row[0];
+        for (int component = 0; component < 3; ++component) {
+            float* s = lane(colour, parity, component);
+            const int n = rows(parity);
+            for (int j = 0; j < n; ++j) {
+                s[j * stride] = s[j * stride + half];
+                s[j * stride + half + 1] = s[j * stride + 1];
+            }
+            // Above the last row of one colour and parity comes row 0, below the first row -1.
+            float* ghost = parity ? s - stride : s + n * stride;
+            const float* image = parity ? s + (n - 1) * stride : s;
+            for (int k = 0; k < stride; ++k) ghost[k] = image[k];
+        }
     }
-    void read(const float* spins) {
+    // Calls copy(site of the lattice, lane, number) for the sites of each row of each colour.
+    template <class Copy>
+    void each_row(int component, Copy copy) {
         for (int colour = 0; colour < 2; ++colour)
-            for (int component = 0; component < 3; ++component)
-                for (int y = 0; y < height; ++y) {
-                    const int shift = (y + colour) & 1, count = (width - shift + 1) / 2;
-                    const float* from = spins + ((long long)component * height + y) * width + shift;
-                    float* to = row(colour, component, y);
-                    for (int k = 0; k < count; ++k) to[k] = from[2 * k];
-                    fill_ghosts(to);
-                }
+            for (int y = 0; y < height; ++y) {
+                const int shift = (y + colour) & 1;
+                copy((long long)y * width + shift, lane(colour, y & 1, component) + (y >> 1) * stride + 1,
+                     (width - shift + 1) / 2);
+            }
+    }
+    void read(const float* map, int first, int components) {
+        for (int c = 0; c < components; ++c)
+            each_row(first + c, [&](long long site, float* to, int count) {
+                const float* from = map + (long long)c * height * width + site;
+                for (int k = 0; k < count; ++k) to[k] = from[2 * k];
+            });
     }
     void write(float* spins) {
-        for (int component = 0; component < 3; ++component)
-            for (int y = 0; y < height; ++y)
-                for (int colour = 0; colour < 2; ++colour) {
-                    const int shift = (y + colour) & 1, count = (width - shift + 1) / 2;
-                    float* to = spins + ((long long)component * height + y) * width + shift;
-                    const float* from = row(colour, component, y);
-                    for (int k = 0; k < count; ++k) to[2 * k] = from[k];
-                }
+        for (int c = 0; c < 3; ++c)
+            each_row(c, [&](long long site, const float* from, int count) {
+                float* to = spins + (long long)c * height * width + site;
+                for (int k = 0; k < count; ++k) to[2 * k] = from[k];
+            });
     }
 };
 
 template <bool ANISOTROPIC, bool RELAX_OVER, bool MAPPED>
-static void update_row(Colours& s, const Replica& replica, const float* field,
-                       const float* anisotropy, float temperature, int colour, int y,
-                       uint32 counter, uint64 seed) {
-    const int shift = (y + colour) & 1, count = (s.width - shift + 1) / 2;
-    const long long plane = (long long)s.height * s.width, first = (long long)y * s.width + shift;
-    const float *up[3], *down[3], *beside[3];
-    float* own[3];
-    for (int component = 0; component < 3; ++component) {
-        own[component] = s.row(colour, component, y);
-        beside[component] = s.row(1 - colour, component, y) + shift;
-        up[component] = s.row(1 - colour, component, y + 1);
-        down[component] = s.row(1 - colour, component, y - 1);
-    }
-    float *own_x = own[0], *own_y = own[1], *own_z = own[2];
-    const float *up_x = up[0], *up_y = up[1], *up_z = up[2];
-    const float *down_x = down[0], *down_y = down[1], *down_z = down[2];
-    const float *right_x = beside[0], *right_y = beside[1], *right_z = beside[2];
-    // The maps' entries for this colour, gathered so that the loop over sites reads them in line.
-    float *map_x = s.map_row.data(), *map_y = map_x + s.half, *map_z = map_y + s.half, *map_k = map_z + s.half;
-    if (MAPPED && field)
-        for (int k = 0; k < count; ++k) {
-            const float* here = field + first + 2 * k;
-            map_x[k] = here[0];
-            map_y[k] = here[plane];
-            map_z[k] = here[2 * plane];
+static void update_colour(Colours& s, const Replica& replica, float temperature, int colour,
+                          uint32 counter, uint64 seed) {
+    for (int parity = 0; parity < 2; ++parity) {
+        const int shift = (parity + colour) & 1, other = 1 - colour, lanes = s.lanes(parity);
+        const uint32 first = (uint32)(parity * s.width + shift) - 2u;
+        const uint32* site = s.site.data();
+        float *x = s.lane(colour, parity, 0), *y = s.lane(colour, parity, 1), *z = s.lane(colour, parity, 2);
+        const float *right_x = s.lane(other, parity, 0) + shift, *right_y = s.lane(other, parity, 1) + shift,
+                    *right_z = s.lane(other, parity, 2) + shift;
+        const int to_up = parity * s.stride;
+        const float *up_x = s.lane(other, 1 - parity, 0) + to_up, *up_y = s.lane(other, 1 - parity, 1) + to_up,
+                    *up_z = s.lane(other, 1 - parity, 2) + to_up;
+        const float *down_x = up_x - s.stride, *down_y = up_y - s.stride, *down_z = up_z - s.stride;
+        // Without maps these are not read.
+        const int map = MAPPED ? 3 : 0;
+        const float *map_x = s.lane(colour, parity, map), *map_y = s.lane(colour, parity, map + MAPPED),
+                    *map_z = s.lane(colour, parity, map + 2 * MAPPED), *map_k = s.lane(colour, parity, 2 * map);
+        const Replica here = replica;
+        VECTOR_LOOP
+        for (int i = 0; i < lanes; ++i) {
+            Vec3 map_field = {MAPPED ? map_x[i] : 0.0f, MAPPED ? map_y[i] : 0.0f, MAPPED ? map_z[i] : 0.0f};
+            float map_anisotropy = MAPPED ? map_k[i] : 0.0f;
+            Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
+                {x[i], y[i], z[i]}, {right_x[i], right_y[i], right_z[i]},
+                {right_x[i - 1], right_y[i - 1], right_z[i - 1]}, {up_x[i], up_y[i], up_z[i]},
+                {down_x[i], down_y[i], down_z[i]}, map_field, map_anisotropy, here, temperature,
+                first + site[i], counter, seed);
+            x[i] = spin.x;
+            y[i] = spin.y;
+            z[i] = spin.z;
         }
-    if (MAPPED && anisotropy)
-        for (int k = 0; k < count; ++k) map_k[k] = anisotropy[first + 2 * k];
-    const Replica here = replica;
-    VECTOR_LOOP
-    for (int k = 0; k < count; ++k) {
-        Vec3 map_field = {MAPPED ? map_x[k] : 0.0f, MAPPED ? map_y[k] : 0.0f, MAPPED ? map_z[k] : 0.0f};
-        float map_anisotropy = MAPPED ? map_k[k] : 0.0f;
-        Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
-            {own_x[k], own_y[k], own_z[k]}, {right_x[k], right_y[k], right_z[k]},
-            {right_x[k - 1], right_y[k - 1], right_z[k - 1]}, {up_x[k], up_y[k], up_z[k]},
-            {down_x[k], down_y[k], down_z[k]}, map_field, map_anisotropy, here, temperature,
-            (uint32)first + 2u * (uint32)k, counter, seed);
-        own_x[k] = spin.x;
-        own_y[k] = spin.y;
-        own_z[k] = spin.z;
+        s.fill_ghosts(colour, parity);
     }
-    for (int component = 0; component < 3; ++component) s.fill_ghosts(own[component]);
 }
 
 template <bool ANISOTROPIC, bool MAPPED>
-static void anneal_replica(Colours& s, const Replica& replica, const float* field,
-                           const float* anisotropy, const float* temperatures, int sweeps,
+static void anneal_replica(Colours& s, const Replica& replica, const float* temperatures, int sweeps,
                            int over_relaxations, uint32 first_sweep, uint64 seed) {
     for (int sweep = 0; sweep < sweeps; ++sweep) {
         const float t = temperatures[sweep];
         const uint32 number = first_sweep + sweep;
         for (int colour = 0; colour < 2; ++colour)
-            for (int y = 0; y < s.height; ++y)
-                update_row<ANISOTROPIC, false, MAPPED>(s, replica, field, anisotropy, t, colour, y, number, seed);
+            update_colour<ANISOTROPIC, false, MAPPED>(s, replica, t, colour, number, seed);
         for (int pass = 0; pass < 2 * over_relaxations; ++pass)
-            for (int y = 0; y < s.height; ++y)
-                update_row<ANISOTROPIC, true, MAPPED>(s, replica, field, anisotropy, t, pass & 1, y,
-                                                      number * over_relaxations + pass / 2, seed);
+            update_colour<ANISOTROPIC, true, MAPPED>(s, replica, t, pass & 1,
+                                                     number * over_relaxations + pass / 2, seed);
     }
 }
 
@@ -303,16 +309,18 @@ extern "C" void heat_bath_host(float* spins, const Replica* replicas, const floa
                                int anisotropic, const float* temperatures, int sweeps,
                                int over_relaxations, uint32 first_sweep, uint64 seed, int count,
                                int threads) {
-    const Lattice l = {height, width, periodic};
-    for_each_replica(count, threads, [&](int r) {
-        Colours s(l);
+    const bool mapped = field || anisotropy;
+    auto run = anisotropic ? (mapped ? anneal_replica<true, true> : anneal_replica<true, false>)
+                           : (mapped ? anneal_replica<false, true> : anneal_replica<false, false>);
+    Colours colours({height, width, periodic}, mapped);
+    for_each_replica(count, threads, [=, s = std::move(colours)](int r) mutable {
         float* here = spins + (long long)r * 3 * height * width;
-        const float* f = field ? field + r * field_stride : nullptr;
-        const float* k = anisotropy ? anisotropy + r * anisotropy_stride : nullptr;
-        auto run = anisotropic ? (f || k ? anneal_replica<true, true> : anneal_replica<true, false>)
-                               : (f ? anneal_replica<false, true> : anneal_replica<false, false>);
-        s.read(here);
-        run(s, replicas[r], f, k, temperatures + (long long)r * sweeps, sweeps, over_relaxations, first_sweep, seed);
+        s.read(here, 0, 3);
+        if (field) s.read(field + r * field_stride, 3, 3);
+        if (anisotropy) s.read(anisotropy + r * anisotropy_stride, 6, 1);
+        for (int colour = 0; colour < 2; ++colour)
+            for (int parity = 0; parity < 2; ++parity) s.fill_ghosts(colour, parity);
+        run(s, replicas[r], temperatures + (long long)r * sweeps, sweeps, over_relaxations, first_sweep, seed);
         s.write(here);
     });
 }

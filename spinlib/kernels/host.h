@@ -2,7 +2,10 @@
 #pragma once
 #include <atomic>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#define LANES 16  // floats in the widest vector; a loop over a multiple of it leaves no odd sites over
 
 // Stands before a loop over sites whose turns do not depend on one another. (OpenMP's simd pragma
 // would say it portably, but GCC then keeps the inlined functions' locals in memory and gives up.)
@@ -13,11 +16,12 @@
 #endif
 
 // Calls work(r) for r = 0 … count-1 on so many threads; each replica is done by one thread alone,
-// so the result does not depend on their number.
+// so the result does not depend on their number. Each thread has its own copy of `work`, which may
+// hold memory to work in.
 template <class Work>
 static void for_each_replica(int count, int threads, Work work) {
     std::atomic<int> next{0};
-    auto loop = [&] {
+    auto loop = [&next, count, work]() mutable {
         for (int r; (r = next.fetch_add(1)) < count;) work(r);
     };
     std::vector<std::thread> crew;

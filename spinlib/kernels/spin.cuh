@@ -36,17 +36,17 @@ SITE Vec3 linear_field(Vec3 right, Vec3 left, Vec3 up, Vec3 down, const Coupling
 // A unit vector drawn from p(S) ~ exp(field.S / T) by inverting the distribution of the projection
 // c = S.field/|field|:  c = 1 + (T/|field|) ln(u + (1 - u) exp(-2|field|/T)).
 // At T = 0 this is the unit vector along the field.
-SITE Vec3 sample_along(Vec3 field, float strength, float temperature, Words random) {
+// beta is 1/T, at T = 0 any large number.
+SITE Vec3 sample_along(Vec3 field, float strength, float temperature, float beta, Words random) {
     float u = uniform(random.a);
     float inverse = quotient(1.0f, strength);
     Vec3 axis = inverse * field;
     float width = temperature * inverse;  // T / |field|
-    // exp(-2|field|/T), with T = 0 giving exp(-inf) = 0 without a division by zero
-    float tail = exp_negative(quotient(-2.0f * strength, larger(temperature, 1e-30f)));
+    float tail = exp_negative(-2.0f * beta * strength);
     float drop = -width * log_unit(u + (1.0f - u) * tail);
     // For a field far below T the formula divides rounding errors by 2|field|/T; there
     // c = (2u - 1) + 2u(1 - u)|field|/T holds to (|field|/T)^2 < 4e-6.
-    float linear = 2.0f * (1.0f - u) * (1.0f - u * quotient(strength, larger(temperature, 1e-30f)));
+    float linear = 2.0f * (1.0f - u) * (1.0f - u * (beta * strength));
     drop = width > 500.0f ? linear : drop;
     drop = drop < 0.0f ? 0.0f : (drop > 2.0f ? 2.0f : drop);
     float along = 1.0f - drop;
@@ -60,7 +60,8 @@ SITE Vec3 sample_along(Vec3 field, float strength, float temperature, Words rand
     Vec3 first = {1.0f + sign * axis.x * axis.x * a, sign * b, -sign * axis.x};
     Vec3 second = {b, sign + axis.y * axis.y * a, -axis.y};
     Vec3 spin = along * axis + (across * cosine) * first + (across * sine) * second;
-    return inverse_sqrt(dot(spin, spin)) * spin;
+    // Of length 1 but for rounding, which one Newton step of the inverse square root takes away.
+    return (1.5f - 0.5f * dot(spin, spin)) * spin;
 }
 
 // The field of E's tangent at a spin: the quadratic term written as |K| (P S)^2, with P the
@@ -69,6 +70,14 @@ SITE Vec3 tangent_field(Vec3 field, Vec3 spin, float anisotropy) {
     float axis = anisotropy > 0.0f ? 2.0f * anisotropy : 0.0f;
     float plane = anisotropy < 0.0f ? -2.0f * anisotropy : 0.0f;
     return {field.x + plane * spin.x, field.y + plane * spin.y, field.z + axis * spin.z};
+}
+
+// 1 - exp(-2 beta |F|), which is all that Z(F) has beside exp(beta |F|) / 2 beta |F|; by its series
+// where the difference would have no digits left.
+SITE float one_minus_exp(float beta, float strength) {
+    float x = beta * strength;
+    float series = 2.0f * x * (1.0f - x * (1.0f - 0.66666667f * x));
+    return x < 0.01f ? series : 1.0f - exp_negative(-2.0f * beta * strength);
 }
 
 SITE float length_of(Vec3 v) { return square_root(dot(v, v) + 1e-24f); }
@@ -85,16 +94,16 @@ SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, W
     Vec3 proposal_field = ANISOTROPIC ? tangent_field(field, old, anisotropy) : field;
     proposal_field.z += dot(proposal_field, proposal_field) < 1e-20f ? 1e-10f : 0.0f;
     float strength = square_root(dot(proposal_field, proposal_field));
-    Vec3 spin = sample_along(proposal_field, strength, temperature, random);
+    float beta = quotient(1.0f, larger(temperature, 1e-20f));
+    Vec3 spin = sample_along(proposal_field, strength, temperature, beta, random);
     if (ANISOTROPIC) {
         float reverse = length_of(tangent_field(field, spin, anisotropy));
-        float beta = quotient(1.0f, larger(temperature, 1e-12f));
         float quadratic = anisotropy * (spin.z - old.z) * (spin.z + old.z);
-        float ratio = quotient((1.0f - exp_negative(-2.0f * beta * strength)) * reverse,
-                               (1.0f - exp_negative(-2.0f * beta * reverse)) * strength);
-        // ln a = beta (...) + ln ratio, compared in the exponent; at T = 0 every move is taken.
+        float z_old = one_minus_exp(beta, strength) * reverse;
+        float z_new = one_minus_exp(beta, reverse) * strength;
+        // ln a = beta (...) + ln(z_old / z_new) is compared with ln u; at T = 0 every move is taken.
         float exponent = beta * (quadratic + strength - reverse);
-        float logarithm = log_unit(uniform(random.c)) - log_unit(ratio);
+        float logarithm = log_unit(quotient(uniform(random.c) * z_new, z_old));
         bool accepted = temperature <= 1e-12f || exponent >= logarithm;
         spin = {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
     }
