@@ -1,0 +1,116 @@
+"""5×5 convolutions next to a change of resolution, done at the lower resolution.
+
+A map of 2h × 2w pixels is the same numbers as four maps of h × w, its *phases*: pixel (2i + a,
+2j + b) is pixel (i, j) of phase (a, b). Between phases a 5×5 convolution is a 3×3 one, because two
+pixels to either side reach no further than the neighbouring block. So
+
+    convolve, then pool by 2    = 3×3 convolution of phases, then the largest of the four
+    upsample by 2, then convolve = 3×3 convolution of the coarse map into four phases
+
+exactly. Both have four times the channels and a quarter of the pixels, which is what a processor
+likes when channels are few: the E-VAE trains several times faster. The upsampled case also saves
+work, 9 products per pixel instead of 25. The plain forms stand below, for reading and for testing.
+
+Maps are (batch, channels, height, width), phases (batch, 4 × channels, height / 2, width / 2) with
+phase 2a + b outermost.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+
+from spinlib.hamiltonian import Boundary
+
+
+def split(maps: torch.Tensor) -> torch.Tensor:
+    """Maps as their phases."""
+    batch, channels, height, width = maps.shape
+    blocks = maps.reshape(batch, channels, height // 2, 2, width // 2, 2)
+    phases = blocks.permute(0, 3, 5, 1, 2, 4).reshape(batch, -1, height // 2, width // 2)
+    return phases.contiguous(memory_format=torch.channels_last)
+
+
+def join(phases: torch.Tensor) -> torch.Tensor:
+    """Phases as the maps they came from."""
+    batch, channels, height, width = phases.shape
+    blocks = phases.reshape(batch, 2, 2, channels // 4, height, width)
+    maps = blocks.permute(0, 3, 4, 1, 5, 2).reshape(batch, -1, 2 * height, 2 * width)
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
+def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, boundary: Boundary):
+    """A 3×3 convolution whose edges are periodic, or see zeros beyond an open edge."""
+    if boundary == "open":
+        return F.conv2d(maps, kernel, bias, padding=1)
+    wide = torch.cat((maps[..., -1:], maps, maps[..., :1]), -1)
+    return F.conv2d(torch.cat((wide[..., -1:, :], wide, wide[..., :1, :]), -2), kernel, bias)
+
+
+def convolve_split(
+    phases: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
+) -> torch.Tensor:
+    """Phases of the 5×5 convolution of the maps that `phases` are of."""
+    table = _taps().to(weight)
+    kernel = torch.einsum("akse,blrf,oikl->aboefisr", table, table, weight)
+    return convolve(phases, _as_kernel(kernel, 4 * weight.shape[1]), bias.repeat(4), boundary)
+
+
+def convolve_upsampled(
+    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
+) -> torch.Tensor:
+    """Phases of the 5×5 convolution of maps upsampled twice."""
+    table = _taps().sum(-1).to(weight)
+    kernel = torch.einsum("aks,blr,oikl->aboisr", table, table, weight)
+    return convolve(maps, _as_kernel(kernel, weight.shape[1]), bias.repeat(4), boundary)
+
+
+def stacked(phases: torch.Tensor) -> torch.Tensor:
+    """Phases side by side, (batch, channels, height / 2, 2 × width), without moving a number.
+
+    So that a batch norm sees the channels of the maps, whichever phase they are in.
+    """
+    batch, channels, height, width = phases.shape
+    sites = phases.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    return sites.view(batch, height, 4 * width, channels // 4).permute(0, 3, 1, 2)
+
+
+def unstacked(maps: torch.Tensor) -> torch.Tensor:
+    """The inverse of `stacked`."""
+    batch, channels, height, width = maps.shape
+    sites = maps.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+    return sites.view(batch, height, width // 4, 4 * channels).permute(0, 3, 1, 2)
+
+
+def largest(stack: torch.Tensor) -> torch.Tensor:
+    """Max-pool by 2 of the maps whose phases are stacked."""
+    return F.max_pool2d(stack, (1, 4))
+
+
+def plain_convolve(
+    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
+) -> torch.Tensor:
+    """The 5×5 convolution as everybody writes it."""
+    if boundary == "open":
+        return F.conv2d(maps, weight, bias, padding=2)
+    return F.conv2d(F.pad(maps, (2, 2, 2, 2), mode="circular"), weight, bias)
+
+
+def plain_upsample(maps: torch.Tensor) -> torch.Tensor:
+    """Every pixel twice in either direction."""
+    return F.interpolate(maps, scale_factor=2.0, mode="nearest")
+
+
+@cache
+def _taps() -> torch.Tensor:
+    """1 where tap k of output phase a reads phase e of the block s - 1 away: [a, k, s, e]."""
+    table = torch.zeros(2, 5, 3, 2)
+    for a in range(2):
+        for k in range(5):
+            block, phase = divmod(a + k - 2, 2)
+            table[a, k, block + 1, phase] = 1
+    return table
+
+
+def _as_kernel(kernel: torch.Tensor, inputs: int) -> torch.Tensor:
+    return kernel.reshape(-1, inputs, 3, 3).contiguous(memory_format=torch.channels_last)

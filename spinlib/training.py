@@ -1,0 +1,360 @@
+"""One training loop for all networks: from tensors on a device to the best weights.
+
+Nothing here is drawn from a global generator. What is random about sample i in epoch e depends on
+(seed, i, e) and on nothing else, so a training that was killed goes on as if it had not been.
+Weights and checkpoints are safetensors files with JSON in their metadata: nothing is ever pickled.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+from tqdm.auto import tqdm
+
+from spinlib.kernels import random_normal, random_uniform
+
+Batch = tuple[torch.Tensor, ...]
+
+
+class TrainingError(RuntimeError):
+    """Weights or a checkpoint that cannot be used, or a training that cannot go on."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Random numbers for the samples of one batch: functions of (seed, sample, epoch, purpose)."""
+
+    seed: int
+    samples: torch.Tensor  # indices in the data set
+    epoch: int
+    device: torch.device
+
+    def uniform(self, shape: Sequence[int], purpose: str) -> torch.Tensor:
+        """Numbers in (0, 1), shape (samples, *shape)."""
+        return self._draw(random_uniform, shape, purpose)
+
+    def normal(self, shape: Sequence[int], purpose: str) -> torch.Tensor:
+        """Standard normal numbers, shape (samples, *shape)."""
+        return self._draw(random_normal, shape, purpose)
+
+    def _draw(self, source: Callable[..., torch.Tensor], shape, purpose) -> torch.Tensor:
+        return source(
+            shape,
+            seed=self.seed,
+            states=self.samples,
+            purpose=purpose,
+            draw=self.epoch,
+            device=self.device,
+        )
+
+
+Losses = Callable[[nn.Module, Batch, Numbers], dict[str, torch.Tensor]]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make initial weights (or dropout) inside this block a function of `seed` alone.
+
+    torch's layers know only the global generator; it comes out of the block as it went in.
+    """
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def fit(
+    network: nn.Module,
+    losses: Losses,
+    train: Batch,
+    validation: Batch,
+    *,
+    epochs: int,
+    seed: int,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    schedule: Callable[[float], float] | None = None,
+    weight_decay: float = 0.0,
+    augment: Callable[[Batch, Numbers], Batch] | None = None,
+    device: torch.device | str = "cpu",
+    checkpoint: str | Path | None = None,
+    identity: dict[str, Any] | None = None,
+    progress: str = "",
+) -> pd.DataFrame:
+    """Train `network` in place; it ends with the weights of the epoch that validates best.
+
+    train, validation   tensors whose first axis is the sample; they are kept on the device
+    losses      gives named losses (means over the batch) of (network, batch, numbers); the one
+                called "loss" is minimised
+    schedule    factor of the learning rate as a function of the share of the training done, 0 … 1
+    augment     changes a training batch, drawing from the numbers it is given
+    checkpoint  file that is brought up to date after every epoch; if it is there, training goes
+                on from it
+    identity    plain values that say what is trained (recipe, β, …); with the settings above they
+                must be those of a checkpoint that is found
+    progress    name of the progress bar; empty for none
+
+    Returns one row per epoch: train and validation value of every loss. A sample's augmentation and
+    noise depend on (seed, sample, epoch) alone, so an interrupted training gives the same curve.
+    """
+    device = torch.device(device)
+    count = _check(train, validation, batch_size, epochs)
+    train, validation = _on(train, device), _on(validation, device)
+    network.to(device)
+    if device.type == "cpu":
+        network.to(memory_format=torch.channels_last)
+    optimiser = _optimiser(network, learning_rate, weight_decay)
+    settings = (identity or {}) | {
+        "network": type(network).__name__,
+        **{"samples": count, "seed": seed, "epochs": epochs, "batch_size": batch_size},
+        **{"learning_rate": learning_rate, "weight_decay": weight_decay},
+    }
+    state = _State(network, optimiser, settings)
+    if checkpoint is not None and Path(checkpoint).exists():
+        state.load(Path(checkpoint))
+    steps = -(-count // batch_size)
+    bar = tqdm(total=epochs, initial=state.epoch, desc=progress, disable=not progress, unit="epoch")
+    with bar:
+        for epoch in range(state.epoch, epochs):
+            order = _generator(seed, epoch).permutation(count)
+            network.train()
+            totals: dict[str, torch.Tensor] = {}
+            with seeded(seed * 100_003 + epoch):
+                for step in range(steps):
+                    samples = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size])
+                    numbers = Numbers(seed, samples, epoch, device)
+                    part = _take(train, samples.to(device))
+                    if augment:
+                        part = augment(part, numbers)
+                    if schedule:
+                        rate = learning_rate * schedule((epoch + step / steps) / epochs)
+                        for group in optimiser.param_groups:
+                            group["lr"] = rate
+                    found = _losses(network, losses, part, numbers)
+                    optimiser.zero_grad(set_to_none=True)
+                    found["loss"].backward()
+                    optimiser.step()
+                    _add(totals, found, len(samples) / count)
+            row = {f"train {name}": float(total) for name, total in totals.items()}
+            row |= evaluate(network, losses, validation, seed=seed, device=device)
+            if not np.isfinite(row["train loss"]):
+                raise TrainingError(
+                    f"The training loss became {row['train loss']} in epoch {epoch}: lower the "
+                    f"learning rate of {learning_rate:g}, or look for bad samples."
+                )
+            state.end_epoch(row)
+            if checkpoint is not None:
+                state.save(Path(checkpoint))
+            bar.set_postfix({"loss": row["train loss"], "validation": row["validation loss"]})
+            bar.update()
+    network.load_state_dict(state.best)
+    network.eval()
+    return pd.DataFrame(state.history).rename_axis("epoch")
+
+
+@torch.no_grad()
+def evaluate(
+    network: nn.Module,
+    losses: Losses,
+    samples: Batch,
+    *,
+    seed: int,
+    device: torch.device | str,
+    batch_size: int = 500,
+) -> dict[str, float]:
+    """Return every loss over `samples` as "validation <name>", with the same draws each time."""
+    device = torch.device(device)
+    network.eval()
+    count = len(samples[0])
+    totals: dict[str, torch.Tensor] = {}
+    for first in range(0, count, batch_size):
+        indices = torch.arange(first, min(first + batch_size, count))
+        numbers = Numbers(seed, indices, 2**32 - 1, device)  # no epoch has this number
+        part = _take(samples, indices.to(samples[0].device))
+        found = _losses(network, losses, _on(part, device), numbers)
+        _add(totals, found, len(indices) / count)
+    return {f"validation {name}": float(total) for name, total in totals.items()}
+
+
+def save_weights(network: nn.Module, path: str | Path, *, half: bool = False, **about) -> Path:
+    """Write a network's weights with what belongs to them, as JSON, in the metadata.
+
+    `about` takes plain values: settings of the network, recipe, normalisation, profile, … With
+    `half` floating-point weights are stored in 16 bits.
+    """
+    tensors = dict(network.state_dict())
+    if half:
+        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+    return _write(Path(path), tensors, about | {"class": type(network).__name__})
+
+
+def load_weights(network: nn.Module, path: str | Path) -> dict[str, Any]:
+    """Read weights written by `save_weights` into `network`; return what belongs to them."""
+    tensors, about = _read(Path(path))
+    if about.get("class") != type(network).__name__:
+        raise TrainingError(
+            f"{path} holds weights of a {about.get('class')}, not of a {type(network).__name__}."
+        )
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise TrainingError(f"The weights in {path} do not fit this network: {error}.") from None
+    network.eval()
+    return about
+
+
+def read_about(path: str | Path) -> dict[str, Any]:
+    """Return what `save_weights` wrote beside the weights, without reading them."""
+    return _read(Path(path), tensors=False)[1]
+
+
+class _State:
+    """What a checkpoint holds: network, optimiser, best weights, history."""
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Adam, settings: dict[str, Any]):
+        self.network, self.optimiser, self.settings = network, optimiser, settings
+        self.history: list[dict[str, float]] = []
+        self.best = _copy(network)
+
+    @property
+    def epoch(self) -> int:
+        return len(self.history)
+
+    def end_epoch(self, row: dict[str, float]) -> None:
+        values = [past["validation loss"] for past in self.history]
+        if not values or row["validation loss"] <= min(values):
+            self.best = _copy(self.network)
+        self.history.append(row)
+
+    def save(self, path: Path) -> None:
+        moments = self.optimiser.state_dict()["state"]
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        tensors |= {f"best.{name}": t for name, t in self.best.items()}
+        tensors |= {
+            f"optimiser.{number}.{name}": torch.as_tensor(value)
+            for number, slot in moments.items()
+            for name, value in slot.items()
+        }
+        _write(path, tensors, {"settings": self.settings, "history": self.history})
+
+    def load(self, path: Path) -> None:
+        tensors, about = _read(path)
+        found = about.get("settings")
+        wanted = json.loads(json.dumps(self.settings))
+        if found != wanted:
+            differing = sorted(
+                name
+                for name in {*wanted, *(found or {})}
+                if wanted.get(name) != (found or {}).get(name)
+            )
+            raise TrainingError(
+                f"The checkpoint {path} belongs to another training: it differs in "
+                f"{', '.join(differing)}. Delete it or choose another file."
+            )
+        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        try:
+            self.network.load_state_dict(parts["network"])
+        except RuntimeError as error:
+            raise TrainingError(f"The checkpoint {path} does not fit: {error}.") from None
+        moments: dict[int, dict[str, torch.Tensor]] = {}
+        for name, tensor in parts["optimiser"].items():
+            number, _, slot = name.partition(".")
+            moments.setdefault(int(number), {})[slot] = tensor
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        device = next(self.network.parameters()).device
+        self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
+        self.history = about["history"]
+
+
+def _optimiser(network: nn.Module, rate: float, decay: float) -> torch.optim.Adam:
+    kind = torch.optim.AdamW if decay else torch.optim.Adam
+    return kind(network.parameters(), lr=rate, weight_decay=decay)
+
+
+def _losses(
+    network: nn.Module, losses: Losses, batch: Batch, numbers: Numbers
+) -> dict[str, torch.Tensor]:
+    """The losses, in bfloat16 where a GPU gains by it; losses see float32 samples."""
+    batch = tuple(t.float() if t.dtype == torch.float16 else t for t in batch)
+    device = numbers.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        return losses(network, batch, numbers)
+
+
+def _add(totals: dict[str, torch.Tensor], found: dict[str, torch.Tensor], share: float) -> None:
+    """Sum on the device: asking for a number after every step would make a GPU wait."""
+    for name, value in found.items():
+        value = value.detach().double() * share
+        totals[name] = totals[name] + value if name in totals else value
+
+
+def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+
+
+def _on(batch: Batch, device: torch.device) -> Batch:
+    return tuple(tensor.to(device) for tensor in batch)
+
+
+def _take(batch: Batch, samples: torch.Tensor) -> Batch:
+    return tuple(tensor[samples] for tensor in batch)
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(key=np.array([seed, epoch], dtype=np.uint64)))
+
+
+def _check(train: Batch, validation: Batch, batch_size: int, epochs: int) -> int:
+    for name, part in (("training", train), ("validation", validation)):
+        lengths = {len(tensor) for tensor in part}
+        if len(lengths) != 1 or 0 in lengths:
+            raise ValueError(
+                f"The {name} tensors need one and the same number of samples, above 0; they have "
+                f"{sorted(lengths) or 'none'}."
+            )
+    if batch_size < 1 or epochs < 1:
+        raise ValueError(f"batch_size and epochs are at least 1, got {batch_size} and {epochs}.")
+    return len(train[0])
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Path:
+    """Write tensors and their JSON so that the file is there whole or not at all."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    content = save(plain, {"about": json.dumps(about)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _read(path: Path, tensors: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})["about"])
+            names = file.keys() if tensors else ()
+            return {name: file.get_tensor(name) for name in names}, about
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{path} is no file of weights that this library wrote: {error}."
+        ) from (None)

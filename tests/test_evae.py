@@ -1,0 +1,150 @@
+"""The E-VAE: fast layers against plain ones, its losses against their definitions."""
+
+import math
+
+import pytest
+import torch
+
+from spinlib import textures
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import random_normal
+from spinlib.networks import evae, phases
+from spinlib.training import Numbers, seeded
+
+HAMILTONIAN = Hamiltonian(dmi=0.3, zeeman=0.05)
+CPU = torch.device("cpu")
+
+
+def numbers(count, seed=1):
+    return Numbers(seed, torch.arange(count), 0, CPU)
+
+
+def network(size=32, boundary="periodic"):
+    with seeded(3):
+        return evae.EVAE(size, latent=10, boundary=boundary)
+
+
+def normal(*shape, seed=1):
+    return random_normal(shape[1:], seed=seed, states=range(shape[0]), purpose="test")
+
+
+def test_phases_are_the_four_interleaved_maps():
+    maps = torch.arange(2 * 3 * 4 * 6).reshape(2, 3, 4, 6).float()
+    split = phases.split(maps)
+    for a in range(2):
+        for b in range(2):
+            assert torch.equal(split[:, 3 * (2 * a + b) :][:, :3], maps[..., a::2, b::2])
+    assert torch.equal(phases.join(split), maps)
+    assert torch.equal(phases.unstacked(phases.stacked(split)), split)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+def test_fast_convolutions_equal_the_plain_ones(boundary):
+    maps, weight, bias = normal(2, 3, 8, 12), normal(5, 3, 5, 5, seed=2), normal(5, 1)[:, 0]
+    plain = phases.plain_convolve(maps, weight, bias, boundary)
+    fast = phases.join(phases.convolve_split(phases.split(maps), weight, bias, boundary))
+    # Sums of 75 products of order one, in another order: 75 × 6e-8 bounds the rounding.
+    torch.testing.assert_close(fast, plain, rtol=0, atol=2e-5)
+    upsampled = phases.plain_convolve(phases.plain_upsample(maps), weight, bias, boundary)
+    fast = phases.join(phases.convolve_upsampled(maps, weight, bias, boundary))
+    torch.testing.assert_close(fast, upsampled, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+def test_the_network_equals_its_plain_description_in_training_and_in_use(boundary):
+    net = network(boundary=boundary).double()
+    spins, latents = normal(4, 3, 32, 32).double(), normal(4, 10).double()
+    for mode in (True, False):
+        net.train(mode)
+        means, log_variances = net.encode(spins)
+        plain_means, plain_log_variances = evae.plain_encode(net, spins)
+        # `encode` and `decode` answer in single precision, the plain description in double.
+        torch.testing.assert_close(means.double(), plain_means, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            log_variances.double(), plain_log_variances, rtol=1e-5, atol=1e-6
+        )
+    net = net.float()
+    for mode in (True, False):
+        net.train(mode)
+        out = net.decode(latents.float())
+        # Where a spin happens to be short before it is normalised, rounding grows: hence 1e-3.
+        torch.testing.assert_close(out, evae.plain_decode(net, latents.float()), rtol=0, atol=1e-3)
+        torch.testing.assert_close(out.norm(dim=1), torch.ones(4, 32, 32), rtol=0, atol=1e-6)
+
+
+def test_layers_have_the_sizes_of_the_paper():
+    net = evae.EVAE(128)
+    assert [layer.conv.weight.shape[0] for layer in net.down] == [6, 12, 24, 48]
+    assert [layer.conv.weight.shape[0] for layer in net.up] == [24, 12, 6, 3]
+    assert net.gather[0].in_features == net.spread[1][0].out_features == 3072
+    assert net.gather[0].out_features == 512
+    assert net.code.out_features == 200
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("kind", ["interfacial", "bulk"])
+def test_the_energy_in_the_loss_is_the_hamiltonians(boundary, kind):
+    hamiltonian = Hamiltonian(
+        dmi=0.3, zeeman=(0.02, -0.01, 0.05), anisotropy=0.1, dmi_kind=kind, boundary=boundary
+    )
+    spins = textures.random((16, 32), states=range(3)).requires_grad_()
+    energy = evae._EnergyPerSite.apply(spins, hamiltonian)
+    expected = hamiltonian.energy(spins) / 512
+    # Means over 1536 numbers of order one in single precision.
+    torch.testing.assert_close(energy.double(), expected, rtol=0, atol=1e-6)
+    weights = torch.tensor([1.0, 2.0, -3.0])
+    (found,) = torch.autograd.grad((energy * weights).sum(), spins)
+    (wanted,) = torch.autograd.grad((expected * weights).sum(), spins)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_a_dipolar_hamiltonian_is_refused_by_the_energy_loss():
+    with pytest.raises(ValueError, match="dipolar"):
+        evae._EnergyPerSite.apply(textures.uniform((16, 16)), Hamiltonian(dipolar=0.1))
+
+
+class Fixed(torch.nn.Module):
+    """A network whose output, mean and log-variance are given."""
+
+    latent = 2
+
+    def __init__(self, out, mean, log_variance):
+        super().__init__()
+        self.answer = out, torch.tensor([mean]), torch.tensor([log_variance])
+
+    def forward(self, spins, noise):
+        return self.answer
+
+
+def test_losses_are_normalised_as_the_study_defines_them():
+    up, down = textures.uniform((16, 16)), textures.uniform((16, 16), (0, 0, -1))
+    net = Fixed(down, [1.0, 0.0], [0.0, math.log(4.0)])
+    found = evae.EVAELosses(HAMILTONIAN, beta=0.1, gamma=2.0)(net, (up,), numbers(1))
+    # Opposite spins differ by 2 in one component; KL of two Gaussians by hand; the uniform state
+    # against the field has +B.
+    divergence = 0.5 * 1 + 0.5 * (4 - 1 - math.log(4.0))
+    assert found["L_RC"].item() == pytest.approx(4.0, rel=1e-6)
+    assert found["L_KL"].item() == pytest.approx(divergence, rel=1e-6)
+    assert found["L_H"].item() == pytest.approx(0.05, rel=1e-5)
+    assert found["loss"].item() == pytest.approx(4 + 0.1 * divergence + 2 * 0.05, rel=1e-6)
+
+
+def test_translation_keeps_energy_and_charge_and_moves_every_state_by_itself():
+    lattice = textures.skyrmion_lattice((32, 32), 2, 2)
+    (moved,) = evae.translated((lattice.repeat(4, 1, 1, 1),), numbers(4))
+    # The same numbers summed in another order.
+    torch.testing.assert_close(
+        HAMILTONIAN.energy(moved), HAMILTONIAN.energy(lattice).expand(4), rtol=1e-7, atol=0
+    )
+    assert len({tuple(state[2].flatten().tolist()) for state in moved}) == 4
+    spectrum = torch.fft.fft2(moved[:, 2]).abs()
+    torch.testing.assert_close(spectrum, spectrum[:1].expand(4, -1, -1), rtol=0, atol=1e-3)
+    (again,) = evae.translated((lattice.repeat(4, 1, 1, 1),), numbers(4))
+    assert torch.equal(again, moved)
+
+
+def test_wrong_sizes_are_refused_in_words():
+    with pytest.raises(ValueError, match="multiple of 16"):
+        evae.EVAE(40)
+    with pytest.raises(ValueError, match="reads spins"):
+        network().encode(torch.zeros(1, 3, 16, 16))

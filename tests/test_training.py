@@ -1,0 +1,180 @@
+"""The training loop: it learns, keeps the best weights, and survives being killed."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import training_worker as worker
+from safetensors import safe_open
+from torch import nn
+
+from spinlib.training import (
+    Numbers,
+    TrainingError,
+    evaluate,
+    fit,
+    load_weights,
+    read_about,
+    save_weights,
+    seeded,
+)
+
+CPU = torch.device("cpu")
+
+
+def squared(network, batch, numbers):
+    inputs, targets = batch
+    return {"loss": nn.functional.mse_loss(network(inputs), targets)}
+
+
+def line(count=64):
+    inputs = torch.linspace(-1, 1, count)[:, None]
+    return inputs, 3 * inputs - 1
+
+
+def linear():
+    with seeded(1):
+        return nn.Linear(1, 1)
+
+
+def test_least_squares_finds_the_line():
+    network = linear()
+    fit(network, squared, line(), line(), epochs=80, seed=1, batch_size=16, learning_rate=0.05)
+    # Adam closes in on the exact solution to about its step, which Adam's noise keeps below 1e-2.
+    assert network.weight.item() == pytest.approx(3, abs=1e-2)
+    assert network.bias.item() == pytest.approx(-1, abs=1e-2)
+
+
+def test_history_holds_every_loss_of_every_epoch_as_evaluate_sees_it():
+    network = linear()
+    history = fit(network, squared, line(), line(20), epochs=3, seed=1)
+    assert list(history) == ["train loss", "validation loss"]
+    assert list(history.index) == [0, 1, 2]
+    # One batch an epoch: the first training loss is that of the untouched network.
+    start = squared(linear(), line(), None)["loss"].item()
+    assert history["train loss"][0] == pytest.approx(start, rel=1e-6)
+    found = evaluate(network, squared, line(20), seed=1, device="cpu")
+    assert found["validation loss"] == pytest.approx(history["validation loss"].min(), rel=1e-6)
+
+
+def test_the_weights_that_validate_best_are_kept():
+    # A step far too long makes the loss grow after the first epochs.
+    network = linear()
+    history = fit(network, squared, line(), line(), epochs=8, seed=1, learning_rate=3.0)
+    best = history["validation loss"].idxmin()
+    assert best < 7
+    kept = evaluate(network, squared, line(), seed=1, device="cpu")["validation loss"]
+    assert kept == pytest.approx(history["validation loss"][best], rel=1e-6)
+
+
+@pytest.mark.faults
+def test_a_killed_training_goes_on_to_the_curve_of_an_unbroken_one(tmp_path):
+    unbroken = worker.train(None)
+    checkpoint = tmp_path / "training.safetensors"
+    process = subprocess.Popen(
+        [sys.executable, Path(worker.__file__), checkpoint], stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists() or len(read_about(checkpoint)["history"]) < 2:
+            assert process.poll() is None, "the worker ended before it could be killed"
+            assert time.monotonic() < deadline, "the worker wrote no checkpoint"
+            time.sleep(0.02)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    done = len(read_about(checkpoint)["history"])
+    assert 2 <= done < worker.EPOCHS
+    resumed = worker.train(checkpoint)
+    # The worker ran on one thread, this process on more: sums may differ in their last digits.
+    pd.testing.assert_frame_equal(resumed, unbroken, rtol=1e-4)
+    # Finished, it is not trained again.
+    pd.testing.assert_frame_equal(worker.train(checkpoint), resumed)
+    assert list(tmp_path.iterdir()) == [checkpoint]
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path):
+    worker.train(tmp_path / "a.safetensors", epochs=1, identity={"beta": 1e-3})
+    with pytest.raises(TrainingError, match="differs in beta"):
+        worker.train(tmp_path / "a.safetensors", epochs=1, identity={"beta": 1e-4})
+    with pytest.raises(TrainingError, match="differs in seed"):
+        worker.train(tmp_path / "a.safetensors", epochs=1, seed=6, identity={"beta": 1e-3})
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    worker.train(path, epochs=1)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(TrainingError, match="no file of weights"):
+        worker.train(path, epochs=1)
+
+
+def test_training_leaves_the_global_generator_alone():
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    worker.train(None, epochs=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_numbers_belong_to_sample_and_epoch_not_to_the_batch():
+    both = Numbers(1, torch.tensor([4, 9]), 3, CPU).normal((5,), purpose="x")
+    alone = Numbers(1, torch.tensor([9]), 3, CPU).normal((5,), purpose="x")
+    assert torch.equal(both[1:], alone)
+    later = Numbers(1, torch.tensor([9]), 4, CPU).normal((5,), purpose="x")
+    assert not torch.equal(later, alone)
+
+
+def test_weights_come_back_with_what_belongs_to_them(tmp_path):
+    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    about = {"recipe": {"size": 64}, "mean": [0.5], "profile": "laptop"}
+    save_weights(network, tmp_path / "w.safetensors", **about)
+    other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    assert load_weights(other, tmp_path / "w.safetensors") == about | {"class": "Sequential"}
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(other.state_dict()[name], tensor), name
+
+
+def test_half_precision_weights_lose_eleven_bits_at_most(tmp_path):
+    network = nn.Linear(30, 30)
+    save_weights(network, tmp_path / "w.safetensors", half=True)
+    with safe_open(tmp_path / "w.safetensors", framework="pt") as file:
+        assert file.get_tensor("weight").dtype == torch.float16
+    other = nn.Linear(30, 30)
+    load_weights(other, tmp_path / "w.safetensors")
+    # Rounding to 11 significant bits; tiny weights are below half precision's normal range.
+    torch.testing.assert_close(other.weight, network.weight, rtol=2**-11, atol=1e-7)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    save_weights(nn.Linear(2, 2), tmp_path / "w.safetensors")
+    with pytest.raises(TrainingError, match="weights of a Linear"):
+        load_weights(nn.BatchNorm1d(2), tmp_path / "w.safetensors")
+    with pytest.raises(TrainingError, match="do not fit"):
+        load_weights(nn.Linear(3, 2), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("train", "changes", "words"),
+    [
+        ((torch.zeros(4, 1), torch.zeros(3, 1)), {}, "same number of samples"),
+        ((torch.zeros(0, 1), torch.zeros(0, 1)), {}, "same number of samples"),
+        (line(), {"epochs": 0}, "at least 1"),
+        (line(), {"batch_size": 0}, "at least 1"),
+    ],
+)
+def test_bad_requests_are_refused_in_words(train, changes, words):
+    with pytest.raises(ValueError, match=words):
+        fit(linear(), squared, train, line(), **{"epochs": 1, "seed": 1} | changes)
+
+
+def test_a_loss_that_is_no_number_ends_the_training():
+    bad = (torch.full((4, 1), np.nan), torch.zeros(4, 1))
+    with pytest.raises(TrainingError, match="became nan in epoch 0"):
+        fit(linear(), squared, bad, line(), epochs=2, seed=1)
