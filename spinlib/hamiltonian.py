@@ -10,6 +10,7 @@ Hamiltonians.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -280,8 +281,45 @@ class Film:
                     f"{getattr(self, name)}."
                 )
 
+    def exchange_length(self) -> float:
+        """√(2A / μ0 M_s²) in metres, the shortest of all states."""
+        stiffness, saturation = (
+            torch.as_tensor(value, dtype=torch.float64)
+            for value in (self.exchange_stiffness, self.saturation)
+        )
+        return (2 * stiffness / VACUUM_PERMEABILITY).div(saturation**2).sqrt().min().item()
+
+    def helix_period(self) -> float:
+        """4πA / |D| in metres, the shortest of all states; infinite without DMI."""
+        stiffness, dmi = (
+            torch.as_tensor(value, dtype=torch.float64)
+            for value in (self.exchange_stiffness, self.dmi)
+        )
+        return (4 * math.pi * stiffness / dmi.abs()).min().item()
+
+    def warn_if_coarse(self) -> None:
+        """Warn where the cells are too large for what they have to resolve."""
+        nanometres = f"{1e9 * self.cell:.3g} nm"
+        if self.cell > self.exchange_length():
+            warnings.warn(
+                f"Cells of {nanometres} are larger than the exchange length of "
+                f"{1e9 * self.exchange_length():.3g} nm: walls and vortices are not resolved; "
+                "choose smaller cells.",
+                stacklevel=3,
+            )
+        if 4 * self.cell > self.helix_period():
+            warnings.warn(
+                f"A helix of period {1e9 * self.helix_period():.3g} nm takes less than four cells "
+                f"of {nanometres}: the DMI's textures are not resolved; choose smaller cells.",
+                stacklevel=3,
+            )
+
     def hamiltonian(self, field: Number | tuple[float, float, float] = 0.0) -> Hamiltonian:
-        """The film as a lattice, in zJ, under a field in tesla (a number: along z)."""
+        """The film as a lattice, in zJ, under a field in tesla (a number: along z).
+
+        Warns if the cells are too large for the exchange length or the helix period.
+        """
+        self.warn_if_coarse()
         area, volume = self.cell * self.thickness, self.cell**2 * self.thickness
         vector = field_vector(torch.as_tensor(field, dtype=torch.float64))
         saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)

@@ -15,6 +15,9 @@ SITE Vec3 operator+(Vec3 a, Vec3 b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; 
 SITE Vec3 operator-(Vec3 a, Vec3 b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
 SITE Vec3 operator*(float s, Vec3 a) { return {s * a.x, s * a.y, s * a.z}; }
 SITE float dot(Vec3 a, Vec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+SITE Vec3 cross(Vec3 a, Vec3 b) {
+    return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+}
 
 // One replica's Hamiltonian, energies in units of the caller's choice (temperature alike).
 struct Couplings {
@@ -119,4 +122,21 @@ SITE Vec3 over_relax(Vec3 old, Vec3 field, float anisotropy, float temperature, 
     float cost = anisotropy * (old.z - spin.z) * (old.z + spin.z);
     bool accepted = cost <= -temperature * log_unit(uniform(random.a));
     return {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
+}
+
+// - p S x B - q S x (S x B): precession about the field and damping towards it.
+SITE Vec3 landau_lifshitz(Vec3 spin, Vec3 field, float precession, float damping) {
+    Vec3 across = cross(spin, field);
+    return (-precession) * across - damping * cross(spin, across);
+}
+
+// Three standard normal numbers, by the Box-Muller transform of two pairs.
+SITE Vec3 normal_vector(Words random) {
+    float sine, cosine, unused;
+    float radius = square_root(-2.0f * log_unit(uniform(random.a)));
+    sincos_turn(random.b, &sine, &cosine);
+    Vec3 v = {radius * cosine, radius * sine, square_root(-2.0f * log_unit(uniform(random.c)))};
+    sincos_turn(random.d, &unused, &cosine);
+    v.z *= cosine;
+    return v;
 }

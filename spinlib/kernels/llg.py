@@ -1,0 +1,120 @@
+"""The two passes of a Landau-Lifshitz-Gilbert stage for a batch of films (see `llg.cu`)."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from spinlib.kernels.heatbath import COUPLINGS
+from spinlib.kernels.launch import call_host, launch_cuda
+from spinlib.kernels.loader import VECTOR_FLAGS
+from spinlib.kernels.random import check_seed, state_indices
+
+
+# Columns of the table: the struct `Film` of llg.cu. The last two are integers.
+FILM_COLUMNS = (*COUPLINGS, "dipolar", "precession", "damping", "thermal", "state", "step")
+
+
+def film_table(
+    couplings: torch.Tensor, dipolar: torch.Tensor, states: Sequence[int] | torch.Tensor
+) -> torch.Tensor:
+    """The table that `torque` reads, (batch, 13), from couplings (batch, 7) and μ0 M_s in tesla.
+
+    What depends on the integrator is still zero: see `set_columns`.
+    """
+    table = torch.zeros((len(couplings), len(FILM_COLUMNS)), device=couplings.device)
+    table[:, :7] = couplings
+    table[:, 7] = dipolar
+    table.view(torch.int32)[:, 11] = state_indices(states, couplings.device).view(torch.int32)
+    return table
+
+
+def set_columns(table: torch.Tensor, **columns: torch.Tensor | float) -> None:
+    """Write columns of a film table by name: precession, damping, thermal (tesla), or step."""
+    for name, values in columns.items():
+        target = table.view(torch.int32) if name == "step" else table
+        target[:, FILM_COLUMNS.index(name)] = torch.as_tensor(values).to(target)
+
+
+def torque(
+    spins: torch.Tensor,
+    table: torch.Tensor,
+    *,
+    field: torch.Tensor | None = None,
+    anisotropy: torch.Tensor | None = None,
+    periodic: bool = True,
+    thermal: bool = False,
+    seed: int = 0,
+    out: torch.Tensor | None = None,
+    flags: tuple[str, ...] = VECTOR_FLAGS,
+) -> torch.Tensor:
+    """dS/d(γt) = -p S × B - q S × (S × B) in tesla, like `spins` (batch, 3, height, width).
+
+    field        field map, like `spins`, which the table's column `dipolar` multiplies
+    anisotropy   K_u/M_s in tesla, (batch or 1, height, width), on top of the table's
+    thermal      whether to add the thermal field
+    """
+    batch, _, height, width = spins.shape
+    _check(spins, field, anisotropy)
+    out = torch.empty_like(spins) if out is None else out
+    stride = 0 if anisotropy is None or len(anisotropy) == 1 else height * width
+    arguments = [
+        *(spins, table, field, anisotropy, np.int64(stride), np.int32(height), np.int32(width)),
+        *(np.int32(periodic), np.int32(thermal), check_seed(seed), out),
+    ]
+    if spins.is_cuda:
+        grid = (math.ceil(width / 64), math.ceil(height / 4), batch)
+        launch_cuda("llg.cu", "torque", grid, (64, 4), arguments, spins.device)
+    else:
+        call_host("llg.cu", "torque_host", [*arguments, np.int32(batch), _threads(spins)], flags)
+    return out
+
+
+def advance(
+    spins: torch.Tensor,
+    torques: Sequence[torch.Tensor],
+    weights: torch.Tensor,
+    out: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """(S + Σ_j w_j k_j) / |…| with `weights` (batch, number of torques), at most four."""
+    batch, _, height, width = spins.shape
+    out = torch.empty_like(spins) if out is None else out
+    four = torch.zeros((batch, 4), dtype=torch.float32, device=spins.device)
+    four[:, : len(torques)] = weights
+    sites = np.int32(height * width)
+    arguments = [spins, *torques, *[None] * (4 - len(torques)), four, sites, out]
+    if spins.is_cuda:
+        grid = (math.ceil(height * width / 256), batch)
+        launch_cuda("llg.cu", "advance", grid, (256,), arguments, spins.device)
+    else:
+        call_host("llg.cu", "advance_host", [*arguments, np.int32(batch), _threads(spins)])
+    return out
+
+
+def _threads(spins: torch.Tensor) -> np.int32:
+    """As many threads as torch uses, but none for so little work that starting them costs more."""
+    return np.int32(min(torch.get_num_threads(), math.ceil(spins.numel() / 50_000)))
+
+
+def _check(spins, field, anisotropy) -> None:
+    batch, components, height, width = spins.shape
+    if spins.dtype != torch.float32 or components != 3 or not spins.is_contiguous():
+        raise ValueError(
+            "Spins are a contiguous float32 tensor (batch, 3, height, width), got "
+            f"{spins.dtype} {tuple(spins.shape)}."
+        )
+    expected = {
+        "field": (field, [(batch, 3, height, width)]),
+        "anisotropy": (anisotropy, [(1, height, width), (batch, height, width)]),
+    }
+    for name, (values, shapes) in expected.items():
+        if values is None:
+            continue
+        if tuple(values.shape) not in shapes or values.dtype != torch.float32:
+            raise ValueError(
+                f"The {name} map is {values.dtype} {tuple(values.shape)} where float32 "
+                f"{shapes[-1]} is needed."
+            )
+        if not values.is_contiguous():
+            raise ValueError(f"The {name} map is not contiguous: call .contiguous() on it.")

@@ -1,0 +1,391 @@
+"""Micromagnetics of thin films: the Landau-Lifshitz-Gilbert equation, at T = 0 and at temperature.
+
+    dS/dt = -γ/(1 + α²) [S × B + α S × (S × B)],        B = -(1 / M_s V) ∂E/∂S + B_thermal
+
+for batches of films, each with parameters, field, temperature and random stream of its own. Spins
+are float32 (batch, 3, height, width), fields are in tesla, times in seconds. A zero vector is a cell
+without magnet; with open boundaries, neighbours that are missing take part in no bond, which makes
+the edges those of the continuum, ∂S/∂n = (D/2A) (…) × S for a film with DMI.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+
+from spinlib.anneal import coupling_table
+from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, Number
+from spinlib.kernels.llg import advance, film_table, set_columns, torque
+
+# rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (g = 2 would be 1.7609e11).
+GYROMAGNETIC_RATIO = 1.7595e11
+
+# Heun's step, as a fraction of 1/(γ × the largest field): keeps the measured temperature to 1 %.
+_HEUN_FRACTION = 0.2
+
+# A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
+_ROUNDING = 3e-7
+
+# Bogacki and Shampine's longest stable step is 1.73 for precession, 2.51 for damping, in the same unit.
+_STABLE_FRACTION = 1.7
+
+_LARGEST_TURN = 0.2  # rad, of any spin in one step of the minimiser
+
+Field = Number | tuple[float, float, float]
+
+
+class FilmSystem:
+    """A film under a field, as the integrators see it: dS/d(γt) of spins of one size.
+
+    `largest_field` (batch,) bounds the fields, and the frequencies of spin waves divided by γ.
+    """
+
+    def __init__(
+        self,
+        spins: torch.Tensor,
+        film: Film,
+        field: Field,
+        states: Sequence[int] | None,
+        demagnetisation: bool,
+        seed: int = 0,
+    ) -> None:
+        batch, _, height, width = spins.shape
+        states = range(batch) if states is None else states
+        if len(states) != batch:
+            raise ValueError(f"{len(states)} state indices were given for {batch} states.")
+        saturation = per_state(film.saturation, spins, "saturation")
+        volume = film.cell**2 * film.thickness
+        self.moment = saturation * volume  # A m² = J/T
+        zeptojoule = (1e21 * self.moment).to(spins.device, torch.float32)
+        hamiltonian = film.hamiltonian(field)
+        couplings, anisotropy = coupling_table(hamiltonian, spins)
+        couplings /= zeptojoule[:, None]
+        self.anisotropy = None
+        if anisotropy is not None:
+            self.anisotropy = (anisotropy / zeptojoule[:, None, None]).contiguous()
+        self.dipolar = VACUUM_PERMEABILITY * saturation
+        self.kernel = hamiltonian.dipoles(height, width, film.boundary) if demagnetisation else None
+        self.table = film_table(couplings, self.dipolar.to(couplings), states)
+        self.periodic = film.boundary == "periodic"
+        self.seed = seed
+        self.largest_field = self._largest_field(couplings.double().cpu())
+
+    def _largest_field(self, couplings: torch.Tensor) -> torch.Tensor:
+        exchange, interfacial, bulk, anisotropy = couplings[:, :4].abs().unbind(1)
+        if self.anisotropy is not None:
+            anisotropy = self.anisotropy.abs().flatten(1).amax(1).double().cpu()
+        dipolar = self.dipolar if self.kernel else 0.0
+        zeeman = couplings[:, 4:].norm(dim=1)
+        return 8 * exchange + 8 * (interfacial + bulk) + 2 * anisotropy + zeeman + dipolar
+
+    def torque(
+        self, spins: torch.Tensor, out: torch.Tensor | None = None, thermal: bool = False
+    ) -> torch.Tensor:
+        """dS/d(γt) in tesla, with the precession and damping in the table."""
+        demagnetising = self.kernel.field(spins) if self.kernel else None
+        return torque(
+            *(spins, self.table),
+            field=demagnetising,
+            anisotropy=self.anisotropy,
+            periodic=self.periodic,
+            thermal=thermal,
+            seed=self.seed,
+            out=out,
+        )
+
+
+def run(
+    spins: torch.Tensor,
+    film: Film,
+    *,
+    time: float,
+    damping: Number,
+    field: Field = 0.0,
+    temperature: Number = 0.0,
+    demagnetisation: bool = True,
+    seed: int = 0,
+    states: Sequence[int] | None = None,
+    every: float | None = None,
+    watch: Callable[[float, torch.Tensor], None] | None = None,
+    tolerance: float = 1e-5,
+    first_step: int = 0,
+) -> torch.Tensor:
+    """Let the spins move for `time` seconds; returns new spins.
+
+    field, damping, temperature (kelvin)   numbers, or one per state; `field` also three components
+    every, watch   `watch(seconds, spins)` is called at 0 and then every so many seconds
+    tolerance      at T = 0: error of any component in one step, by which the step adapts
+    seed, states, first_step   name the thermal field's random numbers; give another seed, or the
+                   number of steps already made, to go on with fresh ones
+
+    At T = 0 the method is Bogacki and Shampine's of order 3(2), every state with steps of its own;
+    above, Heun's with fixed steps, which converges to the Stratonovich solution.
+    """
+    spins = _checked(spins)
+    system = FilmSystem(spins, film, field, states, demagnetisation, seed)
+    alpha = per_state(damping, spins, "damping")
+    kelvin = per_state(temperature, spins, "temperature")
+    for name, values in (("damping", alpha), ("temperature", kelvin)):
+        if not (torch.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError(f"The {name} is finite and not negative, got {values.tolist()}.")
+    for name, value in (("time", time), ("every", time if every is None else every)):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} is a positive number of seconds, got {value}.")
+    if (kelvin > 0).any() and not ((kelvin > 0) & (alpha > 0)).all():
+        raise ValueError(
+            "A batch is run either at T = 0 or with a positive temperature and damping for every "
+            f"state, got temperatures {kelvin.tolist()} K and dampings {alpha.tolist()}."
+        )
+    set_columns(system.table, precession=1 / (1 + alpha**2), damping=alpha / (1 + alpha**2))
+    if (kelvin > 0).any():
+        integrator = _Heun(system, spins, alpha, kelvin, first_step)
+    else:
+        integrator = _BogackiShampine(system, spins, tolerance)
+    intervals = max(1, math.ceil(time / every - 1e-9)) if every else 1
+    if watch:
+        watch(0.0, integrator.spins)
+    for number in range(1, intervals + 1):
+        until = time if number == intervals else number * every
+        integrator.go_on(until)
+        if watch:
+            watch(until, integrator.spins)
+    return integrator.spins
+
+
+def relax(
+    spins: torch.Tensor,
+    film: Film,
+    *,
+    field: Field = 0.0,
+    demagnetisation: bool = True,
+    method: Literal["minimise", "llg"] = "minimise",
+    torque: float = 1e-4,
+    max_steps: int = 20_000,
+) -> torch.Tensor:
+    """Relax to a state in which max |S × B| is below `torque` tesla; returns new spins.
+
+    method   "minimise" goes down the gradient on the sphere with steps of Barzilai and Borwein
+             (doi:10.1093/imanum/8.1.141): the fast way to a minimum nearby; "llg" follows the
+             overdamped equation of motion, slower, but never over a barrier
+
+    The threshold is raised to what float32 resolves, 3e-7 of the largest field. Warns, with their
+    number, of states that are not there after `max_steps`.
+    """
+    if method not in ("minimise", "llg"):
+        raise ValueError(f'method is "minimise" or "llg", got {method!r}.')
+    spins = _checked(spins)
+    system = FilmSystem(spins, film, field, None, demagnetisation)
+    set_columns(system.table, precession=0.0, damping=1.0)
+    threshold = (_ROUNDING * system.largest_field).clamp(min=torque)
+    descend = _minimise if method == "minimise" else _relax_by_llg
+    spins, left = descend(system, spins, threshold, max_steps)
+    if (left > threshold).any():
+        warnings.warn(
+            f"{int((left > threshold).sum())} of {len(spins)} states still have a torque of up to "
+            f"{left.max():.2g} T after {max_steps} steps, above the {threshold.max():.2g} T asked "
+            "for: raise max_steps, or accept.",
+            stacklevel=2,
+        )
+    return spins
+
+
+def spin_temperature(
+    spins: torch.Tensor, film: Film, field: Field = 0.0, demagnetisation: bool = True
+) -> torch.Tensor:
+    """The temperature in kelvin that a configuration shows, (batch,).
+
+    In equilibrium k_B T = ⟨Σ |S × ∂E/∂S|²⟩ / ⟨Σ ∇²E⟩, ∇² on each spin's sphere: 2 S·b for a field
+    b, 2K (3 S_z² - 1) for an anisotropy (Nurdin and Schotte, doi:10.1103/PhysRevE.61.3579).
+    """
+    energy = film.hamiltonian(field)
+    spins = spins.double()
+    occupied, z_squared = spins.square().sum(1), spins[:, 2].square()
+    if not demagnetisation:
+        energy = replace(energy, dipolar=0.0)
+    force = energy.field(spins)
+    squared = torch.linalg.cross(spins, force, dim=1).square().flatten(1).sum(1)
+    # Linear terms first; then what the terms quadratic in one spin have on top of theirs, -K S_z²
+    # and a cell's demagnetising field on itself, whose tensor has the trace -1.
+    curvature = 2 * (spins * force).sum(1)
+    curvature += 2 * _per_site(energy.anisotropy, spins) * (z_squared - occupied)
+    if demagnetisation:
+        cell = torch.zeros_like(spins[:1])
+        cell[0, 2, 0, 0] = 1
+        kernel = energy.dipoles(*spins.shape[-2:], film.boundary)
+        normal = kernel.field(cell)[0, 2, 0, 0]
+        in_plane = -(1 + normal) / 2
+        own = (in_plane + 1) * occupied + (normal - in_plane) * z_squared
+        curvature += _per_site(energy.dipolar, spins) * own
+    return squared / (1e21 * BOLTZMANN * curvature.flatten(1).sum(1))
+
+
+def _per_site(value: Number, spins: torch.Tensor) -> torch.Tensor:
+    value = torch.as_tensor(value, dtype=spins.dtype, device=spins.device)
+    return value.reshape(-1, 1, 1) if value.ndim < 2 else value.reshape(-1, *value.shape[-2:])
+
+
+def per_state(value: Number, spins: torch.Tensor, name: str) -> torch.Tensor:
+    """A number or (batch,) as float64 (batch,) on the CPU."""
+    values = torch.as_tensor(value, dtype=torch.float64).cpu()
+    if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, len(spins))):
+        raise ValueError(
+            f"The {name} is one number or one per state: got shape {tuple(values.shape)} for "
+            f"{len(spins)} states."
+        )
+    return values.reshape(-1).expand(len(spins))
+
+
+class _BogackiShampine:
+    """Order 3 with an error estimate of order 2 (doi:10.1016/0893-9659(89)90079-7).
+
+    Every state has its own time and its own step, and is the same whatever runs beside it.
+    """
+
+    def __init__(self, system: FilmSystem, spins: torch.Tensor, tolerance: float) -> None:
+        self.system, self.spins, self.tolerance = system, spins, tolerance
+        self.slopes = [system.torque(spins)] + [torch.empty_like(spins) for _ in range(3)]
+        self.stage, self.candidate = torch.empty_like(spins), torch.empty_like(spins)
+        self.time = torch.zeros(len(spins), dtype=torch.float64)  # γt, as is the step
+        self.longest = _STABLE_FRACTION / system.largest_field.clamp(min=1e-12)
+        self.step = 0.01 * self.longest
+
+    def go_on(self, seconds: float) -> None:
+        """Advance every state to this time."""
+        end = GYROMAGNETIC_RATIO * seconds
+        while (left := end - self.time).max() > 1e-9 * end:
+            self.try_step(torch.minimum(self.step, left), left > 1e-9 * end)
+
+    def try_step(self, step: torch.Tensor, active: torch.Tensor) -> None:
+        """Try a step (batch,) in γt; active states whose error is small enough advance."""
+        k1, k2, k3, k4 = self.slopes
+        self._stage([k1], [1 / 2], step, self.stage)
+        self.system.torque(self.stage, k2)
+        self._stage([k2], [3 / 4], step, self.stage)
+        self.system.torque(self.stage, k3)
+        self._stage([k1, k2, k3], [2 / 9, 1 / 3, 4 / 9], step, self.candidate)
+        self.system.torque(self.candidate, k4)
+        estimate = torch.mul(k1, -5 / 72, out=self.stage)
+        estimate.add_(k2, alpha=1 / 12).add_(k3, alpha=1 / 9).add_(k4, alpha=-1 / 8)
+        largest = torch.linalg.vector_norm(estimate.flatten(1), math.inf, dim=1)
+        error = step * largest.double().cpu() / self.tolerance
+        good = active & (error <= 1)
+        if good.all():
+            self.spins, self.candidate = self.candidate, self.spins
+            self.slopes[0], self.slopes[3] = k4, k1
+        elif good.any():
+            chosen = good.to(self.spins.device)
+            self.spins[chosen] = self.candidate[chosen]
+            k1[chosen] = k4[chosen]
+        self.time += torch.where(good, step, 0.0)
+        factor = (0.9 * error.clamp(min=1e-9) ** (-1 / 3)).clamp(0.2, 2.0)
+        # A good step that was cut short by the end of an interval says nothing against longer ones.
+        wanted = torch.where(good & (step < self.step), self.step, 0.0)
+        wanted = torch.maximum(step * factor, wanted).clamp(max=self.longest)
+        self.step = torch.where(active, wanted, self.step)
+
+    def _stage(self, slopes, weights, step, out) -> None:
+        advance(self.spins, slopes, step[:, None] * torch.tensor(weights, dtype=step.dtype), out)
+
+
+class _Heun:
+    """Predictor and corrector with the same thermal field: the Stratonovich solution.
+
+    The thermal field has the standard deviation √(2 α k_B T / (γ M_s V Δt)) in every component.
+    """
+
+    def __init__(self, system, spins, damping, temperature, first_step: int) -> None:
+        self.system, self.spins = system, spins
+        self.strength = 2 * damping * BOLTZMANN * temperature / system.moment  # T², by 1/(γ Δt)
+        self.longest = _HEUN_FRACTION / system.largest_field.clamp(min=1e-12)
+        self.steps = torch.full((len(spins),), first_step, dtype=torch.int64)
+        self.slopes = [torch.empty_like(spins), torch.empty_like(spins)]
+        self.stage = torch.empty_like(spins)
+        self.seconds = 0.0
+
+    def go_on(self, seconds: float) -> None:
+        """Advance every state to this time, in equal steps."""
+        interval = GYROMAGNETIC_RATIO * (seconds - self.seconds)
+        self.seconds = seconds
+        count = torch.ceil(interval / self.longest).clamp(min=1)
+        step = (interval / count)[:, None]
+        set_columns(self.system.table, thermal=torch.sqrt(self.strength / step[:, 0]))
+        first, second = self.slopes
+        for number in range(int(count.max())):
+            set_columns(self.system.table, step=self.steps)
+            self.system.torque(self.spins, first, thermal=True)
+            advance(self.spins, [first], step, self.stage)
+            self.system.torque(self.stage, second, thermal=True)
+            advance(self.spins, self.slopes, 0.5 * step.expand(-1, 2), self.stage)
+            active = number < count
+            if active.all():
+                self.spins, self.stage = self.stage, self.spins
+            else:
+                chosen = active.to(self.spins.device)
+                self.spins[chosen] = self.stage[chosen]
+            self.steps += active
+
+
+def _residual(slope: torch.Tensor) -> torch.Tensor:
+    """Largest |S × B| of each state, (batch,): the length of the steepest descent."""
+    return slope.square().sum(1).flatten(1).amax(1).sqrt().double().cpu()
+
+
+def _minimise(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.Tensor]:
+    slope = system.torque(spins)
+    candidate, new_slope = torch.empty_like(spins), torch.empty_like(spins)
+    residual = _residual(slope)
+    step = 0.1 / system.largest_field.clamp(min=1e-12)
+    for number in range(max_steps):
+        active = residual > threshold
+        if not active.any():
+            break
+        step = torch.minimum(step, _LARGEST_TURN / residual.clamp(min=1e-12))
+        advance(spins, [slope], step[:, None], candidate)
+        system.torque(candidate, new_slope)
+        change = slope - new_slope  # of the gradient, while the spins change by step × slope
+        squared, mixed, changed = (
+            torch.einsum("bchw,bchw->b", a, b).double().cpu()
+            for a, b in ((slope, slope), (slope, change), (change, change))
+        )
+        longer, shorter = step * squared / mixed, step * mixed / changed
+        # Where the energy curves downwards there is no such step: take the longest allowed.
+        step = torch.where(mixed > 0, longer if number % 2 else shorter, math.inf)
+        if active.all():
+            spins, candidate = candidate, spins
+            slope, new_slope = new_slope, slope
+        else:
+            chosen = active.to(spins.device)
+            spins[chosen], slope[chosen] = candidate[chosen], new_slope[chosen]
+        residual = torch.where(active, _residual(slope), residual)
+    return spins, residual
+
+
+def _relax_by_llg(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.Tensor]:
+    integrator = _BogackiShampine(system, spins, tolerance=1e-4)
+    for _ in range(max_steps):
+        residual = _residual(integrator.slopes[0])
+        active = residual > threshold
+        if not active.any():
+            break
+        integrator.try_step(integrator.step, active)
+    return integrator.spins, _residual(integrator.slopes[0])
+
+
+def _checked(spins: torch.Tensor) -> torch.Tensor:
+    """A float32 copy to work on."""
+    if spins.ndim != 4 or spins.shape[1] != 3:
+        raise ValueError(
+            f"Spins have shape (batch, 3, height, width), got {tuple(spins.shape)}: a single "
+            "state needs a batch of one."
+        )
+    spins = spins.to(torch.float32, copy=True).contiguous()
+    lengths = spins.norm(dim=1)
+    if not ((lengths - 1).abs().lt(1e-3) | (lengths == 0)).all():
+        raise ValueError(
+            "Spins are unit vectors, or zero where there is no magnet: lengths go from "
+            f"{lengths.min():.3g} to {lengths.max():.3g}."
+        )
+    return spins
