@@ -3,9 +3,10 @@
     dS/dt = -γ/(1 + α²) [S × B + α S × (S × B)],        B = -(1 / M_s V) ∂E/∂S + B_thermal
 
 for batches of films, each with parameters, field, temperature and random stream of its own. Spins
-are float32 (batch, 3, height, width), fields are in tesla, times in seconds. A zero vector is a cell
-without magnet; with open boundaries, neighbours that are missing take part in no bond, which makes
-the edges those of the continuum, ∂S/∂n = (D/2A) (…) × S for a film with DMI.
+are float32 (batch, 3, height, width), fields are in tesla, times in seconds.
+
+A zero vector is a cell without magnet. There, and beyond open edges, bonds are left out: free edges,
+which converge to those of the continuum, where the DMI turns the spins by |∂S/∂n| = D/2A.
 """
 
 import math
@@ -29,7 +30,7 @@ _HEUN_FRACTION = 0.2
 # A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
 _ROUNDING = 3e-7
 
-# Bogacki and Shampine's longest stable step is 1.73 for precession, 2.51 for damping, in the same unit.
+# The longest step that is stable, in the same unit: 1.73 for precession, 2.51 for damping.
 _STABLE_FRACTION = 1.7
 
 _LARGEST_TURN = 0.2  # rad, of any spin in one step of the minimiser

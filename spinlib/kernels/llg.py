@@ -11,7 +11,6 @@ from spinlib.kernels.launch import call_host, launch_cuda
 from spinlib.kernels.loader import VECTOR_FLAGS
 from spinlib.kernels.random import check_seed, state_indices
 
-
 # Columns of the table: the struct `Film` of llg.cu. The last two are integers.
 FILM_COLUMNS = (*COUPLINGS, "dipolar", "precession", "damping", "thermal", "state", "step")
 
