@@ -53,5 +53,5 @@ def train(checkpoint: Path | None, slowly: bool = False, **changes) -> pd.DataFr
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
+    torch.set_num_threads(int(sys.argv[2]))
     train(Path(sys.argv[1]), slowly=True)

@@ -10,6 +10,7 @@ doi:10.1002/advs.202004795. Loss = L_RC + β L_KL + γ L_H, each a mean over the
 """
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -38,13 +39,11 @@ class EVAE(nn.Module):
         self.size, self.latent, self.boundary = size, latent, boundary
         self.coarse = (FILTERS[-1], size // 16, size // 16)
         features = FILTERS[-1] * (size // 16) ** 2
-        channels = (3, *FILTERS)
-        self.down = nn.ModuleList(_Layer(a, b) for a, b in zip(channels, FILTERS, strict=False))
+        self.down = nn.ModuleList(_Layer(a, b) for a, b in pairwise((3, *FILTERS)))
         self.gather = _dense(features, HIDDEN)
         self.code = nn.Linear(HIDDEN, 2 * latent)
         self.spread = nn.Sequential(_dense(latent, HIDDEN), _dense(HIDDEN, features))
-        channels = (48, 24, 12, 6, 3)
-        self.up = nn.ModuleList(_Layer(a, b) for a, b in zip(channels, channels[1:], strict=False))
+        self.up = nn.ModuleList(_Layer(a, b) for a, b in pairwise((48, 24, 12, 6, 3)))
         self.last = nn.Conv2d(3, 3, 5)
 
     @property
