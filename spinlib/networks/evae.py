@@ -201,22 +201,3 @@ def translated(batch: tuple[torch.Tensor, ...], numbers: Numbers) -> tuple[torch
     sites = (rows[:, :, None] * width + columns[:, None]).flatten(1)
     moved = torch.gather(spins.flatten(2), 2, sites[:, None].expand(-1, spins.shape[1], -1))
     return (moved.view_as(spins),)
-
-
-def generate(network: EVAE, count: int, *, seed: int, device=None) -> torch.Tensor:
-    """Spins decoded from `count` standard normal latents."""
-    device = next(network.parameters()).device
-    numbers = Numbers(seed, torch.arange(count), 0, device)
-    with torch.inference_mode():
-        latents = numbers.normal((network.latent,), purpose="generated states")
-        network.eval()
-        return torch.cat([network.decode(part) for part in latents.split(100)])
-
-
-def reconstruct(network: EVAE, spins: torch.Tensor) -> torch.Tensor:
-    """Spins decoded from the means that `spins` are encoded into."""
-    device = next(network.parameters()).device
-    network.eval()
-    with torch.inference_mode():
-        parts = [network.decode(network.encode(s.to(device).float())[0]) for s in spins.split(100)]
-    return torch.cat(parts)
