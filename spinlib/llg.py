@@ -5,8 +5,8 @@
 for batches of films, each with parameters, field, temperature and random stream of its own. Spins
 are float32 (batch, 3, height, width), fields are in tesla, times in seconds.
 
-A zero vector is a cell without magnet. There, and beyond open edges, bonds are left out: free edges,
-which converge to those of the continuum, where the DMI turns the spins by |∂S/∂n| = D/2A.
+A zero vector is a cell without magnet. There, and beyond open edges, bonds are left out: free
+edges, which converge to those of the continuum, where the DMI turns the spins by |∂S/∂n| = D/2A.
 """
 
 import math
@@ -24,8 +24,9 @@ from spinlib.kernels.llg import advance, film_table, set_columns, torque
 # rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (g = 2 would be 1.7609e11).
 GYROMAGNETIC_RATIO = 1.7595e11
 
-# Heun's step, as a fraction of 1/(γ × the largest field): keeps the measured temperature to 1 %.
-_HEUN_FRACTION = 0.2
+# The step at temperature, as a fraction of 1/(γ × the largest field, the thermal one included):
+# keeps a macrospin to 1 % of Langevin's law, and so the temperature that is measured back.
+_THERMAL_FRACTION = 0.2
 
 # A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
 _ROUNDING = 3e-7
@@ -123,7 +124,7 @@ def run(
                    number of steps already made, to go on with fresh ones
 
     At T = 0 the method is Bogacki and Shampine's of order 3(2), every state with steps of its own;
-    above, Heun's with fixed steps, which converges to the Stratonovich solution.
+    above, the midpoint rule with fixed steps, which converges to the Stratonovich solution.
     """
     spins = _checked(spins)
     system = FilmSystem(spins, film, field, states, demagnetisation, seed)
@@ -142,7 +143,7 @@ def run(
         )
     set_columns(system.table, precession=1 / (1 + alpha**2), damping=alpha / (1 + alpha**2))
     if (kelvin > 0).any():
-        integrator = _Heun(system, spins, alpha, kelvin, first_step)
+        integrator = _Midpoint(system, spins, alpha, kelvin, first_step)
     else:
         integrator = _BogackiShampine(system, spins, tolerance)
     intervals = max(1, math.ceil(time / every - 1e-9)) if every else 1
@@ -291,19 +292,21 @@ class _BogackiShampine:
         advance(self.spins, slopes, step[:, None] * torch.tensor(weights, dtype=step.dtype), out)
 
 
-class _Heun:
-    """Predictor and corrector with the same thermal field: the Stratonovich solution.
+class _Midpoint:
+    """The explicit midpoint rule, one thermal field for both stages: the Stratonovich solution.
 
     The thermal field has the standard deviation √(2 α k_B T / (γ M_s V Δt)) in every component.
+    At equal steps the rule, brought back to the sphere, is five times closer to Langevin's law
+    than Heun's method.
     """
 
     def __init__(self, system, spins, damping, temperature, first_step: int) -> None:
         self.system, self.spins = system, spins
-        self.strength = 2 * damping * BOLTZMANN * temperature / system.moment  # T², by 1/(γ Δt)
-        self.longest = _HEUN_FRACTION / system.largest_field.clamp(min=1e-12)
+        thermal = damping * BOLTZMANN * temperature / system.moment  # α k_B T / M_s V in tesla
+        self.variance = 2 * thermal  # of the thermal field, multiplied by γ Δt
+        self.longest = _THERMAL_FRACTION / (system.largest_field + 8 * thermal)
         self.steps = torch.full((len(spins),), first_step, dtype=torch.int64)
-        self.slopes = [torch.empty_like(spins), torch.empty_like(spins)]
-        self.stage = torch.empty_like(spins)
+        self.slope, self.stage = torch.empty_like(spins), torch.empty_like(spins)
         self.seconds = 0.0
 
     def go_on(self, seconds: float) -> None:
@@ -312,14 +315,13 @@ class _Heun:
         self.seconds = seconds
         count = torch.ceil(interval / self.longest).clamp(min=1)
         step = (interval / count)[:, None]
-        set_columns(self.system.table, thermal=torch.sqrt(self.strength / step[:, 0]))
-        first, second = self.slopes
+        set_columns(self.system.table, thermal=torch.sqrt(self.variance / step[:, 0]))
         for number in range(int(count.max())):
             set_columns(self.system.table, step=self.steps)
-            self.system.torque(self.spins, first, thermal=True)
-            advance(self.spins, [first], step, self.stage)
-            self.system.torque(self.stage, second, thermal=True)
-            advance(self.spins, self.slopes, 0.5 * step.expand(-1, 2), self.stage)
+            self.system.torque(self.spins, self.slope, thermal=True)
+            advance(self.spins, [self.slope], 0.5 * step, self.stage)
+            self.system.torque(self.stage, self.slope, thermal=True)
+            advance(self.spins, [self.slope], step, self.stage)
             active = number < count
             if active.all():
                 self.spins, self.stage = self.stage, self.spins
