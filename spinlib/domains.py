@@ -1,6 +1,7 @@
 """What domain pictures show: stripe period, wall profile, texture, and their units.
 
-Pictures are vectors (batch, 3, height, width), lengths are in sites (pixels) unless named otherwise.
+Pictures are vectors (batch, 3, height, width); lengths are in sites, that is pixels, unless named
+otherwise.
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ _FIND = (
 _FLAT = 0.02  # variance of m_z below which a picture has no domains whose period could be told
 
 
-# --- stripe period ---------------------------------------------------------------------------------
+# --- stripe period -------------------------------------------------------------------------------
 
 
 def structure_factor(
@@ -80,7 +81,7 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
     return periods
 
 
-# --- walls -----------------------------------------------------------------------------------------
+# --- walls ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _fit(distance: np.ndarray, profile: np.ndarray) -> tuple[float, float, float
     return float(amplitude), float(centre), float(width)
 
 
-# --- is a picture like those that were trained on? -------------------------------------------------
+# --- is a picture like those that were trained on? -----------------------------------------------
 
 
 def texture(pictures: torch.Tensor, boundary: Boundary = "open") -> pd.DataFrame:
@@ -229,7 +230,7 @@ def strangeness(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     return sentences
 
 
-# --- units -----------------------------------------------------------------------------------------
+# --- units ---------------------------------------------------------------------------------------
 
 
 def dipolar_energy(layers: Sequence[tuple[int, float]], lattice_constant: float) -> float:

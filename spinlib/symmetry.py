@@ -45,6 +45,16 @@ def act(spins: torch.Tensor, operation: Operation) -> torch.Tensor:
     return -spins if operation.reversed else spins
 
 
+def reverse_dmi(spins: torch.Tensor) -> torch.Tensor:
+    """All spins turned by 180 degrees about z: the same energy with the DMI's sign turned over.
+
+    No symmetry of one Hamiltonian but a map between two: exchange and anisotropy do not see it, a
+    layer's dipoles do not mix in-plane with out-of-plane components, and either kind of DMI does
+    nothing else. A field in the plane would turn too.
+    """
+    return spins * spins.new_tensor([-1.0, -1.0, 1.0])[:, None, None]
+
+
 def translate(spins: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Periodic states, each moved upwards and to the right by its own whole number of sites."""
     batch, _, height, width = spins.shape

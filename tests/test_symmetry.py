@@ -1,5 +1,7 @@
 """Symmetries are exact: random states keep their energy under them, and under nothing else."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -87,12 +89,13 @@ def test_turning_the_picture_alone_changes_its_meaning(spins):
         assert (hamiltonian.energy(wrong) - before).abs().min() > BROKEN
 
 
-def test_half_a_turn_of_all_spins_about_z_is_the_other_sign_of_dmi(spins):
-    """The meaning that changes: λ becomes -λ, and nothing else does."""
-    turned = spins * torch.tensor([-1.0, -1.0, 1.0])[:, None, None]
-    other = Hamiltonian(**{**BASE, "dmi": -BASE["dmi"]})
-    change = other.energy(turned) - HAMILTONIANS["interfacial"].energy(spins)
-    assert change.abs().max() < EXACT
+@pytest.mark.parametrize("name", ["interfacial", "bulk", "field along z", "open edges"])
+def test_half_a_turn_of_all_spins_about_z_is_the_other_sign_of_dmi(spins, name):
+    hamiltonian = HAMILTONIANS[name]
+    other = replace(hamiltonian, dmi=-hamiltonian.dmi)
+    turned = symmetry.reverse_dmi(spins)
+    assert (other.energy(turned) - hamiltonian.energy(spins)).abs().max() < EXACT
+    assert (hamiltonian.energy(turned) - hamiltonian.energy(spins)).abs().min() > BROKEN
 
 
 def test_an_oblong_layer_has_no_quarter_turns():
