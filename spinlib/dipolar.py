@@ -13,7 +13,7 @@ in k_x and in k_y, K_xy is odd in each, so a quarter of the spectrum says it all
 """
 
 import dataclasses
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -51,10 +51,13 @@ class DipoleKernel:
     quarter: np.ndarray = dataclasses.field(repr=False)
     _cast: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
-    def field(self, spins: torch.Tensor) -> torch.Tensor:
-        """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width)."""
+    def field(self, spins: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width).
+
+        `noise` from `thermal_noise` is added to it; this is not differentiable.
+        """
         self._check(spins)
-        return _Convolution.apply(spins, self)
+        return _Convolution.apply(spins, self) if noise is None else self._convolve(spins, noise)
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Energy E = -1/2 sum_i S_i . h_i of unit strength for each state, shape (batch,)."""
@@ -90,7 +93,50 @@ class DipoleKernel:
             self._cast[key] = full[..., None].expand(*full.shape, 2).contiguous()
         return self._cast[key]
 
-    def _convolve(self, spins: torch.Tensor) -> torch.Tensor:
+    @property
+    def noise_shape(self) -> tuple[int, int, int, int]:
+        """Shape of one state's white noise for `thermal_noise`."""
+        rows, columns = self.padded_size
+        return 3, columns // 2 + 1, rows, 2
+
+    def thermal_noise(self, white: torch.Tensor) -> torch.Tensor:
+        """Transform of a Gaussian field of covariance K, from standard normal numbers.
+
+        K must not have a negative eigenvalue (see `positive`). `white`, of shape (batch,
+        *noise_shape), is overwritten.
+        """
+        noise = torch.view_as_complex(white)
+        _multiply(self._root._spectrum(white), noise)
+        return noise
+
+    @cached_property
+    def _root(self) -> "DipoleKernel":
+        """The positive square root of K, scaled to make of white noise the transform's noise."""
+        rows, columns = self.padded_size
+        xx, yy, xy, zz = self.quarter
+        determinant = np.sqrt(np.maximum(xx * yy - xy * xy, 0.0))
+        trace = np.sqrt(np.maximum(xx + yy + 2.0 * determinant, 1e-300))
+        root = [(xx + determinant) / trace, (yy + determinant) / trace, xy / trace]
+        quarter = np.stack([*root, np.sqrt(np.maximum(zz, 0.0))])
+        quarter *= np.sqrt(rows * columns / 2.0)  # real and imaginary part share the variance
+        quarter[:, 0] *= np.sqrt(2.0)  # except where the inverse transform drops the imaginary one
+        if columns % 2 == 0:
+            quarter[:, -1] *= np.sqrt(2.0)
+        return dataclasses.replace(self, quarter=quarter)
+
+    def positive(self) -> tuple["DipoleKernel", float, float]:
+        """K + diag(c, c, c_z) without a negative eigenvalue, and the least such c and c_z."""
+        xx, yy, xy, zz = self.quarter
+        lowest = 0.5 * (xx + yy) - np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)
+        shift, shift_z = -lowest.min(), -zz.min()
+        shifts = np.array([shift, shift, 0.0, shift_z])[:, None, None]
+        return (
+            dataclasses.replace(self, quarter=self.quarter + shifts),
+            float(shift),
+            float(shift_z),
+        )
+
+    def _convolve(self, spins: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
         """K S for all states, in pieces whose transform along y fits the working memory."""
         rows, columns = self.padded_size
         half = columns // 2 + 1
@@ -99,14 +145,17 @@ class DipoleKernel:
         states = max(1, limit // (bytes_per_column * half))
         block = min(half, max(16, limit // (bytes_per_column * min(states, len(spins) or 1))))
         if 0 < len(spins) <= states:
-            return self._convolve_piece(spins, block).contiguous()
+            return self._convolve_piece(spins, noise, block).contiguous()
         result = torch.empty(spins.shape, dtype=spins.dtype, device=spins.device)
         for start in range(0, len(spins), states):
             piece = slice(start, start + states)
-            result[piece] = self._convolve_piece(spins[piece], block)
+            added = None if noise is None else noise[piece]
+            result[piece] = self._convolve_piece(spins[piece], added, block)
         return result
 
-    def _convolve_piece(self, spins: torch.Tensor, block: int) -> torch.Tensor:
+    def _convolve_piece(
+        self, spins: torch.Tensor, noise: torch.Tensor | None, block: int
+    ) -> torch.Tensor:
         """K S, transforming rows along x at once and then `block` columns at a time along y.
 
         One axis at a time, so that of the rows that pad an open layer, which are zero along x,
@@ -129,6 +178,8 @@ class DipoleKernel:
                 source[..., : self.height] = column
             along_y = torch.fft.fft(source)
             _multiply(spectrum[:, start : start + block], along_y)
+            if noise is not None:
+                along_y += noise[:, :, start : start + block]
             back = torch.fft.ifft(along_y, norm="forward")[..., : self.height]
             if collides:
                 back = work[:, :, : column.shape[2], : self.height].copy_(back)
