@@ -48,7 +48,8 @@ def train(
     """Train in place on states parts[0], keep the weights that are best on parts[1].
 
     Every look at a state is at a copy of it under a random symmetry of the `group` and a random
-    translation, half of the time with its DMI reversed. With `noisy` training and validation have noise of a strength drawn from 0 … 1.
+    translation, half of the time with its DMI reversed. With `noisy` training and validation have
+    noise of a strength drawn from 0 … 1.
     Returns the losses by epoch, mean squared errors of the normalised parameters.
     """
 
