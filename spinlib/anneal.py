@@ -1,14 +1,14 @@
 """Monte Carlo annealing: a batch of lattices, each with its own Hamiltonian and schedule.
 
-Short-range terms are sampled exactly by the heat bath (`spinlib.kernels`). Dipoles couple every site
-to every other, which a field held during a sweep would get wrong: neighbours turned at once see
+Short-range terms are sampled exactly by the heat bath (`spinlib.kernels`). Dipoles couple every
+site to every other, which a field held during a sweep gets wrong: neighbours turned at once see
 each other as they were (1 % in the energy at the couplings of study 2). So they are decoupled
 exactly, by a Gaussian field φ (Hubbard 1959, doi:10.1103/PhysRevLett.3.77; Stratonovich):
 
     exp(½ S K S / T)  ∝  ∫ dφ exp(-½ φ K⁻¹ φ / T + φ·S / T),    K without negative eigenvalues.
 
 Given φ the spins have short-range couplings in a field φ, for the heat bath. Given the spins,
-φ = K S + √(T K) ξ with white noise ξ, by FFT. Both steps leave the joint equilibrium as it is, however
+φ = K S + √(T K) ξ with white noise ξ, by FFT. Both steps keep the joint equilibrium, however
 many sweeps go by between refreshments of φ. K is made positive by a constant on its diagonal,
 a constant energy and an anisotropy that is taken off again.
 """
@@ -36,12 +36,26 @@ _BYTES_AT_ONCE = 2**19
 
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal steps from `hot` to `cold`, both included."""
+    _check_schedule(hot, cold, sweeps)
     return torch.linspace(hot, cold, sweeps)
 
 
 def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal ratios from `hot` to `cold`, both included."""
+    _check_schedule(hot, cold, sweeps)
+    if not min(hot, cold) > 0:
+        raise ValueError(
+            f"An exponential schedule from {hot} to {cold} never reaches zero: choose a `cold` "
+            "above it, and let `quench` do the rest."
+        )
     return torch.logspace(math.log10(hot), math.log10(cold), sweeps)
+
+
+def _check_schedule(hot: float, cold: float, sweeps: int) -> None:
+    if sweeps != int(sweeps) or sweeps < 1:
+        raise ValueError(f"A schedule takes a whole number of sweeps, at least one, not {sweeps}.")
+    if not (0 <= hot < math.inf and 0 <= cold < math.inf):
+        raise ValueError(f"Temperatures are finite and not negative, got {hot} and {cold}.")
 
 
 def random_rate(
@@ -52,6 +66,11 @@ def random_rate(
     The number lies between `fastest` and `slowest`, uniform in its logarithm; at zero temperature
     the remaining sweeps relax the state.
     """
+    _check_schedule(hot, 0.0, slowest)
+    if not 1 <= fastest <= slowest:
+        raise ValueError(
+            f"The fastest cooling takes from 1 to the slowest's {slowest} sweeps, not {fastest}."
+        )
     u = random_uniform((1,), seed=seed, states=states, purpose="cooling rate")
     length = fastest * (slowest / fastest) ** u
     return (hot * (1 - torch.arange(slowest) / length)).clamp(min=0)
@@ -74,9 +93,15 @@ def anneal(
     `states` are the indices of the states in their data set: state i is the same whatever other
     states are annealed beside it. Returns spins (batch, 3, height, width).
     """
-    spins = (
-        textures.random(size, seed=seed, states=states, device=device) if start is None else start
-    )
+    if start is None:
+        spins = textures.random(size, seed=seed, states=states, device=device)
+    else:
+        spins = start
+        if tuple(start.shape) != (len(states), 3, *size):
+            raise ValueError(
+                f"The start has shape {tuple(start.shape)}, but {len(states)} states of "
+                f"{size[0]}×{size[1]} sites need {(len(states), 3, *size)}."
+            )
     spins = spins.to(device, torch.float32, copy=True).contiguous()
     sweep(
         *(spins, hamiltonian, temperatures),
@@ -101,8 +126,22 @@ def sweep(
 ) -> None:
     """Heat-bath sweeps of `spins` in place, one per temperature; the dipoles' field is drawn anew
     before every `dipole_every`-th of them."""
+    hamiltonian.check(spins)
+    check_lengths(spins)
     batch, _, height, width = spins.shape
+    if len(states) != batch:
+        raise ValueError(f"{batch} lattices need as many state indices, got {len(states)}.")
+    if dipole_every < 1 or over_relaxations < 0:
+        raise ValueError(
+            "The dipoles' field is drawn anew every 1, 2, 3 … sweeps, with 0, 1, 2 … "
+            f"over-relaxations in each, not every {dipole_every} with {over_relaxations}."
+        )
     temperatures = torch.as_tensor(temperatures, dtype=torch.float32, device=spins.device)
+    if temperatures.ndim not in (1, 2) or temperatures.shape[:-1] not in ((), (1,), (batch,)):
+        raise ValueError(
+            f"Temperatures are (sweeps,), or (batch, sweeps) with {batch} rows, not "
+            f"{tuple(temperatures.shape)}."
+        )
     temperatures = temperatures.expand(batch, temperatures.shape[-1])
     couplings, anisotropy = coupling_table(hamiltonian, spins)
     dipolar = _per_state(hamiltonian.dipolar, spins)
@@ -186,6 +225,11 @@ def quench(
     Stops when the largest |S × field| of every state is below `torque` (in the unit of energy);
     warns, with the number of states, if `max_sweeps` do not suffice. Returns new spins.
     """
+    if not torque > 0 or max_sweeps < 1:
+        raise ValueError(
+            f"A quench to a torque of {torque} in {max_sweeps} sweeps cannot be: both are positive."
+        )
+    hamiltonian.check(spins)
     spins = spins.to(torch.float32, copy=True).contiguous()
     states = range(len(spins))
     for _ in range(0, max_sweeps, 100):
@@ -203,6 +247,17 @@ def quench(
             stacklevel=2,
         )
     return spins
+
+
+def check_lengths(spins: torch.Tensor) -> None:
+    """Refuse spins that are neither of length 1, to the precision of float16, nor vacancies."""
+    length = spins.norm(dim=1)
+    wrong = ~(((length - 1).abs() < 2e-3) | (length == 0))
+    if wrong.any():
+        raise ValueError(
+            f"{int(wrong.sum())} spins are neither unit vectors nor vacancies (zero); the first "
+            f"has length {length[wrong][0]:.6g}. Normalise them first."
+        )
 
 
 def coupling_table(

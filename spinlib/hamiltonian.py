@@ -154,6 +154,14 @@ class Dipolar:
         return _per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
 
 
+# Most dimensions that a parameter may have, and what they are.
+_DIMENSIONS = {"exchange": 1, "dmi": 1, "anisotropy": 3, "zeeman": 2, "dipolar": 1}
+_SHAPES = dict.fromkeys(_DIMENSIONS, "a number or one per state, (batch,)") | {
+    "anisotropy": "a number, one per state, or a map (height, width) or (batch, height, width)",
+    "zeeman": "a number along z, three numbers, or (batch, 3)",
+}
+
+
 @dataclass(frozen=True)
 class Hamiltonian:
     """A sum of terms, called by their strengths; all energies in one unit of your choice.
@@ -185,9 +193,36 @@ class Hamiltonian:
         ):
             if value not in choices:
                 raise ValueError(f"{name} is one of {' or '.join(choices)}, got {value!r}.")
-        for name in ("exchange", "dmi", "anisotropy", "zeeman", "dipolar"):
-            if not torch.isfinite(torch.as_tensor(getattr(self, name), dtype=torch.float64)).all():
+        for name, dimensions in _DIMENSIONS.items():
+            value = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            if not torch.isfinite(value).all():
                 raise ValueError(f"{name} must be finite, got {getattr(self, name)}.")
+            if value.ndim > dimensions or (
+                name == "zeeman" and value.ndim and value.shape[-1] != 3
+            ):
+                raise ValueError(
+                    f"{name} has shape {tuple(value.shape)}, but must be {_SHAPES[name]}."
+                )
+
+    def check(self, spins: torch.Tensor) -> None:
+        """Refuse spins of the wrong shape, and parameters made for another batch or size."""
+        if spins.ndim != 4 or spins.shape[1] != 3 or not spins.is_floating_point():
+            raise ValueError(
+                "Spins are a floating-point tensor (batch, 3, height, width), got "
+                f"{spins.dtype} {tuple(spins.shape)}."
+            )
+        batch, _, *size = spins.shape
+        for name in _DIMENSIONS:
+            shape = tuple(torch.as_tensor(getattr(self, name)).shape)
+            per_state = shape[:1] if len(shape) in (1, 3) else ()
+            if name == "zeeman":
+                per_state = shape[:1] if len(shape) == 2 else ()
+            on_map = name == "anisotropy" and len(shape) > 1 and list(shape[-2:]) != size
+            if on_map or per_state not in ((), (1,), (batch,)):
+                raise ValueError(
+                    f"{name} has shape {shape}, which does not fit {batch} states of "
+                    f"{size[0]}×{size[1]} sites: it must be {_SHAPES[name]}."
+                )
 
     def terms(self, height: int, width: int) -> list[Term]:
         """The terms that are not zero, for a lattice of this size."""
@@ -205,6 +240,7 @@ class Hamiltonian:
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Total energy, (batch,) in float64; differentiable."""
+        self.check(spins)
         total = torch.zeros(len(spins), dtype=torch.float64, device=spins.device)
         return sum((term.energy(spins) for term in self.terms(*spins.shape[-2:])), total)
 
@@ -214,6 +250,7 @@ class Hamiltonian:
 
     def field(self, spins: torch.Tensor) -> torch.Tensor:
         """The effective field -∂E/∂S, shaped as the spins."""
+        self.check(spins)
         terms = self.terms(*spins.shape[-2:])
         return sum((term.field(spins) for term in terms), torch.zeros_like(spins))
 
@@ -228,7 +265,7 @@ class Hamiltonian:
             (self.exchange, "Σ S_i·S_j"),
             (self.dmi, f"Σ {dmi}·(S_i×S_j)"),
             (self.anisotropy, "Σ S_z²"),
-            (self.zeeman, "Σ S_z" if torch.as_tensor(self.zeeman).ndim == 0 else "·Σ S"),
+            (self.zeeman, "Σ S_z" if torch.as_tensor(self.zeeman).ndim == 0 else "· Σ S"),
             (self.dipolar, "½ Σ S_i·h_i"),
         ]
         text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if _is_nonzero(value))
@@ -244,8 +281,8 @@ def _signed(value: Number | tuple) -> str:
     values = torch.as_tensor(value, dtype=torch.float64)
     if values.ndim == 0:
         return f"{'-' if values > 0 else '+'} {abs(values.item()):.6g}"
-    if isinstance(value, tuple):
-        return f"- ({', '.join(f'{v:.6g}' for v in value)})"
+    if values.shape[-1] == values.numel() == 3:
+        return f"- ({', '.join(f'{v:.6g}' for v in values.flatten().tolist())})"
     return f"- [{values.min().item():.6g} … {values.max().item():.6g}]"
 
 
