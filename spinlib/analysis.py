@@ -1,7 +1,7 @@
 """What is measured on states: local stability, similarity in k-space, lattices that fit, onsets."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -124,7 +124,7 @@ def commensurate_lattices(
     table = table.sort_values("energy per site (J)", kind="stable")
     # Mirror images, and rows counted along another axis, are the same lattice.
     table = table[~table.round({"energy per site (J)": 7}).duplicated(list(table)[1:])]
-    return table.reset_index(drop=True), states[torch.from_numpy(table.index.to_numpy())]
+    return table.reset_index(drop=True), states[torch.tensor(list(table.index))]
 
 
 def _row_lattice(size: int, across: int, down: int, step: int) -> list[tuple[float, float]]:
@@ -198,22 +198,30 @@ def skyrmion_shapes(spins: torch.Tensor) -> pd.DataFrame:
     """
     rows = []
     for number, inside in enumerate((spins[:, 2] < 0).cpu().numpy()):
-        height, width = inside.shape
-        labels, count = ndimage.label(np.tile(inside, (2, 2)))
-        regions = ndimage.find_objects(labels)
-        for label in range(1, count + 1):
-            box = regions[label - 1]
-            y, x = np.nonzero(labels[box] == label)
-            y, x = y + box[0].start, x + box[1].start
-            # Of the four copies count the one whole core that starts in the first: one that
-            # touches the outer edge of the doubled box is cut, and has a whole copy elsewhere.
-            cut = (
-                min(y.min(), x.min()) == 0 or y.max() == 2 * height - 1 or x.max() == 2 * width - 1
-            )
-            if cut or y.min() > height or x.min() > width:
-                continue
-            # A site is a square of side 1, whose own second moment is 1/12.
-            moments = np.cov(np.stack((y, x)), bias=True) + np.eye(2) / 12
+        for _, _, moments, area in _cores(inside):
             small, large = np.linalg.eigvalsh(moments)
-            rows.append((number, len(y), math.sqrt(large / small)))
+            rows.append((number, area, math.sqrt(large / small)))
     return pd.DataFrame(rows, columns=["state", "area", "elongation"])
+
+
+def skyrmion_centres(spins: torch.Tensor) -> list[tuple[float, float]]:
+    """Centres (x, y) of the skyrmions of one periodic state: of the connected cores S_z < 0."""
+    (inside,) = (spins[:, 2] < 0).cpu().numpy()
+    return [(x, y) for x, y, *_ in _cores(inside)]
+
+
+def _cores(inside: np.ndarray) -> Iterator[tuple[float, float, np.ndarray, int]]:
+    """Centre x, y, second moments and area of every connected region of a periodic map."""
+    height, width = inside.shape
+    labels, _ = ndimage.label(np.tile(inside, (2, 2)))
+    for label, box in enumerate(ndimage.find_objects(labels), start=1):
+        y, x = np.nonzero(labels[box] == label)
+        y, x = y + box[0].start, x + box[1].start
+        # Of the four copies count the one whole core that starts in the first quarter: one that
+        # touches the outer edge of the doubled map is cut, and has a whole copy elsewhere.
+        cut = min(y.min(), x.min()) == 0 or y.max() == 2 * height - 1 or x.max() == 2 * width - 1
+        if cut or y.min() > height or x.min() > width:
+            continue
+        # A site is a square of side 1, whose own second moment is 1/12.
+        moments = np.cov(np.stack((y, x)), bias=True) + np.eye(2) / 12
+        yield float(x.mean() % width), float(y.mean() % height), moments, len(y)

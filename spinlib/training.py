@@ -230,6 +230,10 @@ class _State:
     def epoch(self) -> int:
         return len(self.history)
 
+    @property
+    def finished(self) -> bool:
+        return self.epoch == self.settings["epochs"]
+
     def end_epoch(self, row: dict[str, float]) -> None:
         values = [past["validation loss"] for past in self.history]
         if not values or row["validation loss"] <= min(values):
@@ -237,14 +241,14 @@ class _State:
         self.history.append(row)
 
     def save(self, path: Path) -> None:
-        moments = self.optimiser.state_dict()["state"]
-        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
-        tensors |= {f"best.{name}": t for name, t in self.best.items()}
-        tensors |= {
-            f"optimiser.{number}.{name}": torch.as_tensor(value)
-            for number, slot in moments.items()
-            for name, value in slot.items()
-        }
+        tensors = {f"best.{name}": t for name, t in self.best.items()}
+        if not self.finished:  # what only serves to go on is three quarters of the file
+            tensors |= {f"network.{name}": t for name, t in self.network.state_dict().items()}
+            tensors |= {
+                f"optimiser.{number}.{name}": torch.as_tensor(value)
+                for number, slot in self.optimiser.state_dict()["state"].items()
+                for name, value in slot.items()
+            }
         _write(path, tensors, {"settings": self.settings, "history": self.history})
 
     def load(self, path: Path) -> None:
@@ -265,19 +269,20 @@ class _State:
         for name, tensor in tensors.items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
+        self.history = about["history"]
         try:
-            self.network.load_state_dict(parts["network"])
+            self.network.load_state_dict(parts["best" if self.finished else "network"])
         except RuntimeError as error:
             raise TrainingError(f"The checkpoint {path} does not fit: {error}.") from None
-        moments: dict[int, dict[str, torch.Tensor]] = {}
-        for name, tensor in parts["optimiser"].items():
-            number, _, slot = name.partition(".")
-            moments.setdefault(int(number), {})[slot] = tensor
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+        if not self.finished:
+            moments: dict[int, dict[str, torch.Tensor]] = {}
+            for name, tensor in parts["optimiser"].items():
+                number, _, slot = name.partition(".")
+                moments.setdefault(int(number), {})[slot] = tensor
+            groups = self.optimiser.state_dict()["param_groups"]
+            self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
         device = next(self.network.parameters()).device
         self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
-        self.history = about["history"]
 
 
 def _optimiser(network: nn.Module, rate: float, decay: float) -> torch.optim.Adam:

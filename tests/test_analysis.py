@@ -107,3 +107,11 @@ def test_the_elongation_of_an_ellipse_is_its_ratio_of_axes():
     # An ellipse drawn on sites: its edge is known to half a site in 8.
     assert shape.area == pytest.approx(math.pi * 160, rel=0.02)
     assert shape.elongation == pytest.approx(2.5, rel=0.03)
+
+
+def test_centres_are_where_the_skyrmions_were_put():
+    centres = [(1.0, 2.0), (20.0, 30.0), (33.0, 12.0)]
+    spins = textures.skyrmions((40, 40), centres, 6)
+    # Discs on sites: their centres are good to a fraction of one.
+    found = sorted(analysis.skyrmion_centres(spins))
+    assert np.allclose(found, centres, atol=0.1)
