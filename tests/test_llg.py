@@ -1,0 +1,393 @@
+"""The equation of motion: torques, integrators, temperature, relaxation, loops, and refusals."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from spinlib.anneal import anneal
+from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.hysteresis import hysteresis
+from spinlib.kernels.llg import advance, set_columns, torque
+from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
+from spinlib.llg import GYROMAGNETIC_RATIO, FilmSystem, relax, run, spin_temperature
+from spinlib.textures import random, uniform
+
+FILM = {"exchange_stiffness": 8.78e-12, "saturation": 384e3, "cell": 4e-9, "thickness": 4e-9}
+
+
+# Cells without exchange are no film to be warned about.
+INDEPENDENT = pytest.mark.filterwarnings("ignore:Cells of 4 nm are larger")
+
+
+# --- the kernels ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("kind", ["interfacial", "bulk"])
+@pytest.mark.parametrize("mapped", [False, True])
+def test_torque_is_the_hamiltonians(device, boundary, kind, mapped):
+    """The fused pass against torch's terms in float64, with every parameter per state."""
+    map_ = torch.linspace(1e4, 9e4, 15 * 22, dtype=torch.float64, device=device).reshape(15, 22)
+    film = Film(
+        **(FILM | {"saturation": torch.tensor([384e3, 700e3], device=device)}),
+        dmi=torch.tensor([1.6e-3, -0.7e-3], device=device),
+        anisotropy=map_ if mapped else torch.tensor([5e4, -2e4], device=device),
+        dmi_kind=kind,
+        boundary=boundary,
+    )
+    spins = random((15, 22), states=range(2), device=device)
+    spins[:, :, 4, 5] = 0  # a vacancy stays one, and its neighbours do without it
+    field = torch.tensor([[0.1, -0.2, 0.3], [0.0, 0.5, 0.0]], device=device)
+    system = FilmSystem(spins, film, field, None, demagnetisation=True)
+    p, q = torch.tensor([0.9, 0.5]), torch.tensor([0.1, 0.4])
+    set_columns(system.table, precession=p, damping=q)
+    energy = film.hamiltonian(field)
+    moment = (1e21 * system.moment)[:, None, None, None].to(device)
+    across = torch.linalg.cross(spins.double(), energy.field(spins.double()) / moment, dim=1)
+    p, q = p.to(device)[:, None, None, None], q.to(device)[:, None, None, None]
+    expected = -p * across - q * torch.linalg.cross(spins.double(), across, dim=1)
+    error = (system.torque(spins) - expected).abs().max()
+    # Some ten roundings of fields that add up to the largest one.
+    assert error < 10 * 6e-8 * system.largest_field.max()
+    assert (system.torque(spins)[:, :, 4, 5] == 0).all()
+
+
+def test_vectorised_and_scalar_builds_agree_bit_for_bit():
+    spins = random((9, 37), states=range(2))
+    system = FilmSystem(spins, Film(**FILM, dmi=1e-3, boundary="open"), 0.1, None, False)
+    set_columns(system.table, precession=0.8, damping=0.3, thermal=0.2)
+    options = {"periodic": False, "thermal": True, "seed": 3}
+    results = [
+        torque(spins, system.table, flags=f, **options) for f in (VECTOR_FLAGS, SCALAR_FLAGS)
+    ]
+    assert torch.equal(*results)
+
+
+@INDEPENDENT
+def test_thermal_field_is_normal_and_of_the_given_width(device):
+    """A spin along z turns by (-B_y, B_x) p: two components of the field; along x, the third."""
+    spins = torch.cat([uniform((128, 128)), uniform((128, 128), (1.0, 0.0, 0.0))]).to(device)
+    film = Film(**(FILM | {"exchange_stiffness": 1e-30}))
+    system = FilmSystem(spins, film, 0.0, None, False)
+    set_columns(system.table, precession=1.0, thermal=0.5)
+    turned = system.torque(spins, thermal=True).double().cpu()
+    samples = {"y": -turned[0, 0], "x": turned[0, 1], "z": turned[1, 1]}
+    count = 128 * 128
+    for name, values in samples.items():
+        values = values.flatten() / 0.5
+        # Four standard errors of the mean, the variance and the fourth moment of normal numbers.
+        assert abs(values.mean()) < 4 / math.sqrt(count), name
+        assert abs((values**2).mean() - 1) < 4 * math.sqrt(2 / count), name
+        assert abs((values**4).mean() - 3) < 4 * math.sqrt(96 / count), name
+    flat = torch.stack([v.flatten() for v in samples.values()])
+    assert (torch.corrcoef(flat) - torch.eye(3)).abs().max() < 4 / math.sqrt(count)
+
+
+def test_advance_adds_and_renormalises(device):
+    spins = random((5, 7), states=range(3), device=device)
+    spins[:, :, 2, 2] = 0
+    slopes = [random((5, 7), seed=i, states=range(3), device=device) for i in range(1, 5)]
+    for slope in slopes:
+        slope[:, :, 2, 2] = 0
+    weights = torch.linspace(-0.3, 0.4, 12).reshape(3, 4)
+    for count in (1, 2, 3, 4):
+        sum_ = spins.double().cpu()
+        for j in range(count):
+            sum_ = sum_ + weights[:, j, None, None, None] * slopes[j].double().cpu()
+        expected = sum_ / sum_.norm(dim=1, keepdim=True).clamp(min=1e-9)
+        result = advance(spins, slopes[:count], weights[:, :count])
+        assert (result.cpu() - expected).abs().max() < 5e-7  # a few roundings of unit numbers
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_gpu_follows_the_host():
+    results = []
+    for device in ("cpu", "cuda"):
+        spins = random((20, 70), states=range(3), device=device)
+        system = FilmSystem(spins, Film(**FILM, dmi=1e-3, anisotropy=5e4), 0.2, None, True)
+        set_columns(system.table, precession=0.9, damping=0.2, thermal=0.3)
+        results.append(system.torque(spins, thermal=True).cpu())
+    # Roundings of the FFT and of the special-function units, relative to fields of 30 T.
+    assert (results[0] - results[1]).abs().max() < 1e-4
+
+
+# --- integrators ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damping", [0.0, 0.1, 1.0])
+def test_one_spin_precesses_and_falls(damping):
+    """θ and φ of a spin in a field: tan(θ/2) = e^(-αωt) tan(θ₀/2), φ = ωt, ω = γB/(1 + α²)."""
+    film = Film(**FILM)
+    end, field = 0.3e-9, 0.5
+    start = uniform((4, 4), (1.0, 0.0, 0.2))
+    spins = run(start, film, time=end, damping=damping, field=field, demagnetisation=False)
+    angle = GYROMAGNETIC_RATIO * field * end / (1 + damping**2)
+    theta0 = math.acos(start[0, 2, 0, 0].item())
+    theta = 2 * math.atan(math.exp(-damping * angle) * math.tan(theta0 / 2))
+    expected = torch.tensor(
+        [math.sin(theta) * math.cos(angle), math.sin(theta) * math.sin(angle), math.cos(theta)]
+    )
+    # Some 300 steps of local error 1e-5 at most, far less here, and of single-precision rounding.
+    assert (spins.mean((0, 2, 3)) - expected).abs().max() < 1e-4
+
+
+def test_energy_is_conserved_without_damping_and_falls_with_it():
+    film = Film(**FILM, dmi=1e-3, anisotropy=4e4)
+    start = relax(random((32, 32), seed=1), film, torque=0.05)  # not yet at rest
+    before = film.hamiltonian(0.1).energy(start)
+    free = run(start, film, time=20e-12, damping=0.0, field=0.1)
+    damped = run(start, film, time=20e-12, damping=0.3, field=0.1)
+    after_free, after = (film.hamiltonian(0.1).energy(s) for s in (free, damped))
+    assert not torch.allclose(free, start, atol=1e-2)
+    lost = before - after
+    assert lost > 0
+    # What the integrator dissipates is below a hundredth of what damping does.
+    assert abs(after_free - before) < 0.01 * lost
+
+
+def test_states_do_not_depend_on_the_batch(device):
+    """Each state has its own steps and its own random stream, whatever runs beside it."""
+    parameters = {"exchange_stiffness": [8e-12, 12e-12, 5e-12], "saturation": [3e5, 5e5, 4e5]}
+    start = random((16, 16), states=range(3), device=device)
+    start = relax(start, Film(10e-12, 4e5), torque=0.1, demagnetisation=False)
+
+    def go(which, **options):
+        values = {k: torch.tensor([v[i] for i in which]) for k, v in parameters.items()}
+        film = Film(**values, cell=4e-9, thickness=1e-9)
+        options |= {"states": which, "seed": 5, "time": 3e-12, "damping": 0.2}
+        return run(start[which].contiguous(), film, demagnetisation=False, **options)
+
+    for temperature in (0.0, 100.0):
+        together = go([0, 1, 2], temperature=temperature)
+        assert torch.equal(together[1], go([1], temperature=temperature)[0])
+        assert torch.equal(together[[2, 0]], go([2, 0], temperature=temperature))
+    assert not torch.equal(go([0], temperature=50.0), go([0], temperature=50.0, first_step=1000))
+
+
+def test_watch_sees_equal_times():
+    seen = []
+    options = {"damping": 0.1, "field": 0.1, "demagnetisation": False}
+    start = uniform((4, 4), (1.0, 0.0, 0.0))
+    watched = run(
+        *(start, Film(**FILM)),
+        **options,
+        time=1e-11,
+        every=3e-12,
+        watch=lambda t, s: seen.append((t, s.clone())),
+    )
+    assert [t for t, _ in seen] == pytest.approx([0, 3e-12, 6e-12, 9e-12, 1e-11])
+    assert torch.equal(seen[0][1], start) and torch.equal(seen[-1][1], watched)
+    # Times in between are reached by steps of their own: only the integration error differs.
+    assert (watched - run(start, Film(**FILM), **options, time=1e-11)).abs().max() < 1e-5
+
+
+# --- temperature ----------------------------------------------------------------------------------
+
+
+@INDEPENDENT
+def test_macrospins_obey_langevins_law(device):
+    """⟨S_z⟩ = coth ξ - 1/ξ for cells without exchange, ξ = M_s V B / k_B T."""
+    film = Film(1e-30, 400e3, cell=4e-9, thickness=1e-9)
+    xi = torch.tensor([1.0, 2.0, 5.0])
+    field = xi * BOLTZMANN * 300 / (400e3 * 16e-27)
+    spins = random((48, 48), states=range(3), device=device)
+    sums = []
+    turn = 1 / (0.5 * GYROMAGNETIC_RATIO * field.min().item())  # 1/(α γ B) of the slowest
+    run(
+        *(spins, film),
+        time=24 * turn,
+        every=turn,
+        watch=lambda t, s: sums.append(s[:, 2].double().mean((1, 2)).cpu()),
+        damping=0.5,
+        field=torch.stack([0 * xi, 0 * xi, field], 1),
+        temperature=300.0,
+        demagnetisation=False,
+        seed=2,
+    )
+    measured = torch.stack(sums[5:]).mean(0)
+    exact = 1 / torch.tanh(xi) - 1 / xi
+    # 2304 cells seen some 10 times independently: ±.004; the method's bias is ½ % at this step.
+    assert (measured - exact).abs().max() < 0.012, (measured, exact)
+
+
+@pytest.mark.parametrize("demagnetisation", [True, False])
+def test_temperature_measured_back(demagnetisation):
+    """Torque and curvature of a free-running film show the temperature of its noise."""
+    film = Film(**FILM, dmi=1.58e-3, anisotropy=5e4)
+    seen = []
+    run(
+        *(uniform((64, 64)).repeat(2, 1, 1, 1), film),
+        time=12e-12,
+        every=1e-12,
+        watch=lambda t, s: seen.append(spin_temperature(s, film, 0.1, demagnetisation)),
+        damping=0.5,
+        field=0.1,
+        temperature=torch.tensor([100.0, 300.0]),
+        demagnetisation=demagnetisation,
+        seed=1,
+    )
+    measured = torch.stack(seen[5:]).mean(0)
+    # One picture of 4096 cells scatters by 2 %, eight by 1 % as they are not quite independent.
+    assert measured == pytest.approx(torch.tensor([100.0, 300.0]).double(), rel=0.03)
+
+
+def test_spin_temperature_of_a_heat_bath():
+    """Another sampler, the same temperature: the formula does not rest on the integrator."""
+    film = Film(**FILM, dmi=1.58e-3, anisotropy=5e4)
+    temperatures = torch.full((200,), thermal_energy(250.0))
+    start = uniform((64, 64)).repeat(4, 1, 1, 1)
+    for field, demagnetisation in ((0.1, False), (0.1, True)):
+        energy = film.hamiltonian(field)
+        energy = energy if demagnetisation else replace(energy, dipolar=0.0)
+        spins = anneal(energy, (64, 64), temperatures, start=start, states=range(4))
+        measured = spin_temperature(spins, film, field, demagnetisation).mean()
+        assert measured == pytest.approx(250.0, rel=0.03)  # three times the scatter of four states
+
+
+# --- relaxation and loops -------------------------------------------------------------------------
+
+
+def test_both_relaxations_find_the_same_minimum():
+    film = Film(**FILM, dmi=1e-3, anisotropy=3e5, boundary="open")
+    start = uniform((12, 12), (0.3, 0.1, 1.0))
+    options = {"torque": 1e-5, "field": (0.02, 0.0, 0.05)}
+    fast, slow = (relax(start, film, method=m, **options) for m in ("minimise", "llg"))
+    # Torques of 1e-5 T against a restoring field of half a tesla.
+    assert (fast - slow).abs().max() < 1e-4
+    residual = film.hamiltonian(options["field"]).torque(fast) / (1e21 * 384e3 * 64e-27)
+    assert residual < 2e-5
+
+
+def test_relaxation_says_when_it_is_not_done():
+    with pytest.warns(UserWarning, match="1 of 1 states"):
+        relax(random((16, 16)), Film(**FILM), max_steps=3)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 60, 85])
+def test_stoner_wohlfarth_loops(degrees):
+    """Switching on the astroid up to 45°, M = 0 at sin(2ψ)/2 beyond; remanence cos ψ."""
+    angle = math.radians(degrees)
+    film = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
+    hard = 2 * 1e5 / 800e3  # tesla
+    along = (math.sin(angle), 0.0, math.cos(angle))
+    loop = hysteresis(
+        *(film, uniform((4, 4), along)),
+        largest_field=1.5 * hard,
+        step=0.1 * hard,
+        finest_step=0.005 * hard,
+        direction=along,
+        demagnetisation=False,
+    )
+    points = loop.summary().loc[0]
+    astroid = (math.cos(angle) ** (2 / 3) + math.sin(angle) ** (2 / 3)) ** -1.5
+    coercive = astroid if degrees <= 45 else 0.5 * math.sin(2 * angle)
+    # The finest step, and a kick of .01 rad that falls off the ridge a little late or early.
+    assert points.coercive_field_T / hard == pytest.approx(coercive, abs=0.012)
+    # Interpolated over a step of a tenth.
+    assert points.remanence == pytest.approx(math.cos(angle), abs=0.005)
+
+
+def test_hard_axis_saturates_at_the_anisotropy_field():
+    """M = B/B_K: no coercivity, and the knee is where the line ends."""
+    film = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
+    along = (1.0, 0.0, 0.0)
+    options = {"largest_field": 0.4, "direction": along, "demagnetisation": False}
+    points = hysteresis(film, uniform((4, 4), along), step=0.02, **options).summary().loc[0]
+    assert abs(points.coercive_field_T) < 1e-3 and abs(points.remanence) < 1e-3
+    assert points.saturation_field_T == pytest.approx(0.25, abs=1e-3)  # linear interpolation
+
+
+def test_small_particle_limit():
+    """A 5 : 1 : 0.1 particle far below the exchange length, field along [111]: .05707 M_s."""
+    stiffness, saturation = 13e-12, 800e3
+    length = math.sqrt(2 * stiffness / VACUUM_PERMEABILITY) / saturation
+    side, unit = 0.4 * length, VACUUM_PERMEABILITY * saturation
+    film = Film(stiffness, saturation, cell=side, thickness=0.1 * side, boundary="open")
+    loop = hysteresis(
+        *(film, uniform((1, 5), (1.0, 0.3, 0.3))),
+        largest_field=0.065 * unit,
+        step=0.02 * unit,
+        finest_step=1e-4 * unit,
+        direction=(1.0, 1.0, 1.0),
+    )
+    points = loop.summary().loc[0]
+    # Twice the finest step.
+    assert points.coercive_field_T / unit == pytest.approx(0.05707, abs=2e-4)
+    assert points.remanence == pytest.approx(1 / math.sqrt(3), abs=0.003)
+
+
+@INDEPENDENT
+def test_loop_of_independent_cells_at_temperature_is_langevins():
+    film = Film(1e-30, 400e3, cell=4e-9, thickness=1e-9)
+    per_tesla = 400e3 * 16e-27 / (BOLTZMANN * 300)
+    loop = hysteresis(
+        *(film, uniform((32, 32)).repeat(2, 1, 1, 1)),
+        largest_field=5.0,
+        step=1.0,
+        temperature=300.0,
+        demagnetisation=False,
+        largest_change=1.0,
+        sweeps=100,
+    )
+    fields, moments = (torch.tensor(values.copy()) for values in loop.branch(1))
+    xi = fields * per_tesla
+    exact = torch.where(xi == 0, 0.0, 1 / torch.tanh(xi) - 1 / xi)
+    # Samples ten sweeps apart are independent: 5 × 1024 cells, ±.008.
+    assert (moments - exact).abs().max() < 0.03
+    assert abs(loop.summary().coercive_field_T).max() < 0.03 / (per_tesla / 3)
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["exchange_stiffness", "saturation", "cell", "thickness"])
+@pytest.mark.parametrize("value", [0.0, -1e-9, math.nan, math.inf])
+def test_impossible_films_are_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=name):
+        Film(**(FILM | {name: value}))
+
+
+def test_coarse_cells_are_warned_of_with_both_lengths():
+    with pytest.warns(UserWarning, match=r"Cells of 8 nm .* exchange length of 5\.69 nm"):
+        relax(uniform((4, 4)), Film(13e-12, 800e3, cell=8e-9))
+    with pytest.warns(UserWarning, match=r"period 15\.1 nm .* four cells of 4 nm"):
+        run(uniform((4, 4)), Film(6e-12, 3e5, dmi=5e-3), time=1e-13, damping=0.1)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"time": 0.0}, "time"),
+        ({"every": -1.0}, "every"),
+        ({"damping": -0.1}, "damping"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"temperature": 10.0, "damping": 0.0}, "T = 0"),
+        ({"temperature": torch.tensor([0.0, 10.0])}, "T = 0"),
+        ({"damping": torch.ones(3)}, "damping"),
+        ({"states": [1]}, "state indices"),
+        ({"spins": torch.ones(2, 3, 4, 4)}, "unit vectors"),
+        ({"spins": torch.ones(3, 4, 4)}, "batch of one"),
+        ({"spins": torch.full((2, 3, 4, 4), math.nan)}, "unit vectors"),
+    ],
+)
+def test_wrong_runs_are_refused(change, message):
+    good = {"spins": uniform((4, 4)).repeat(2, 1, 1, 1), "time": 1e-12, "damping": 0.1}
+    with pytest.raises(ValueError, match=message):
+        run(film=Film(**FILM), **(good | change))
+
+
+def test_wrong_loops_and_relaxations_are_refused():
+    film, start = Film(**FILM), uniform((4, 4))
+    with pytest.raises(ValueError, match="method"):
+        relax(start, film, method="guess")
+    for change, message in (
+        ({"largest_field": 0.0}, "largest_field"),
+        ({"step": 2.0}, "rising order"),
+        ({"direction": (0, 0, 0)}, "direction"),
+        ({"temperature": math.nan}, "T = 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            hysteresis(film, start, **({"largest_field": 1.0} | change))
