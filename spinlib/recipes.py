@@ -78,7 +78,7 @@ class DipolarDomains:
     slowest: int = 1500  # sweeps of cooling
     fastest: int = 300
     quench: int = 150  # sweeps at zero temperature in the end
-    dipole_every: int = 1  # sweeps between refreshments of the dipoles' field
+    dipole_every: int = 2  # sweeps between refreshments of the dipoles' field
     storage: str = "float16"
     shard: int = 60
     seed: int = 0
