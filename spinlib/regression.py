@@ -7,6 +7,7 @@ Noise is that of study 2, S* = normalise(S + η R), drawn anew for every look at
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,50 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from spinlib.contrast import normalise
+from spinlib.dataset import split
+from spinlib.domains import strangeness, texture
 from spinlib.microscope import vector_noise
+from spinlib.pictures import windows
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
 from spinlib.training import Batch, Numbers, fit
 
+TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
 NOISIEST = 1.0  # η is uniform between 0 and this in training
+
+
+def film_parameters(normalised: np.ndarray) -> pd.DataFrame:
+    """λ in units of D, K of 2πD, D of J, as the recipe's columns, from (states, 3) of `TARGETS`."""
+    dmi, anisotropy, dipolar = np.asarray(normalised, float).T
+    return pd.DataFrame(
+        {
+            "dmi [D]": 6.0 * dmi - 3.0,
+            "anisotropy [2πD]": 1.0 + 0.2 * anisotropy,
+            "dipolar [J]": 0.05 + 0.08 * dipolar,
+        }
+    )
+
+
+def in_units_of_exchange(normalised: np.ndarray) -> np.ndarray:
+    """λ, K and D in units of J, (…, 3), from the normalised ones."""
+    dmi, anisotropy, dipolar = np.moveaxis(np.asarray(normalised, float), -1, 0)
+    strength = 0.05 + 0.08 * dipolar
+    shape = 2 * math.pi * strength
+    return np.stack(((6 * dmi - 3) * strength, (1 + 0.2 * anisotropy) * shape, strength), -1)
+
+
+def split_films(parameters: pd.DataFrame, *, seed: int) -> tuple[np.ndarray, ...]:
+    """States for training, validation and test.
+
+    With repeats the paper's way: of 20 films with the same parameters 14, 4 and 2. Without, every
+    film has parameters of its own, and films are dealt out at 70, 10 and 20 %: of a small data set
+    the test needs more.
+    """
+    if parameters["repeat"].max() == 0:
+        return split(parameters, (0.7, 0.1, 0.2), by=None, seed=seed)
+    share = parameters["repeat"] / (parameters["repeat"].max() + 1)
+    place = np.digitize(share, (0.7 - 1e-9, 0.9 - 1e-9))
+    return tuple(np.flatnonzero(place == number) for number in range(3))
 
 
 def one_cycle(share: float, warm_up: float = 0.3) -> float:
@@ -89,6 +129,55 @@ def train(
         identity={"noisy": noisy, "symmetries": len(group)},
         progress=progress,
     )
+
+
+@dataclass(frozen=True)
+class PictureEstimate:
+    """What a network says about the panels of a picture.
+
+    normalised   (panels, 3) estimates; `warnings` are sentences that say why not to trust them
+    """
+
+    normalised: np.ndarray
+    panels: torch.Tensor
+    warnings: list[str]
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Mean and spread over the panels of λ, K, 2πD in units of J, and of λ/D and K/2πD."""
+        dmi, anisotropy, dipolar = in_units_of_exchange(self.normalised).T
+        shape = 2 * math.pi * dipolar
+        columns = {"λ (J)": dmi, "K (J)": anisotropy, "2πD (J)": shape}
+        columns |= {"λ/D": dmi / dipolar, "K/2πD": anisotropy / shape}
+        values = pd.DataFrame(columns)
+        return pd.DataFrame({"estimate": values.mean(), "spread over panels": values.std()})
+
+
+def estimate_picture(
+    network: nn.Module,
+    vectors: torch.Tensor,
+    size: int,
+    known: pd.DataFrame,
+    *,
+    device: torch.device | str = "cpu",
+) -> PictureEstimate:
+    """Estimate from a picture of vectors (1, 3, height, width), cut into panels of `size` pixels.
+
+    `known` are the texture numbers (`domains.texture`) of what the network was trained on: where
+    the picture's lie outside, and where estimates leave the trained ranges, it is said in words.
+    Vectors are brought to unit length, which is how the network knows them.
+    """
+    panels = windows(vectors, size, size)[0]
+    warnings = strangeness(texture(panels), known)
+    found = estimate(network, normalise(panels), device=device)
+    for name, values in zip(("λ/D", "K/2πD", "D"), found.T, strict=True):
+        middle = float(np.median(values))
+        if not -0.05 <= middle <= 1.05:
+            warnings.append(
+                f"The estimate of {name} lies at {middle:.2f} of the range that was trained on "
+                "(0 to 1): it is an extrapolation."
+            )
+    return PictureEstimate(found, panels, warnings)
 
 
 @torch.no_grad()

@@ -1,0 +1,213 @@
+"""Networks of study 2, how they are trained, and that test films are strangers to training."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spinlib import domains, regression, symmetry, textures
+from spinlib.dataset import dataset
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.microscope import vector_noise
+from spinlib.networks.resnet import NETWORKS, plain_cnn, resnet18, resnet50
+from spinlib.pictures import PictureError
+from spinlib.recipes import DOMAINS, DipolarDomains
+from spinlib.training import load_weights, save_weights, seeded
+
+
+def numbers(network: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+# --- networks ---
+
+
+def test_the_published_networks_have_their_published_size():
+    """The counts of ResNet18 and 50 for 1000 classes, with the head for three numbers instead."""
+    assert numbers(resnet18()) == 11_689_512 - 512 * 1000 - 1000 + 512 * 3 + 3
+    assert numbers(resnet50()) == 25_557_032 - 2048 * 1000 - 1000 + 2048 * 3 + 3
+
+
+@pytest.mark.parametrize(("make", "layers"), [(resnet18, 18), (resnet50, 50), (plain_cnn, 5)])
+def test_depth_is_what_the_name_says(make, layers):
+    modules = make(8).named_modules()
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    found = [name for name, m in modules if isinstance(m, kinds) and "shortcut" not in name]
+    assert len(found) == layers
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("size", [32, 64, 100])
+def test_any_size_of_picture_gives_three_numbers(name, size):
+    network = NETWORKS[name](8).eval()
+    assert network(torch.zeros(2, 3, size, size)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_first_weights_are_those_of_the_seed(name):
+    weights = []
+    for seed in (1, 1, 2):
+        with seeded(seed):
+            weights.append(torch.cat([p.flatten() for p in NETWORKS[name](8).parameters()]))
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+# --- parameters ---
+
+
+def test_normalised_parameters_are_the_recipes():
+    recipe = DipolarDomains(states=40, grid=(5, 4, 2), repeats=1)
+    table = recipe.parameters()
+    normalised = table[list(regression.TARGETS)].to_numpy()
+    found = regression.film_parameters(normalised)
+    for column in found:
+        assert found[column].to_numpy() == pytest.approx(table[column].to_numpy())
+    hamiltonian = recipe.hamiltonian(table)
+    in_units = regression.in_units_of_exchange(normalised).T
+    expected = (hamiltonian.dmi, hamiltonian.anisotropy, hamiltonian.dipolar)
+    for ours, theirs in zip(in_units, expected, strict=True):
+        assert ours == pytest.approx(theirs.numpy())
+
+
+@pytest.mark.parametrize("profile", DOMAINS)
+def test_no_film_is_both_trained_and_tested_on(profile):
+    """No two parts share a film, hence none of the random numbers that made it; and where there
+    are repeats each parameter set has its own films in every part."""
+    parameters = DOMAINS[profile].parameters()
+    parts = regression.split_films(parameters, seed=1)
+    together = np.concatenate(parts)
+    assert len(np.unique(together)) == len(together) == len(parameters)
+    names = [*regression.TARGETS, "repeat"]
+    seeds = [set(map(tuple, parameters.iloc[part][names].to_numpy())) for part in parts]
+    for first in range(3):
+        for second in range(first):
+            assert not seeds[first] & seeds[second]
+    if parameters["repeat"].max() > 0:
+        for part, repeats in zip(parts, (14, 4, 2), strict=True):
+            per_set = parameters.iloc[part].groupby(list(regression.TARGETS)).size()
+            assert (per_set == repeats).all() and len(per_set) == 78_540 // 20
+
+
+# --- training ---
+
+
+@pytest.fixture(scope="module")
+def spirals():
+    """Helices whose sense of turning, ±, and number of periods a network can learn in seconds."""
+    spins, targets = [], []
+    for number in range(64):
+        periods, sign = 1 + number % 4, 1 - 2 * (number // 4 % 2)
+        state = textures.helix((32, 32), (periods, number // 8 % 3))
+        state = state if sign > 0 else symmetry.reverse_dmi(state)
+        spins.append(state)
+        targets.append([0.5 + 0.5 * sign, (periods - 1) / 3, 0.5])
+    order = np.random.Generator(np.random.Philox(0)).permutation(64)
+    return torch.cat(spins), torch.tensor(targets), (order[:48], order[48:56], order[56:])
+
+
+GROUP = symmetry.point_group(Hamiltonian(dmi=0.1), (32, 32))
+
+
+def trained(spirals, noisy: bool, epochs: int = 14):
+    with seeded(1):
+        network = plain_cnn(32)
+    curve = regression.train(
+        *(network, *spirals),
+        noisy=noisy,
+        group=GROUP,
+        epochs=epochs,
+        seed=1,
+        batch_size=8,
+        learning_rate=1e-2,
+    )
+    return network, curve
+
+
+def test_noise_in_training_helps_against_noise(spirals):
+    spins, targets, parts = spirals
+    errors = {}
+    for noisy in (True, False):
+        network, curve = trained(spirals, noisy)
+        assert curve["validation loss"].min() < 0.5 * curve["validation loss"].iloc[0]
+        found = regression.estimates_against_noise(
+            *(network, spins[parts[2]], (0.0, 1.0)), seed=3, states=parts[2]
+        )
+        errors[noisy] = np.abs(found - targets[parts[2]].numpy()).mean((1, 2))
+    # A constant answer is wrong by 0.27 on average; both networks know clean spirals.
+    assert errors[True][0] < 0.15 and errors[False][0] < 0.15
+    assert errors[True][1] < 0.8 * errors[False][1]
+
+
+def test_training_twice_gives_the_same_curve(spirals):
+    first, second = (trained(spirals, True, epochs=2)[1] for _ in range(2))
+    assert first.equals(second)
+
+
+def test_the_learning_rate_goes_up_once_and_down_to_nothing():
+    rates = np.array([regression.one_cycle(share) for share in np.linspace(0, 1, 1001)])
+    assert rates[0] == pytest.approx(0.04) and rates.max() == pytest.approx(1)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
+    assert (np.diff(np.sign(np.diff(rates))) != 0).sum() == 1
+
+
+# --- pictures ---
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    recipe = replace(DOMAINS["smoke"], states=24, quench=0, slowest=60, fastest=30)
+    return dataset(recipe, tmp_path_factory.mktemp("films"), device="cpu", progress=False).states()
+
+
+def test_a_picture_is_estimated_panel_by_panel(films):
+    with seeded(1):
+        network = resnet18(8)
+    strength = torch.linspace(0, 1, len(films))
+    known = domains.texture(vector_noise(films, strength, seed=1))
+    picture = torch.cat([torch.cat(list(row), -1) for row in films[:6].split(3)], -2)[None]
+    found = regression.estimate_picture(network, picture, 32, known)
+    assert found.panels.shape == (6, 3, 32, 32)
+    alone = regression.estimate(network, films[:6])
+    # float32 through eighteen layers, in another batch
+    assert found.normalised == pytest.approx(alone, abs=1e-4)
+    table = found.table
+    dipolar = 0.05 + 0.08 * alone[:, 2]
+    assert table.loc["2πD (J)", "estimate"] == pytest.approx(2 * np.pi * dipolar.mean(), rel=1e-3)
+    assert table.loc["λ/D", "spread over panels"] == pytest.approx(
+        np.std(6 * alone[:, 0], ddof=1), rel=1e-2, abs=1e-4
+    )
+    faint = regression.estimate_picture(network, 0.4 * picture, 32, known)
+    assert any("vector length is 0.4" in sentence for sentence in faint.warnings)
+    assert faint.normalised == pytest.approx(found.normalised, abs=1e-4)
+
+
+def test_a_picture_smaller_than_a_panel_is_refused(films):
+    known = domains.texture(films)
+    with pytest.raises(PictureError, match=r"32 x 32 pixels, less than one window of 64 x 64"):
+        regression.estimate_picture(resnet18(8), films[:1], 64, known)
+
+
+def test_an_estimate_beyond_the_trained_ranges_is_said(films):
+    network = resnet18(8)
+    with torch.no_grad():
+        network.head.weight.zero_()
+        network.head.bias.copy_(torch.tensor([0.5, 1.3, 0.5]))
+    found = regression.estimate_picture(network, films[:1], 32, domains.texture(films))
+    said = [sentence for sentence in found.warnings if "extrapolation" in sentence]
+    assert said == [
+        "The estimate of K/2πD lies at 1.30 of the range that was trained on (0 to 1): it is an "
+        "extrapolation."
+    ]
+
+
+def test_half_precision_weights_estimate_the_same(films, tmp_path):
+    with seeded(1):
+        network = resnet18(8)
+    before = regression.estimate(network, films)
+    path = save_weights(network, tmp_path / "w.safetensors", half=True, width=8)
+    other = resnet18(8)
+    assert load_weights(other, path)["width"] == 8
+    # Weights rounded to 11 bits in eighteen layers.
+    assert regression.estimate(other, films) == pytest.approx(before, abs=0.01)
