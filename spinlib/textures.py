@@ -20,6 +20,7 @@ def random(
     size: Size, *, seed: int = 0, states: Sequence[int] = (0,), device: torch.device | str = "cpu"
 ) -> torch.Tensor:
     """Directions uniform on the sphere, one lattice per state index: infinite temperature."""
+    _check_size(size)
     u = random_uniform((2, *size), seed=seed, states=states, purpose="random spins", device=device)
     z = 2 * u[:, 0] - 1
     return _from_angles(z, 2 * math.pi * u[:, 1])
@@ -27,14 +28,19 @@ def random(
 
 def uniform(size: Size, direction: Sequence[float] = (0.0, 0.0, 1.0)) -> torch.Tensor:
     """All spins along one direction, which need not be normalised."""
+    _check_size(size)
     vector = torch.tensor(direction, dtype=torch.float32)
-    if not vector.norm() > 0:
+    if vector.shape != (3,):
+        raise ValueError(f"A direction has three components, got {tuple(direction)}.")
+    if not 0 < vector.norm() < math.inf:
         raise ValueError(f"A direction needs a length, got {tuple(direction)}.")
     return (vector / vector.norm())[None, :, None, None].repeat(1, 1, *size)
 
 
 def helix(size: Size, periods: tuple[int, int], kind: Kind = "interfacial") -> torch.Tensor:
     """A spiral with so many periods along (x, y) of the box, turning the way D > 0 prefers."""
+    if not any(periods):
+        raise ValueError("A helix has at least one period along x or y, got (0, 0).")
     x, y = _grid(size)
     wave = (periods[0] / size[1], periods[1] / size[0])
     phase = 2 * math.pi * (wave[0] * x + wave[1] * y)
@@ -43,6 +49,8 @@ def helix(size: Size, periods: tuple[int, int], kind: Kind = "interfacial") -> t
 
 def vortex(size: Size, core: float = 5.0, circulation: int = 1) -> torch.Tensor:
     """An in-plane vortex about the middle of the box, its core (radius in sites) along +z."""
+    if not core > 0:
+        raise ValueError(f"A vortex core has a radius above zero, got core={core}.")
     x, y = _grid(size)
     x, y = x - (size[1] - 1) / 2, y - (size[0] - 1) / 2
     radius = torch.sqrt(x**2 + y**2)
@@ -59,21 +67,36 @@ def skyrmions(
 ) -> torch.Tensor:
     """Skyrmions at centres (x, y), cores along -z in a background along +z, as D > 0 turns them.
 
-    Within `radius` sites of the nearest centre the polar angle goes linearly from π to 0.
+    Around each centre the polar angle goes linearly from π to 0 within `radius` sites, or within
+    half the distance to the next centre if that is shorter, so that each skyrmion is whole.
     """
+    if not radius > 0:
+        raise ValueError(f"Skyrmions have a radius above zero, got {radius}.")
     x, y = _grid(size)
-    nearest = torch.full_like(x, math.inf)
-    away_x, away_y = torch.zeros_like(x), torch.zeros_like(x)
-    for centre_x, centre_y in centres:
-        dx, dy = x - centre_x, y - centre_y
+
+    def away(centre: tuple[float, float], x: torch.Tensor, y: torch.Tensor):
+        dx, dy = x - centre[0], y - centre[1]
         if periodic:
-            dx = dx - size[1] * torch.round(dx / size[1])
-            dy = dy - size[0] * torch.round(dy / size[0])
-        distance = torch.sqrt(dx**2 + dy**2)
-        closer = distance < nearest
-        nearest = torch.where(closer, distance, nearest)
-        away_x, away_y = torch.where(closer, dx, away_x), torch.where(closer, dy, away_y)
-    angle = math.pi * (1 - (nearest / radius).clamp(max=1))
+            dx, dy = (
+                dx - size[1] * torch.round(dx / size[1]),
+                dy - size[0] * torch.round(dy / size[0]),
+            )
+        return torch.sqrt(dx**2 + dy**2), dx, dy
+
+    places = torch.tensor(centres, dtype=torch.float32).reshape(-1, 2)
+    outwards = torch.ones_like(x)
+    away_x, away_y = torch.zeros_like(x), torch.zeros_like(x)
+    for number, centre in enumerate(centres):
+        gaps = away(centre, *places.T)[0]
+        gaps[number] = math.inf
+        own = min(radius, 0.5 * gaps.min().item())
+        if own < min(radius, 1):
+            raise ValueError(f"Two skyrmions are less than two sites apart, one at {centre}.")
+        distance, dx, dy = away(centre, x, y)
+        inside = distance < own
+        outwards = torch.where(inside, distance / own, outwards)
+        away_x, away_y = torch.where(inside, dx, away_x), torch.where(inside, dy, away_y)
+    angle = math.pi * (1 - outwards)
     # Going outwards the spin turns from -z back to +z, against the sense that leads away from +z.
     return _turned(torch.cos(angle), -torch.sin(angle), away_x, away_y, kind)[None]
 
@@ -91,6 +114,14 @@ def skyrmion_lattice(
     `missing` takes skyrmions out by number (row by row from below), `interstitials` adds some at
     (x, y). The lattice still has to be relaxed, with `spinlib.anneal.quench`.
     """
+    if across < 1 or down < 1:
+        raise ValueError(f"A lattice has at least one skyrmion each way, got {across} × {down}.")
+    for number in missing:
+        if not 0 <= number < across * down:
+            raise ValueError(
+                f"There is no skyrmion number {number} to take out: they count from 0 to "
+                f"{across * down - 1}."
+            )
     if down % 2:
         raise ValueError(
             f"Rows shifted in turn close on themselves for an even number of rows, not {down}."
@@ -113,6 +144,8 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
     doi:10.1016/0550-3213(81)90568-X). With periodic edges the charge is an integer; a skyrmion with
     its core along -z counts -1.
     """
+    if boundary not in ("periodic", "open"):
+        raise ValueError(f"The boundary is periodic or open, got {boundary!r}.")
     here = spins.double()
     if boundary == "periodic":
         right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)
@@ -131,7 +164,13 @@ def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Ten
     return 2 * torch.atan2(volume, 1 + cosines)
 
 
+def _check_size(size: Size) -> None:
+    if len(size) != 2 or min(size) < 1:
+        raise ValueError(f"A size is (height, width) with at least one site each way, got {size}.")
+
+
 def _grid(size: Size) -> tuple[torch.Tensor, torch.Tensor]:
+    _check_size(size)
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     return x.float(), y.float()
 
@@ -147,6 +186,8 @@ def _turned(z: torch.Tensor, across, x, y, kind: Kind) -> torch.Tensor:
     For D > 0 an interfacial DMI turns +z towards the direction of walking (Néel), a bulk DMI
     towards its right hand (Bloch).
     """
+    if kind not in ("interfacial", "bulk"):
+        raise ValueError(f"The kind of DMI is interfacial or bulk, got {kind!r}.")
     x, y = torch.as_tensor(x) * torch.ones_like(z), torch.as_tensor(y) * torch.ones_like(z)
     length = torch.sqrt(x**2 + y**2).clamp(min=1e-12)
     along = (x / length, y / length) if kind == "interfacial" else (y / length, -x / length)
