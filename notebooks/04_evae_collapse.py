@@ -29,42 +29,22 @@ box: int = 128  # sites along each side of the annealed states shown in chapter 
 shown_states: int = 24  # annealed states per cooling rate in chapter 1
 cooling_sweeps: list[int] = [300, 1000, 3000]  # sweeps of the cooling rates in chapter 1
 size: int = 64  # sites along each side of the states the network learns from, a multiple of 16
-states: int = 1000  # training states
-held_out: int = 200  # states for validation, and as many again for the tests
-annealing: list[int] = [200, 900]  # sweeps of the fastest and the slowest cooling of these states
+states: int = 2000  # states for training, validation and tests together
+sweeps: int = 600  # sweeps in which these states are cooled
 batch_size: int = 50  # states per step of the training
 betas: list[float] = [1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0]  # the β sweep
-beta_epochs: list[int] = [3, 3, 10, 15, 6, 6, 6, 4, 4]  # epochs at each β
-gammas: list[float] = [
-    1.0,
-    10.0,
-    100.0,
-    300.0,
-    500.0,
-    1000.0,
-    1500.0,
-    2000.0,
-    5000.0,
-    10000.0,
-]  # γ sweep
-gammas_again: list[float] = [
-    1.0,
-    100.0,
-    500.0,
-    1000.0,
-    2000.0,
-    5000.0,
-    10000.0,
-]  # γ of the other two trainings
-gamma_epochs: int = 8  # epochs at each γ
+beta_epochs: list[int] = [2, 2, 7, 12, 4, 4, 4, 3, 3]  # epochs at each β
+gammas: list[float] = [1.0, 10.0, 100.0, 500.0, 1e3, 1.5e3, 2e3, 5e3, 1e4]  # the γ sweep
+gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4]  # γ of the other two trainings
+gamma_epochs: int = 5  # epochs at each γ
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
 inversion_steps: int = 400  # steps of the search for a code that decodes to a target
-walk_steps: int = 201  # steps of the walk between two codes
-box_states: int = 400  # training states with open edges
+box_states: int = 800  # states with open edges
 box_epochs: list[int] = [8, 10, 6]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
 
 # %%
+import json
 import sys
 import time
 
@@ -72,16 +52,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import HTML
 
-from spinlib import analysis, figures, latent, textures
-from spinlib.anneal import anneal, linear, quench, random_rate
+from spinlib import analysis, figures, latent, textures, widgets
+from spinlib.anneal import anneal, linear, quench
 from spinlib.contrast import colour
+from spinlib.dataset import dataset, recipe_hash, recipe_json, split
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.latent import Stage
 from spinlib.notebooks import ROOT
+from spinlib.recipes import SkyrmionStates
 from spinlib.study import Study
 
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
+SHARES = (0.76, 0.13, 0.11)  # of training, validation and test states, as in the paper
 
 # %% [markdown]
 # ## 1. The states that cooling finds, and the state it does not
@@ -214,38 +198,32 @@ figure
 
 # %% [markdown]
 # ## 2. Material to learn from
-# The network learns from states that were cooled at different rates, one per state. Each is as good
-# as any of its translations, so during training every state is moved by a random shift each time it
-# is seen. Validation states choose the weights that are kept; test states are for the figures.
-
+# The network learns from states that were cooled like those above. Each is as good as any of its
+# translations, so during training every state is moved by a random shift each time it is seen.
+# Validation states choose the weights that are kept; test states are for the figures.
 
 # %%
-def cooled(hamiltonian, numbers, seed):
-    """States of these numbers, each at its own cooling rate, ending at zero temperature."""
-    fastest, slowest = annealing
-    parts = [
-        anneal(
-            hamiltonian,
-            (size, size),
-            random_rate(1.0, slowest, fastest, seed=seed, states=part),
-            seed=seed,
-            states=part,
-            device=study.device,
-        ).half()
-        for part in (numbers[first : first + 500] for first in range(0, len(numbers), 500))
-    ]
-    return torch.cat(parts)
-
-
+recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
 clock = time.perf_counter()
-material = cooled(hamiltonian, range(states + 2 * held_out), seed)
-train, validation, test = material.split([states, held_out, held_out])
+data = dataset(recipe, ROOT / "data", study.device, progress=False)
 data_seconds = time.perf_counter() - clock
-data_energy = torch.cat([hamiltonian.energy_per_site(s.float()) for s in train.split(500)]).cpu()
-print(
-    f"{len(material)} states in {data_seconds:.0f} s; energy per site "
-    f"{data_energy.mean():.5f} ± {data_energy.std():.5f} J, lowest {data_energy.min():.5f} J"
+material = data.states().half()
+train, validation, test = (
+    material[part].to(study.device) for part in split(data.parameters, SHARES, by=None, seed=seed)
 )
+data_energy = torch.cat([hamiltonian.energy_per_site(s.float()) for s in train.split(500)]).cpu()
+pd.Series(
+    {
+        "training states": len(train),
+        "validation states": len(validation),
+        "test states": len(test),
+        "seconds to make or find them": round(data_seconds),
+        "mean energy per site (J)": round(data_energy.mean().item(), 5),
+        "lowest energy per site (J)": round(data_energy.min().item(), 5),
+    },
+    name="data",
+    dtype=object,
+).to_frame()
 
 # %% [markdown]
 # What could they be compared with? The true ground state in a periodic box is the skyrmion lattice
@@ -272,7 +250,7 @@ shared = {
     "batch_size": batch_size,
     "device": study.device,
     "folder": ROOT / "data" / "evae",
-    "identity": {"annealing": annealing, "seed": seed},
+    "identity": {"recipe": recipe_hash(recipe)},
     "progress": "train" if sys.stderr.isatty() else "",
 }
 clock = time.perf_counter()
@@ -503,27 +481,15 @@ def stability(spins):
     return (1 - angle / 0.3).clamp(0, 1)[:, None]
 
 
-rows = [colour(test[:4].float().cpu())]
-for gamma in shown:
-    for kind in ("output", "generated"):
-        rows += [
-            colour(samples[gamma][kind][:4]),
-            stability(samples[gamma][kind][:4]).expand(-1, 3, -1, -1),
-        ]
-sheet = figures.contact_sheet(
-    [picture for row in rows for picture in row],
-    [""] * 4 * len(rows),
-    columns=4,
-    width=1.3,
-)
-labels = ["input"] + [
-    f"{kind}\nγ = {gamma:g}"
-    for gamma in shown
-    for kind in ("output", "generated")
-    for _ in range(2)
-]
-for number, label in enumerate(labels):
-    sheet.axes[4 * number].set_ylabel(label if number % 2 or not number else "cos θ", fontsize=8)
+rows = {"input": test[:4].float().cpu()} | {
+    f"{kind}\nγ = {gamma:g}": spins[:4]
+    for gamma, kinds in samples.items()
+    for kind, spins in kinds.items()
+}
+pictures = [picture for spins in rows.values() for picture in (*colour(spins), *stability(spins))]
+sheet = figures.contact_sheet(pictures, columns=8, width=1.25)
+for ax, label in zip(sheet.axes[::8], rows, strict=True):
+    ax.set_ylabel(label, fontsize=9)
 study.save(
     sheet,
     "local_correlation",
@@ -534,8 +500,9 @@ study.save(
         for gamma in shown
         for kind in samples[gamma]
     },
-    caption="Inputs (top), then for γ = 0, 1 and 100 outputs and generated states, each above its "
-    "local correlation (white: spin along its field; black: 0.3 rad away from it).",
+    caption="Inputs (top row), then outputs and generated states for γ = 0, 1 and 100. The grey "
+    "maps on the right are the local correlation of the states on the left: white where a spin "
+    "lies along its field, black where it is 0.3 rad or more away from it.",
 )
 sheet
 
@@ -969,29 +936,36 @@ print(f"break-even after {training_seconds * rival:.0f} states; decoder {ratio:.
 
 # %%
 walk_gammas = [gamma for gamma in (0.0, 1.0, 10.0, 100.0) if gamma in trainings["β = 10⁻³"]]
-perfect_state = lattice_states[:1]
+beyond = [gamma for gamma in (1000.0, 10000.0) if gamma in trainings["β = 10⁻³"]]
+perfect_state = lattice_states[:1].cpu()
 centres = analysis.skyrmion_centres(perfect_state)
 extra = analysis.interstitial_site(centres, size)
-crowded = textures.skyrmions(
-    (size, size), [*centres, extra], 0.45 * size / np.sqrt(len(centres) + 1)
+radius = 0.45 * size / np.sqrt(len(centres) + 1)
+crowded = textures.skyrmions((size, size), [*centres, extra], radius)
+targets = torch.cat((quench(crowded, hamiltonian, torque=1e-3), perfect_state))
+walk = widgets.make_walk(
+    {gamma: trainings["β = 10⁻³"][gamma] for gamma in (*walk_gammas, *beyond)},
+    targets,
+    validation,
+    hamiltonian,
+    steps=inversion_steps,
 )
-crowded = quench(crowded, hamiltonian, torque=1e-3)
-targets = torch.cat((crowded, perfect_state))
 walks, lines = {}, []
 for gamma in walk_gammas:
-    network = trainings["β = 10⁻³"][gamma]
-    ends, distance = latent.invert(network, targets, steps=inversion_steps)
-    walk = latent.decode(network, latent.interpolate(*ends, walk_steps)).cpu()
-    energies = hamiltonian.energy_per_site(walk).numpy()
+    leg = walk.legs[gamma]
+    path = latent.decode(leg.network, latent.interpolate(*leg.ends, widgets.STEPS)).cpu()
+    energies = hamiltonian.energy_per_site(path).numpy()
     found = analysis.barrier(energies)
-    walks[gamma] = (walk, energies, found)
+    walks[gamma] = (path, energies, found)
+    distance = (path[[0, -1]] - targets).square().sum(1).flatten(1).mean(1)
     lines.append(
         {
             "γ": gamma,
             "barrier (J)": found.height,
             "width (steps)": found.width,
             "plateaux (J)": found.plateau,
-            "distance to targets": distance.mean().item(),
+            "distance, interstitial": distance[0].item(),
+            "distance, perfect": distance[1].item(),
         }
     )
 walk_table = pd.DataFrame(lines).set_index("γ")
@@ -1000,7 +974,7 @@ walk_table.round(6)
 # %%
 figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
 for (gamma, (_, energies, found)), shade in zip(walks.items(), figures.CURVES, strict=False):
-    ax.plot(np.arange(walk_steps) - found.peak, energies, color=shade, label=f"γ = {gamma:g}")
+    ax.plot(np.arange(widgets.STEPS) - found.peak, energies, color=shade, label=f"γ = {gamma:g}")
 ax.set(xlabel="R (steps from the peak)", ylabel="energy per site ($J$)")
 ax.legend()
 study.save(
@@ -1009,7 +983,7 @@ study.save(
     numbers={"walks": walk_table}
     | {f"energy, γ = {g:g}, J per site": e for g, (_, e, _) in walks.items()},
     caption="Energy along the straight line in latent space from the lattice with an interstitial "
-    f"to the perfect one, {walk_steps} steps, counted from the peak.",
+    f"to the perfect one, {widgets.STEPS} steps, counted from the peak.",
 )
 plt.close(figure)
 figure
@@ -1019,8 +993,10 @@ places = np.linspace(-30, 30, 7).astype(int)
 ends = [walks[g] for g in (walk_gammas[0], walk_gammas[-1])]
 strip = figures.contact_sheet(
     [
-        colour(walk[[int(np.clip(found.peak + place, 0, walk_steps - 1)) for place in places]])[n]
-        for walk, _, found in ends
+        colour(path[[int(np.clip(found.peak + place, 0, widgets.STEPS - 1)) for place in places]])[
+            n
+        ]
+        for path, _, found in ends
         for n in range(len(places))
     ],
     [f"R = {place}".replace("-", "−") for place in places] + [""] * len(places),
@@ -1046,13 +1022,14 @@ strip
 
 # %%
 first, last = walk_table.iloc[0], walk_table.iloc[-1]
-found_codes = walk_table["distance to targets"].max() < strangers / 4
+distances = walk_table.filter(like="distance")
+found_codes = distances.max(axis=None) < strangers / 4
 if not found_codes or walk_gammas[-1] < 100:
     record(
         "V5",
         verdict="not tested at this size",
         reason="the models are too small to hold both targets: the decoded ends differ from "
-        f"them by up to {walk_table['distance to targets'].max():.2f}, a random pair of "
+        f"them by up to {distances.max(axis=None):.2f}, a random pair of "
         f"states by {strangers:.2f}",
     )
 else:
@@ -1087,8 +1064,15 @@ study.claims().loc[["V5"]]
 
 # %%
 square = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05, boundary="open")
-confined = cooled(square, range(box_states + box_states // 4), seed + 3)
-learn, check = confined.split([box_states, box_states // 4])
+square_recipe = SkyrmionStates(
+    states=box_states, size=size, sweeps=sweeps, boundary="open", seed=seed
+)
+squares = dataset(square_recipe, ROOT / "data", study.device, progress=False)
+confined = squares.states().half()
+learn, check = (
+    confined[part].to(study.device)
+    for part in split(squares.parameters, (0.85, 0.15), by=None, seed=seed)
+)
 low, high, each = box_epochs
 square_table, square_models = latent.sweep(
     [Stage(1e-4, 0.0, low), Stage(1e-3, 0.0, high)]
@@ -1096,7 +1080,7 @@ square_table, square_models = latent.sweep(
     learn,
     check,
     seed=seed + 3,
-    **(shared | {"hamiltonian": square}),
+    **shared | {"hamiltonian": square, "identity": {"recipe": recipe_hash(square_recipe)}},
 )
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
 anneal_energy = square.energy_per_site(confined.float()).cpu()
@@ -1159,6 +1143,42 @@ record(
     f"collapsed model {ours:.6f}, the mean anneal {contest['anneals, mean']:.6f}",
 )
 study.claims().loc[["V8"]]
+
+# %% [markdown]
+# ## 11. Walk yourself
+# The sliders below go through the latent spaces of models that come with the package: γ chooses the
+# model, R the step between the lattice with an interstitial and the perfect one, counted from the
+# barrier, and the last three move the codes that say most about a state. Nothing has to be trained
+# for this; the cell works right after the first one of the notebook.
+
+# %% tags=["explorer"]
+from spinlib import widgets
+
+widgets.explorer(widgets.load_walk())
+
+# %% [markdown]
+# Without Python behind the page, the same walk as a film. Drag R: below the critical γ the
+# interstitial is squeezed out; above it every code leads to the same lattice.
+
+# %%
+film = widgets.film(walk, [walk_gammas[0], *walk_gammas[-1:], *beyond[-1:]])
+(study.output / "explorer.html").write_text(film, encoding="utf-8")
+HTML(film)
+
+# %% [markdown]
+# The models of this run are kept in the form in which the package brings its own.
+
+# %%
+kept = widgets.save_walk(
+    walk,
+    ROOT / "data" / "evae" / f"explorer_{profile}",
+    recipe=json.loads(recipe_json(recipe)),
+    normalisation="none: spins are unit vectors",
+    beta=1e-3,
+    profile=profile,
+    commit=study.commit,
+)
+print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 
 # %% [markdown]
 # ## About this run

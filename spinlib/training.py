@@ -98,6 +98,7 @@ def fit(
                 called "loss" is minimised
     schedule    factor of the learning rate as a function of the share of the training done, 0 … 1
     augment     changes a training batch, drawing from the numbers it is given
+    batch_size  largest number of samples in a step; an epoch is split into equal batches
     checkpoint  file that is brought up to date after every epoch; if it is there, training goes
                 on from it
     identity    plain values that say what is trained (recipe, β, …); with the settings above they
@@ -130,17 +131,18 @@ def fit(
             network.train()
             totals: dict[str, torch.Tensor] = {}
             with seeded(seed * 100_003 + epoch):
-                for step in range(steps):
-                    samples = torch.from_numpy(order[step * batch_size : (step + 1) * batch_size])
+                # Batches of nearly equal size: a leftover of one sample would upset a batch norm.
+                for step, part in enumerate(np.array_split(order, steps)):
+                    samples = torch.from_numpy(part)
                     numbers = Numbers(seed, samples, epoch, device)
-                    part = _take(train, samples.to(device))
+                    batch = _take(train, samples.to(device))
                     if augment:
-                        part = augment(part, numbers)
+                        batch = augment(batch, numbers)
                     if schedule:
                         rate = learning_rate * schedule((epoch + step / steps) / epochs)
                         for group in optimiser.param_groups:
                             group["lr"] = rate
-                    found = _losses(network, losses, part, numbers)
+                    found = _losses(network, losses, batch, numbers)
                     optimiser.zero_grad(set_to_none=True)
                     found["loss"].backward()
                     optimiser.step()
@@ -341,7 +343,7 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) 
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = save(plain, {"about": json.dumps(about)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")  # what a kill leaves is overwritten next time
     try:
         with part.open("wb") as file:
             file.write(content)

@@ -179,3 +179,14 @@ def test_a_loss_that_is_no_number_ends_the_training():
     bad = (torch.full((4, 1), np.nan), torch.zeros(4, 1))
     with pytest.raises(TrainingError, match="became nan in epoch 0"):
         fit(linear(), squared, bad, line(), epochs=2, seed=1)
+
+
+def test_no_batch_is_left_with_a_single_sample():
+    sizes = []
+
+    def counting(network, batch, numbers):
+        sizes.append(len(batch[0]))
+        return squared(network, batch, numbers)
+
+    fit(linear(), counting, line(33), line(5), epochs=1, seed=1, batch_size=16)
+    assert sorted(sizes) == [5, 11, 11, 11]  # 33 samples in three steps, and the validation
