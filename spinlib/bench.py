@@ -8,6 +8,7 @@ Rows go to figures/bench.json; with --only, the other rows there stay.
 import argparse
 import fnmatch
 import json
+import math
 import platform
 import statistics
 import sys
@@ -15,17 +16,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 
 from spinlib import textures
-from spinlib.anneal import coupling_table
+from spinlib.anneal import anneal, coupling_table, linear
+from spinlib.bench_references import magnum_right_hand_side, spirit_sweeps
 from spinlib.dipolar import demagnetisation, point_dipoles
-from spinlib.hamiltonian import Hamiltonian
+from spinlib.hamiltonian import Film, Hamiltonian
 from spinlib.kernels import heat_bath
+from spinlib.kernels.llg import set_columns
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
+from spinlib.llg import FilmSystem
 from spinlib.microscope import Microscope
 from spinlib.notebooks import ROOT
+from spinlib.recipes import SkyrmionStates
 from spinlib.study import device_name, resolve_device
 
 BENCHMARKS: dict[str, Callable[[torch.device], Iterator["Row"]]] = {}
@@ -104,6 +110,16 @@ def measure(
     return Row(name, amount / statistics.median(times), unit, count)
 
 
+def on(count: int, work: Callable[[], None]) -> Callable[[], None]:
+    """The same work with so many threads, for two counts to be compared in turn."""
+
+    def limited() -> None:
+        with threads(count):
+            work()
+
+    return limited
+
+
 def _skyrmion_sweeps(size: int, replicas: int, sweeps: int, device: torch.device, **options):
     """A closure that sweeps study 4's Hamiltonian at half its ordering temperature."""
     hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05)
@@ -135,16 +151,92 @@ def heat_bath_updates(device: torch.device) -> Iterator[Row]:
         with threads(1):
             yield compare(name, amount, "updates/s", fast, "scalar build", plain, device)
         pair = _skyrmion_sweeps(size, 2, sweeps, device)
-
-        def on(count: int, work: Callable[[], None]) -> None:
-            with threads(count):
-                work()
-
         name = f"heat bath, {size}×{size}, two replicas on two cores"
-        yield compare(
-            *(name, 2 * amount, "updates/s", lambda pair=pair: on(2, pair)),
-            *("one core", lambda pair=pair: on(1, pair), device, 2),
-        )
+        two, one = on(2, pair), on(1, pair)
+        yield compare(name, 2 * amount, "updates/s", two, "one core", one, device, 2)
+
+
+@benchmark
+def heat_bath_beside_spirit(device: torch.device) -> Iterator[Row]:
+    """Updates per second beside Spirit's Monte Carlo on one core, if its wheel is installed."""
+    theirs = None if device.type == "cuda" else spirit_sweeps(128, 5)
+    if theirs is not None:
+        # A twentieth of the sweeps for the slower one; its times are scaled accordingly.
+        with threads(1):
+            ours = _skyrmion_sweeps(128, 1, 100, device)
+            mine, others = seconds(ours, theirs, device=device)
+        ratio = statistics.median(20 * b / a for a, b in zip(mine, others, strict=True))
+        values = [128 * 128 * n / statistics.median(t) for n, t in ((100, mine), (5, others))]
+        name = "heat bath, 128×128, beside Spirit on one core"
+        yield Row(name, values[0], "updates/s", 1, "Spirit 2.2, Metropolis", values[1], ratio)
+
+
+@benchmark
+def annealed_states(device: torch.device) -> Iterator[Row]:
+    """Annealed states per second for the recipes of studies 4, 2 and 3."""
+    dipolar = torch.tensor(0.09)
+    domains = Hamiltonian(dmi=0.1, anisotropy=2 * math.pi * 1.1 * dipolar, dipolar=dipolar)
+    film = Film(10e-12, 450e3, anisotropy=0.4e6, thickness=4e-9).hamiltonian()
+    hot = 2.0 * film.exchange
+    for name, hamiltonian, size, schedule, every, count in (
+        ("study 4, 64×64, 600 sweeps", SkyrmionStates().hamiltonian, 64, linear(1, 0, 600), 1, 60),
+        (
+            "study 2, 100×100, 1650 sweeps, dipoles every sweep",
+            domains,
+            100,
+            linear(1, 0, 1650),
+            1,
+            8,
+        ),
+        (
+            "study 2, 100×100, 1650 sweeps, dipoles every 2nd",
+            domains,
+            100,
+            linear(1, 0, 1650),
+            2,
+            8,
+        ),
+        ("study 3, 256×256, 1500 sweeps, dipoles every 2nd", film, 256, linear(hot, 0, 1500), 2, 2),
+    ):
+        for cores in (1,) if device.type == "cuda" else (1, 2):
+            states = range(count * (64 if device.type == "cuda" else 1))
+            work = partial(anneal, hamiltonian, (size, size), schedule, states=states)
+            with threads(cores):
+                (times,) = seconds(
+                    partial(work, dipole_every=every, device=device), device=device, rounds=2
+                )
+            rate = len(states) / statistics.median(times)
+            yield Row(
+                f"annealing, {name}, {cores} thread{'s'[: cores - 1]}", rate, "states/s", cores
+            )
+
+
+@benchmark
+def right_hand_side(device: torch.device) -> Iterator[Row]:
+    """Cells per second of the LLG right-hand side, with demagnetisation; beside magnum.np."""
+    for size, boundary in ((128, "open"), (512, "open"), (512, "periodic")):
+        batch = 32 if device.type == "cuda" else 1
+        spins = textures.random((size, size), states=range(batch), device=device)
+        film = Film(8.78e-12, 384e3, dmi=1.58e-3, boundary=boundary)
+        system = FilmSystem(spins, film, 0.1, None, True)
+        set_columns(system.table, precession=1.0, damping=0.1)
+        out = torch.empty_like(spins)
+        ours = partial(system.torque, spins, out)
+        theirs = None
+        if boundary == "open" and device.type == "cpu":
+            theirs = magnum_right_hand_side(size, spins)
+        for count in (1,) if device.type == "cuda" else (1, 2):
+            name = (
+                f"LLG right-hand side, {size}×{size} {boundary}, {count} thread{'s'[: count - 1]}"
+            )
+            amount = batch * size * size
+            with threads(count):
+                if theirs is None:
+                    yield measure(name, amount, "cells/s", ours, device, count)
+                else:
+                    yield compare(
+                        *(name, amount, "cells/s", ours, "magnum.np 2.2", theirs, device, count)
+                    )
 
 
 @benchmark
