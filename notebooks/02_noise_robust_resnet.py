@@ -66,7 +66,7 @@ from spinlib.pictures import PictureError, read_picture
 from spinlib.recipes import DOMAINS
 from spinlib.regression import TARGETS
 from spinlib.study import Study
-from spinlib.training import save_weights, seeded
+from spinlib.training import seeded
 
 study = Study("02", profile=profile, output=output, seed=seed, device=device)
 
@@ -962,6 +962,10 @@ energy_scale.round(4)
 # The network knows films of *J* = 1 on sites of one pixel. It was trained on textures within
 # certain bounds; where a picture lies outside them it is said, with the numbers, and the estimate
 # is not to be trusted. A picture smaller than one panel is refused.
+#
+# Without this notebook, and without training, the laptop profile's network comes with the package:
+# `network, size, known = regression.load_robust()`, then `regression.estimate_picture(...)` as
+# below.
 
 # %%
 if own_picture is None:
@@ -1031,15 +1035,13 @@ flags
 # ## What it has shown
 
 # %%
-save_weights(
-    *(robust, study.output / "resnet18.safetensors"),
-    half=True,
-    architecture="ResNet18",
+regression.save_robust(
+    *(robust, ROOT / "data" / f"study02-{profile}-resnet18.safetensors"),
     width=width,
-    targets=list(TARGETS),
+    size=size,
+    known=known,
     recipe=recipe_hash(recipe),
     profile=study.label,
-    size=size,
 )
 shutil.rmtree(folder, ignore_errors=True)  # checkpoints served; the next run starts afresh
 study.claims()

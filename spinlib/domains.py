@@ -23,6 +23,7 @@ BOHR_MAGNETON = 9.2740100783e-24  # J/T
 VACUUM_PERMEABILITY_4PI = 1e-7  # T m/A: mu0 / 4 pi
 MILLI_ELECTRON_VOLT = 1.602176634e-22  # J
 
+USUAL = (0.005, 0.995)  # quantiles of the known pictures between which nothing is strange
 _FIND = (
     2.0  # sites by which m_z is smoothed to find walls; less lets noise sharpen the mean profile
 )
@@ -214,12 +215,12 @@ def strangeness(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     """Sentences that say in what pictures differ from the known ones; none if they do not.
 
     `found` and `known` are tables of `texture`, the first of the panels of one picture. A number
-    counts as strange if its median over the panels lies outside all but the outermost half percent
-    of the known ones at either end (and a hair, for what is always the same).
+    counts as strange if its median over the panels lies outside the quantiles `USUAL` of the known
+    ones (and a hair, for what is always the same). Those quantiles will do for the whole table.
     """
     sentences = []
     for name in known:
-        low, high = known[name].quantile([0.005, 0.995])
+        low, high = known[name].quantile(list(USUAL))
         low, high = low - 1e-3 * (1 + abs(low)), high + 1e-3 * (1 + abs(high))
         value = found[name].median()
         if not low <= value <= high:

@@ -18,13 +18,15 @@ from torch.nn.functional import mse_loss
 
 from spinlib.contrast import normalise
 from spinlib.dataset import split
-from spinlib.domains import strangeness, texture
+from spinlib.domains import USUAL, strangeness, texture
 from spinlib.microscope import vector_noise
+from spinlib.networks.resnet import resnet18
 from spinlib.pictures import windows
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
-from spinlib.training import Batch, Numbers, fit
+from spinlib.training import Batch, Numbers, fit, load_weights, read_about, save_weights
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
+PRETRAINED = Path(__file__).with_name("pretrained") / "resnet18.safetensors"
 NOISIEST = 1.0  # η is uniform between 0 and this in training
 
 
@@ -178,6 +180,30 @@ def estimate_picture(
                 "(0 to 1): it is an extrapolation."
             )
     return PictureEstimate(found, panels, warnings)
+
+
+def save_robust(
+    network: nn.Module, path: str | Path, *, width: int, size: int, known: pd.DataFrame, **about
+) -> Path:
+    """Save a trained ResNet18 in half precision, with what `estimate_picture` needs beside it."""
+    bounds = known.quantile(list(USUAL))
+    return save_weights(
+        *(network, path),
+        half=True,
+        **{"width": width, "size": size, "targets": TARGETS, "textures": bounds.to_dict("list")},
+        **about,
+    )
+
+
+def load_robust(path: str | Path = PRETRAINED) -> tuple[nn.Module, int, pd.DataFrame]:
+    """The network in a file of `save_robust`, its panels' size, and what textures it knows.
+
+    Without a path, the one that comes with the package, from study 2's laptop profile.
+    """
+    about = read_about(path)
+    network = resnet18(about["width"])
+    load_weights(network, path)
+    return network, about["size"], pd.DataFrame(about["textures"])
 
 
 @torch.no_grad()
