@@ -20,6 +20,7 @@ import torch
 from scipy.fft import next_fast_len
 from scipy.special import erfc
 
+from spinlib.kernels.spectrum import multiply_spectrum
 from spinlib.newell import demagnetisation_tensor, point_dipole_tensor
 
 # Bytes transformed along y at a time. On the CPU such a piece stays in a core's cache, and an open
@@ -77,11 +78,9 @@ class DipoleKernel:
             )
 
     def _spectrum(self, like: torch.Tensor) -> torch.Tensor:
-        """All of K in the precision and on the device of `like`: (4, columns, rows, 2).
+        """All of K in the precision and on the device of `like`: (4, columns, rows).
 
-        Doubled along the last axis, so that real and imaginary part of a transformed component
-        are multiplied in one run over contiguous memory; divided by the number of sites, so that
-        the inverse transforms need not be scaled.
+        Divided by the number of sites, so that the inverse transforms need not be scaled.
         """
         key = (like.dtype, like.device)
         if key not in self._cast:
@@ -89,8 +88,7 @@ class DipoleKernel:
             negative = self.quarter[:, :, 1 : (rows + 1) // 2][:, :, ::-1].copy()
             negative[2] *= -1.0
             full = np.concatenate([self.quarter, negative], axis=2) / (rows * columns)
-            full = torch.from_numpy(full).to(like.device, like.dtype)
-            self._cast[key] = full[..., None].expand(*full.shape, 2).contiguous()
+            self._cast[key] = torch.from_numpy(full).to(like.device, like.dtype)
         return self._cast[key]
 
     @property
@@ -189,7 +187,10 @@ class DipoleKernel:
 
 def _multiply(spectrum: torch.Tensor, transformed: torch.Tensor) -> None:
     """Replace the transform of S by that of K S, in place."""
-    xx, yy, xy, zz = spectrum
+    if transformed.dtype == torch.complex64 and transformed.is_contiguous():
+        multiply_spectrum(transformed, spectrum)
+        return
+    xx, yy, xy, zz = spectrum[..., None]
     x, y, z = torch.view_as_real(transformed).unbind(dim=1)
     x_to_y = x * xy
     x.mul_(xx).addcmul_(y, xy)
