@@ -153,8 +153,8 @@ shown = test[np.argsort(targets[test, 1].numpy())][:: max(1, len(test) // 12)][:
 sheet = figures.contact_sheet(
     colour(spins[shown]),
     [
-        rf"$\lambda$ {row['dmi [D]']:.1f}$D$, $K_N$ {row['anisotropy_N']:.2f}, "
-        rf"$D_N$ {row['dipolar_N']:.2f}"
+        rf"$\lambda = {row['dmi [D]']:.1f}D$, $K_N = {row['anisotropy_N']:.2f}$, "
+        rf"$D_N = {row['dipolar_N']:.2f}$"
         for _, row in data.parameters.iloc[shown].iterrows()
     ],
     columns=4,

@@ -24,6 +24,9 @@ VACUUM_PERMEABILITY_4PI = 1e-7  # T m/A: mu0 / 4 pi
 MILLI_ELECTRON_VOLT = 1.602176634e-22  # J
 
 USUAL = (0.005, 0.995)  # quantiles of the known pictures between which nothing is strange
+# Bounds for contrast, of which the network knows nothing as it sees unit vectors: blur shortens
+# vectors in walls and readout noise scatters them, but most of a picture is domains of full length.
+CONTRAST = {"vector length": (0.8, 1.1), "length spread": (0.0, 0.15)}
 _FIND = (
     2.0  # sites by which m_z is smoothed to find walls; less lets noise sharpen the mean profile
 )
@@ -215,18 +218,17 @@ def strangeness(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     """Sentences that say in what pictures differ from the known ones; none if they do not.
 
     `found` and `known` are tables of `texture`, the first of the panels of one picture. A number
-    counts as strange if its median over the panels lies outside the quantiles `USUAL` of the known
-    ones (and a hair, for what is always the same). Those quantiles will do for the whole table.
+    counts as strange if its median over the panels lies outside `CONTRAST`, or else outside the
+    quantiles `USUAL` of the known ones (which will do for the whole table).
     """
     sentences = []
-    for name in known:
-        low, high = known[name].quantile(list(USUAL))
-        low, high = low - 1e-3 * (1 + abs(low)), high + 1e-3 * (1 + abs(high))
+    for name in found:
+        low, high = CONTRAST.get(name) or known[name].quantile(list(USUAL))
         value = found[name].median()
         if not low <= value <= high:
             sentences.append(
-                f"The picture's {name} is {value:.3g}, and that of the training pictures lies "
-                f"between {low:.3g} and {high:.3g}."
+                f"The picture's {name} is {value:.3g}, but should lie between {low:.3g} and "
+                f"{high:.3g}, as in the pictures that were trained on."
             )
     return sentences
 
