@@ -29,9 +29,9 @@ from spinlib.kernels import heat_bath, random_normal, random_uniform
 # Sweeps handed to the kernel at a time; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 200
 
-# Spins that a thread takes through all sweeps with their dipole field, before the next ones: so
-# many that both, and the transforms, stay in a core's cache of 1 MiB.
-_BYTES_AT_ONCE = 2**19
+# Spins that a thread takes through all sweeps with their dipole field, before the next ones: few
+# enough to stay in its cache, enough to hide the time that the calls themselves take.
+_BYTES_AT_ONCE = 2**20
 
 
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
