@@ -22,7 +22,8 @@ def film_table(
 
     What depends on the integrator is still zero: see `set_columns`.
     """
-    table = torch.zeros((len(couplings), len(FILM_COLUMNS)), device=couplings.device)
+    shape = (len(couplings), len(FILM_COLUMNS))
+    table = torch.zeros(shape, dtype=torch.float32, device=couplings.device)
     table[:, :7] = couplings
     table[:, 7] = dipolar
     table.view(torch.int32)[:, 11] = state_indices(states, couplings.device).view(torch.int32)
