@@ -1,0 +1,340 @@
+"""Pictures of one film at many magnifications, and a network that reads a parameter out of them.
+
+    films ──► split by film ──► cuts of several sides ──► averaged to one number of pixels ──► train
+
+Films are m_z (films, height, width), periodic, each with its index in the data set. Sides are in
+cells, fields of view in nm. Films are dealt out to training, validation and test before any of them
+is cut, and every cut remembers its film.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from spinlib.dataset import Dataset, split
+from spinlib.errors import bootstrap
+from spinlib.kernels import random_uniform
+from spinlib.microscope import crop, resample
+from spinlib.networks.scale_cnn import ScaleCNN
+from spinlib.pictures import PictureError, read_picture
+from spinlib.regression import one_cycle
+from spinlib.training import Batch, Numbers, fit
+
+# --- cutting -------------------------------------------------------------------------------------
+
+
+class Films(NamedTuple):
+    """m_z (films, height, width), the index of each film, and the side of a cell in nm."""
+
+    m_z: torch.Tensor
+    index: torch.Tensor
+    cell: float
+
+    def take(self, part: np.ndarray) -> "Films":
+        """The films of one part of a split; `part` counts along the first axis."""
+        part = torch.as_tensor(part)
+        return Films(self.m_z[part], self.index[part], self.cell)
+
+
+class Cuts(NamedTuple):
+    """Pictures (cuts, 1, pixels, pixels), their fields of view in nm, and the film of each."""
+
+    pictures: torch.Tensor
+    views: torch.Tensor
+    films: torch.Tensor
+
+    def some(self, count: int, seed: int) -> "Cuts":
+        """So many of the cuts, drawn at random without repetition."""
+        generator = np.random.Generator(np.random.Philox(seed))
+        chosen = torch.from_numpy(np.sort(generator.permutation(len(self.films))[:count]))
+        return Cuts(*(entry[chosen] for entry in self))
+
+
+def load(data: Dataset) -> Films:
+    """All films of a data set of `PinnedFilms`, half precision: what a polar microscope sees."""
+    m_z = torch.cat([states[:, 2].half() for _, states in data])
+    return Films(m_z, torch.arange(len(m_z)), data.recipe.cell)
+
+
+def split_films(parameters: pd.DataFrame, *, seed: int) -> tuple[np.ndarray, ...]:
+    """Films for training, validation and test: 72, 8 and 20 %.
+
+    The paper trains on 80 %; a tenth of that is held back here to choose the weights.
+    """
+    return split(parameters, (0.72, 0.08, 0.2), by=None, seed=seed)
+
+
+def cut(films: Films, sides: Iterable[int], pixels: int) -> Cuts:
+    """Every film cut into squares of these sides that do not overlap, averaged to `pixels`.
+
+    A side that does not divide the film leaves a margin at the top and on the right unused.
+    """
+    height, width = films.m_z.shape[-2:]
+    pictures, views, index = [], [], []
+    for side in sides:
+        if not 1 <= side <= min(height, width):
+            raise ValueError(
+                f"A cut of {side} cells is not in films of {height}×{width} cells: choose a side "
+                f"from 1 to {min(height, width)}."
+            )
+        for row in range(height // side):
+            for column in range(width // side):
+                piece = crop(films.m_z, (side, side), (row * side, column * side))
+                pictures.append(resample(piece.float(), (pixels, pixels)).half())
+                views.append(torch.full((len(piece),), side * films.cell))
+                index.append(films.index)
+    return Cuts(torch.cat(pictures)[:, None], torch.cat(views), torch.cat(index))
+
+
+def cut_anywhere(
+    films: Films, shortest: float, longest: float, count: int, pixels: int, *, seed: int
+) -> Cuts:
+    """`count` cuts per film, each at a place and of a side of its own, averaged to `pixels`.
+
+    Sides are drawn uniformly in their logarithm from `shortest` to `longest`, in cells and not
+    rounded. A periodic film is as good a film when it is shifted, so that a cut may lie anywhere.
+    """
+    height, width = films.m_z.shape[-2:]
+    if not 1 <= shortest <= longest <= min(height, width):
+        raise ValueError(
+            f"Cuts of {shortest:g} to {longest:g} cells are not in films of {height}×{width}."
+        )
+    draw = {"seed": seed, "states": films.index, "purpose": "cuts"}
+    random = random_uniform((count, 3), **draw).double()
+    sides = shortest * (longest / shortest) ** random[..., 0]
+    rows, columns = (random[..., 1] * height).long(), (random[..., 2] * width).long()
+    pictures = torch.empty((len(films.m_z), count, 1, pixels, pixels), dtype=torch.float16)
+    for film, m_z in enumerate(films.m_z):
+        for number in range(count):
+            shift = (int(rows[film, number]), int(columns[film, number]))
+            moved = m_z.float().roll(shift, (-2, -1))
+            pixel = float(sides[film, number]) / pixels
+            pictures[film, number, 0] = resample(moved, (pixels, pixels), pixel).half()
+    views = (sides * films.cell).float().flatten()
+    return Cuts(pictures.flatten(0, 1), views, films.index.repeat_interleave(count))
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def train(
+    network: nn.Module,
+    training: Cuts,
+    validation: Cuts,
+    targets: torch.Tensor,
+    *,
+    looks: int,
+    seed: int,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    device: torch.device | str = "cpu",
+    folder: Path | None = None,
+    identity: dict[str, Any] | None = None,
+    progress: str = "",
+) -> pd.DataFrame:
+    """Train in place on cuts, in as many epochs as make about `looks` looks at a cut.
+
+    targets    (films,) values of all films of the data set, normalised to 0 … 1
+    folder     where a checkpoint is kept, named after the settings and the `identity`
+
+    So all trainings cost the same, however many cuts they have. Each look is at a copy of the cut
+    turned by 0, 90, 180 or 270 degrees (the paper's), mirrored or not, and white for black or not:
+    m_z looks alike after all of these, as a mirror only changes the sign of bulk DMI, which m_z
+    does not show, and nothing distinguishes up from down. Returns the losses by epoch.
+    """
+
+    def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
+        pictures, views, wanted = batch
+        return {"loss": mse_loss(network(pictures, views).float(), wanted)}
+
+    def augment(batch: Batch, numbers: Numbers) -> Batch:
+        return turned(batch[0], numbers.uniform((), "turns")), *batch[1:]
+
+    epochs = max(1, round(looks / len(training.films)))
+    about = (identity or {}) | {"pixels": network.pixels, "knows_view": network.knows_view}
+    checkpoint = None
+    if folder is not None:
+        settings = [about, epochs, seed, batch_size, learning_rate, *_fingerprint(training)]
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        checkpoint = folder / f"{digest[:16]}.safetensors"
+    return fit(
+        network,
+        losses,
+        *((c.pictures, c.views, targets[c.films]) for c in (training, validation)),
+        epochs=epochs,
+        seed=seed,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        schedule=one_cycle,
+        augment=augment,
+        device=device,
+        checkpoint=checkpoint,
+        identity=about,
+        progress=progress,
+    )
+
+
+def turned(pictures: torch.Tensor, random: torch.Tensor) -> torch.Tensor:
+    """Each picture under one of the 16 symmetries of m_z, chosen by its random number in (0, 1)."""
+    choice = (random * 16).long().clamp(max=15).to(pictures.device)
+    copies = torch.empty_like(pictures)
+    for number in range(8):
+        chosen = choice // 2 == number
+        copy = torch.rot90(pictures[chosen], number // 2, dims=(-1, -2))
+        copies[chosen] = copy.flip(-1) if number % 2 else copy
+    return copies * (1 - 2 * (choice % 2))[:, None, None, None].to(copies)
+
+
+def _fingerprint(cuts: Cuts) -> list[float]:
+    """Numbers that tell two sets of cuts apart."""
+    place = torch.arange(len(cuts.films)) % 1009 + 1
+    return [len(cuts.films), *(float((e.double() * place).sum()) for e in (cuts.views, cuts.films))]
+
+
+@torch.no_grad()
+def estimate(
+    network: nn.Module, cuts: Cuts, *, device: torch.device | str = "cpu", batch_size: int = 512
+) -> np.ndarray:
+    """Normalised estimates (cuts,)."""
+    network.eval().to(device)
+    parts = zip(cuts.pictures.split(batch_size), cuts.views.split(batch_size), strict=True)
+    found = [network(p.to(device).float(), v.to(device)).float().cpu() for p, v in parts]
+    return torch.cat(found).double().numpy()
+
+
+# --- how good are the estimates? -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """R² and mean absolute error with standard errors; `draws` are bootstrapped R² (draws,).
+
+    R² = 1 - Σ (estimate - truth)² / Σ (truth - mean truth)²: 1 is perfect, 0 is no better than
+    always the mean, and below is worse than knowing nothing.
+    """
+
+    r2: float
+    r2_error: float
+    mae: float
+    mae_error: float
+    draws: np.ndarray
+
+
+def score(truth: np.ndarray, found: np.ndarray, films: np.ndarray, *, seed: int = 0) -> Score:
+    """Score of estimates; whole films are drawn again, as cuts of one film err together."""
+    films = np.unique(np.asarray(films), return_inverse=True)[1]
+    error = np.asarray(found, float) - truth
+    columns = (np.ones_like(error), truth, truth**2, error**2, np.abs(error))
+    sums = np.stack([np.bincount(films, column) for column in columns], 1)
+
+    def both(chosen: np.ndarray) -> np.ndarray:
+        count, total, squares, errors, absolute = chosen.sum(0)
+        spread = squares - total**2 / count
+        return np.array([1 - errors / spread if spread > 0 else np.nan, absolute / count])
+
+    draws = bootstrap(both, sums, seed=seed)
+    r2, mae = both(sums)
+    r2_error, mae_error = np.nanstd(draws, 0)
+    return Score(float(r2), float(r2_error), float(mae), float(mae_error), draws[:, 0])
+
+
+def mismatch(view: float, trained: Sequence[float]) -> float:
+    """|log2(view / nearest trained view)|: by how many octaves a scale is new to a network."""
+    return float(np.abs(np.log2(view / np.asarray(trained, float))).min())
+
+
+def half_width(octaves: np.ndarray, r2: np.ndarray) -> float:
+    """Mismatch at which R² has fallen to half its value at none, between points by straight lines.
+
+    `octaves` ascend from 0. If R² never falls so far the last one is returned, a lower bound.
+    """
+    below = np.flatnonzero(r2 < r2[0] / 2)
+    if not len(below):
+        return float(octaves[-1])
+    if (after := below[0]) == 0:
+        return 0.0
+    x, y = octaves[after - 1 : after + 1], r2[after - 1 : after + 1]
+    return float(x[0] + (x[1] - x[0]) * (y[0] - r2[0] / 2) / (y[0] - y[1]))
+
+
+# --- what there is to see ------------------------------------------------------------------------
+
+
+def domain_size(films: Films) -> np.ndarray:
+    """Area per length of wall in nm, (films,): the width of domains if they were stripes.
+
+    By Cauchy and Crofton: lines across walls of all directions, of length L per area, cross
+    2 L / π of them per unit length. Lines along x and along y are counted, with periodic edges.
+    """
+    up = films.m_z > 0
+    crossings = sum((up != up.roll(1, axis)).float().mean((-2, -1)) for axis in (-1, -2)) / 2
+    return (2 / np.pi * films.cell / crossings.double().clamp_min(1e-12)).numpy()
+
+
+def estimate_picture(
+    network: nn.Module,
+    image: str | Path,
+    *,
+    pixel_size_nm: float | None = None,
+    field_of_view_nm: float | None = None,
+    device: torch.device | str = "cpu",
+) -> tuple[float, torch.Tensor, float]:
+    """Normalised estimate from a picture file, the picture as seen, and its field of view in nm.
+
+    The picture is grey, black and white being the two directions of m_z, and its central square is
+    taken. How large it is, is told by the side of a pixel or of that square, or by the file.
+    """
+    if pixel_size_nm is not None and field_of_view_nm is not None:
+        raise PictureError(
+            f"{image} was given both a pixel size ({pixel_size_nm:g} nm) and a field of view "
+            f"({field_of_view_nm:g} nm): give one of them."
+        )
+    picture = read_picture(image, pixel_size=pixel_size_nm and 1e-9 * pixel_size_nm)
+    if len(picture.pixels) != 1:
+        raise PictureError(f"{image} is in colour, but m_z is read from grey: save it as grey.")
+    side = min(picture.pixels.shape[-2:])
+    view = field_of_view_nm
+    if view is None:
+        if picture.pixel_size is None:
+            raise PictureError(
+                f"{image} does not say how large its pixels are: give pixel_size_nm or "
+                "field_of_view_nm."
+            )
+        view = 1e9 * picture.pixel_size * side
+    low, high = network.views
+    # A thousandth more, lest rounding of a pixel size refuses the very ends.
+    if not low / 1.001 <= view <= high * 1.001:
+        raise PictureError(
+            f"{image} shows {view:.4g} nm, but the network was trained on fields of view from "
+            f"{low:.4g} to {high:.4g} nm: crop the picture or take it at another magnification."
+        )
+    square = crop(picture.pixels, (side, side))
+    seen = resample(2 * square - 1, (network.pixels, network.pixels))[None]
+    cuts = Cuts(seen, torch.tensor([float(view)]), torch.zeros(1, dtype=torch.long))
+    return float(estimate(network, cuts, device=device)[0]), seen[0], float(view)
+
+
+def pictures_per_second(
+    device: torch.device, *, pixels: int = 128, batch_size: int = 128, steps: int = 5
+) -> float:
+    """Training throughput of the six-block network, in pictures per second, after a warm-up."""
+    count = batch_size * steps
+    pictures = random_uniform((1, pixels, pixels), seed=0, states=range(count), purpose="bench")
+    cuts = Cuts(2 * pictures - 1, torch.full((count,), 1000.0), torch.arange(count))
+    few = Cuts(*(entry[:batch_size] for entry in cuts))
+    network = ScaleCNN(pixels)
+    settings = {"seed": 0, "batch_size": batch_size, "device": device}
+    train(network, few, few, torch.zeros(count), looks=batch_size, **settings)
+    start = time.perf_counter()
+    train(network, cuts, few, torch.zeros(count), looks=count, **settings)
+    return count / (time.perf_counter() - start)
