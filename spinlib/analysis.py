@@ -1,6 +1,7 @@
 """What is measured on states: local stability, similarity in k-space, lattices that fit, onsets."""
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy import ndimage
-from scipy.optimize import curve_fit
+from scipy.optimize import OptimizeWarning, curve_fit
 
 from spinlib import textures
 from spinlib.anneal import quench
@@ -71,9 +72,13 @@ def fit_onset(x: Sequence[float], y: Sequence[float], early: float) -> Onset | N
 
     resolved = (high - low) / math.sqrt(12)
     try:
-        best, covariance = curve_fit(
-            share, np.log(x), y, p0=((low + high) / 2, 1.0), bounds=([low - 2, -2], [high + 2, 3])
-        )
+        with warnings.catch_warnings():  # too few points for a covariance: the grid decides
+            warnings.simplefilter("ignore", OptimizeWarning)
+            best, covariance = curve_fit(
+                *(share, np.log(x), y),
+                p0=((low + high) / 2, 1.0),
+                bounds=([low - 2, -2], [high + 2, 3]),
+            )
         spread = math.sqrt(covariance[0, 0]) if np.isfinite(covariance[0, 0]) else 0.0
     except RuntimeError:  # no minimum found: the crossing itself is still there
         best, spread = ((low + high) / 2, math.log(4)), 0.0
