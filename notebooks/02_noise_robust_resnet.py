@@ -158,7 +158,7 @@ sheet = figures.contact_sheet(
         for _, row in data.parameters.iloc[shown].iterrows()
     ],
     columns=4,
-    width=2.5,
+    width=2.9,
 )
 study.save(
     sheet,
@@ -455,6 +455,8 @@ for row, dmi in enumerate((0.5, 1.0)):
         )
         axes[row, column + 1].set_title(f"|error| of {symbols[column][:-1]}_N$", fontsize=10)
     axes[row, 0].set_ylabel("$K_N$")
+for ax in axes.flat:
+    ax.set(xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
 for ax in axes[1]:
     ax.set_xlabel("$D_N$")
 figure.colorbar(shown, ax=axes, shrink=0.6, label="mean absolute error, share of the range")
@@ -723,7 +725,7 @@ corners = [
 ]
 for ax in raw.axes[3::4]:
     for x, y in corners[::3]:
-        ax.add_patch(plt.Rectangle((x, y), size, size, fill=False, ec="white", lw=0.8))
+        ax.add_patch(plt.Rectangle((x, y), size, size, fill=False, ec="yellow", lw=1))
 study.save(
     raw,
     "spleem_pictures",
@@ -770,6 +772,7 @@ for ax, names in ((axes[0], ("K (J)", "2πD (J)")), (axes[1], ("λ (J)",))):
         )
         ax.plot(film_dmi, rows["truth"], color=shade, ls=":", label="truth")
     ax.invert_xaxis()
+    ax.set_xticks(film_dmi)
     ax.set_xlabel(r"true $\lambda/D$ of the film")
     ax.legend(frameon=False, ncol=len(names))
 axes[0].set(ylabel="estimate ($J$)", ylim=0)
