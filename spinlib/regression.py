@@ -236,13 +236,9 @@ def estimates_against_noise(
     The noise of a state is the same for every network, and in the same directions at every
     strength, so that curves differ by what the networks do.
     """
-    return np.stack(
-        [
-            estimate(
-                network,
-                vector_noise(spins.float(), strength, seed=seed, states=states),
-                device=device,
-            )
-            for strength in strengths
-        ]
-    )
+    indices, found = torch.as_tensor(states), []
+    for part, numbers in zip(spins.split(200), indices.split(200), strict=True):
+        part = part.to(device, torch.float32)
+        noisy = (vector_noise(part, strength, seed=seed, states=numbers) for strength in strengths)
+        found.append([estimate(network, pictures, device=device) for pictures in noisy])
+    return np.concatenate(found, axis=1)
