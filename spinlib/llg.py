@@ -29,7 +29,7 @@ GYROMAGNETIC_RATIO = 1.7595e11
 _THERMAL_FRACTION = 0.2
 
 # A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
-_ROUNDING = 3e-7
+_ROUNDING = 1e-7
 
 # The longest step that is stable, in the same unit: 1.73 for precession, 2.51 for damping.
 _STABLE_FRACTION = 1.7
@@ -175,7 +175,7 @@ def relax(
              (doi:10.1093/imanum/8.1.141): the fast way to a minimum nearby; "llg" follows the
              overdamped equation of motion, slower, but never over a barrier
 
-    The threshold is raised to what float32 resolves, 3e-7 of the largest field. Warns, with their
+    The threshold is raised to what float32 resolves, 1e-7 of the largest field. Warns, with their
     number, of states that are not there after `max_steps`.
     """
     if method not in ("minimise", "llg"):
