@@ -28,7 +28,7 @@ profile: str = "laptop"  # sizes: smoke, laptop or paper
 device: str = "auto"  # auto, cpu or cuda
 seed: int = 1  # seed of all thermal noise
 output: str = ""  # folder of the results; empty is figures/<profile>/appendix_validation
-meshes: list = [100, 128]  # cells along the platelet of standard problem 4; add 200 for more
+meshes: list[int] = [100, 128]  # cells along the platelet of standard problem 4; add 200 for more
 cells: int = 48  # side of the square of macrospins
 
 # %%
