@@ -260,6 +260,26 @@ def test_same_bits_for_any_threads_batches_and_calls(boundary, size):
     assert torch.equal(whole[[1]], anneal([1], [0, 1, 12], 2))
 
 
+def test_a_call_does_not_depend_on_the_calls_before_it():
+    """The host keeps its buffers: maps and sizes of an earlier call must leave nothing behind."""
+    table, _ = coupling_table(Hamiltonian(dmi=0.3), random((12, 14)))
+    extra = random((12, 14), seed=5)
+    options = {"seed": 4, "states": [0], "periodic": False}
+
+    def result(**maps):
+        spins = random((12, 14), seed=1)
+        spins[:, :, 3, 4] = 0
+        heat_bath(spins, table, torch.full((1, 2), 0.5), **options, **maps)
+        return spins
+
+    fresh = result()
+    assert not torch.equal(fresh, result(field=extra, anisotropy=torch.full((1, 12, 14), 2.0)))
+    assert not torch.equal(fresh, result(field=extra))
+    other = random((16, 14), seed=2)
+    heat_bath(other, table, torch.full((1, 2), 0.5), seed=4, states=[0])
+    assert torch.equal(fresh, result())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("driver", ["grid", "block"])

@@ -253,6 +253,22 @@ struct Colours {
     }
 };
 
+// Each thread keeps its last lattice: with dipoles it is called for every few sweeps, and getting
+// and clearing the memory would cost as much as a sweep. Where nothing is read in, zeros stay.
+static Colours& colours_of_thread(Lattice l, bool field, bool anisotropy) {
+    struct Kept {
+        Lattice l;
+        bool field, anisotropy;
+        Colours colours;
+    };
+    static thread_local std::unique_ptr<Kept> kept;
+    const bool fits = kept && kept->l.height == l.height && kept->l.width == l.width &&
+                      kept->l.periodic == l.periodic && kept->field == field &&
+                      kept->anisotropy == anisotropy;
+    if (!fits) kept.reset(new Kept{l, field, anisotropy, Colours(l, field || anisotropy)});
+    return kept->colours;
+}
+
 template <bool ANISOTROPIC, bool RELAX_OVER, bool MAPPED>
 static void update_colour(Colours& s, const Replica& replica, float temperature, int colour,
                           uint32 counter, uint64 seed) {
@@ -309,11 +325,12 @@ extern "C" void heat_bath_host(float* spins, const Replica* replicas, const floa
                                int anisotropic, const float* temperatures, int sweeps,
                                int over_relaxations, uint32 first_sweep, uint64 seed, int count,
                                int threads) {
+    const Lattice l = {height, width, periodic};
     const bool mapped = field || anisotropy;
     auto run = anisotropic ? (mapped ? anneal_replica<true, true> : anneal_replica<true, false>)
                            : (mapped ? anneal_replica<false, true> : anneal_replica<false, false>);
-    Colours colours({height, width, periodic}, mapped);
-    for_each_replica(count, threads, [=, s = std::move(colours)](int r) mutable {
+    for_each_replica(count, threads, [=](int r) {
+        Colours& s = colours_of_thread(l, field != nullptr, anisotropy != nullptr);
         float* here = spins + (long long)r * 3 * height * width;
         s.read(here, 0, 3);
         if (field) s.read(field + r * field_stride, 3, 3);

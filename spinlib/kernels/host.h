@@ -1,6 +1,7 @@
 // What the host needs beyond the kernels' own headers: threads over replicas.
 #pragma once
 #include <atomic>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
