@@ -219,6 +219,8 @@ def estimate(
 class Score:
     """R² and mean absolute error with standard errors; `draws` are bootstrapped R² (draws,).
 
+    The errors are half the range that holds the middle 68 % of the bootstraps: of few films some
+    bootstraps draw hardly more than one, whose R² says nothing and would spoil a variance.
     R² = 1 - Σ (estimate - truth)² / Σ (truth - mean truth)²: 1 is perfect, 0 is no better than
     always the mean, and below is worse than knowing nothing.
     """
@@ -240,11 +242,14 @@ def score(truth: np.ndarray, found: np.ndarray, films: np.ndarray, *, seed: int 
     def both(chosen: np.ndarray) -> np.ndarray:
         count, total, squares, errors, absolute = chosen.sum(0)
         spread = squares - total**2 / count
-        return np.array([1 - errors / spread if spread > 0 else np.nan, absolute / count])
+        return np.array(
+            [1 - errors / spread if spread > 1e-9 * count else -np.inf, absolute / count]
+        )
 
     draws = bootstrap(both, sums, seed=seed)
     r2, mae = both(sums)
-    r2_error, mae_error = np.nanstd(draws, 0)
+    low, high = np.quantile(draws, (0.16, 0.84), axis=0, method="nearest")
+    r2_error, mae_error = (high - low) / 2
     return Score(float(r2), float(r2_error), float(mae), float(mae_error), draws[:, 0])
 
 
@@ -281,47 +286,56 @@ def domain_size(films: Films) -> np.ndarray:
     return (2 / np.pi * films.cell / crossings.double().clamp_min(1e-12)).numpy()
 
 
-def estimate_picture(
-    network: nn.Module,
+def read_square(
     image: str | Path,
+    views: tuple[float, float],
     *,
-    pixel_size_nm: float | None = None,
-    field_of_view_nm: float | None = None,
-    device: torch.device | str = "cpu",
-) -> tuple[float, torch.Tensor, float]:
-    """Normalised estimate from a picture file, the picture as seen, and its field of view in nm.
+    pixel_size_nm: float = 0.0,
+    field_of_view_nm: float = 0.0,
+) -> tuple[torch.Tensor, float]:
+    """The central square of a picture file, (1, side, side) from -1 to 1, and its side in nm.
 
-    The picture is grey, black and white being the two directions of m_z, and its central square is
-    taken. How large it is, is told by the side of a pixel or of that square, or by the file.
+    The picture is grey, black and white being the two directions of m_z. How large it is, is told
+    by the side of a pixel or of the square, or, if both are 0, by the file. A square smaller or
+    larger than the `views` that a network was trained on is refused.
     """
-    if pixel_size_nm is not None and field_of_view_nm is not None:
+    for name, value in (("pixel size", pixel_size_nm), ("field of view", field_of_view_nm)):
+        if not 0 <= value < np.inf:
+            raise PictureError(f"{image} was given a {name} of {value} nm: give a positive number.")
+    if pixel_size_nm and field_of_view_nm:
         raise PictureError(
             f"{image} was given both a pixel size ({pixel_size_nm:g} nm) and a field of view "
             f"({field_of_view_nm:g} nm): give one of them."
         )
-    picture = read_picture(image, pixel_size=pixel_size_nm and 1e-9 * pixel_size_nm)
+    picture = read_picture(image, pixel_size=1e-9 * pixel_size_nm if pixel_size_nm else None)
     if len(picture.pixels) != 1:
         raise PictureError(f"{image} is in colour, but m_z is read from grey: save it as grey.")
     side = min(picture.pixels.shape[-2:])
     view = field_of_view_nm
-    if view is None:
+    if not view:
         if picture.pixel_size is None:
             raise PictureError(
                 f"{image} does not say how large its pixels are: give pixel_size_nm or "
                 "field_of_view_nm."
             )
         view = 1e9 * picture.pixel_size * side
-    low, high = network.views
+    low, high = views
     # A thousandth more, lest rounding of a pixel size refuses the very ends.
     if not low / 1.001 <= view <= high * 1.001:
         raise PictureError(
             f"{image} shows {view:.4g} nm, but the network was trained on fields of view from "
             f"{low:.4g} to {high:.4g} nm: crop the picture or take it at another magnification."
         )
-    square = crop(picture.pixels, (side, side))
-    seen = resample(2 * square - 1, (network.pixels, network.pixels))[None]
-    cuts = Cuts(seen, torch.tensor([float(view)]), torch.zeros(1, dtype=torch.long))
-    return float(estimate(network, cuts, device=device)[0]), seen[0], float(view)
+    return crop(2 * picture.pixels - 1, (side, side)), float(view)
+
+
+def estimate_picture(
+    network: nn.Module, square: torch.Tensor, view: float, *, device: torch.device | str = "cpu"
+) -> tuple[float, torch.Tensor]:
+    """Normalised estimate from what `read_square` gives, and the picture as the network saw it."""
+    seen = resample(square, (network.pixels, network.pixels))[None]
+    cuts = Cuts(seen, torch.tensor([view]), torch.zeros(1, dtype=torch.long))
+    return float(estimate(network, cuts, device=device)[0]), seen[0]
 
 
 def pictures_per_second(

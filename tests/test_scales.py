@@ -163,7 +163,7 @@ def test_a_network_learns_stripes_at_one_scale_and_is_wrong_at_another():
         cuts = scales.cut(test, [side], 64)
         guess = scales.estimate(network, cuts)
         found[side] = scales.score(targets[cuts.films].numpy(), guess, cuts.films.numpy()).r2
-    assert found[64] > 0.8 and found[128] < 0.5
+    assert found[64] > 0.6 and found[128] < 0.3
 
 
 def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):
@@ -173,18 +173,20 @@ def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):
     path = tmp_path / "film.png"
     # Files store the top row first.
     Image.fromarray(((m_z[0].flip(0) + 1) * 127.5).byte().numpy()).save(path)
-    found, seen, view = scales.estimate_picture(network, path, pixel_size_nm=5.0)
+    square, view = scales.read_square(path, network.views, pixel_size_nm=5.0)
+    found, seen = scales.estimate_picture(network, square, view)
     assert view == pytest.approx(480)
     cuts = scales.cut(Films(m_z, torch.zeros(1, dtype=torch.long), 5.0), [96], 64)
     assert torch.allclose(seen, cuts.pictures[0].float(), atol=1e-3)  # half precision
     assert found == pytest.approx(scales.estimate(network, cuts)[0], abs=2e-3)
-    again, _, _ = scales.estimate_picture(network, path, field_of_view_nm=480.0)
-    assert again == pytest.approx(found, abs=1e-6)
+    again, same = scales.read_square(path, network.views, field_of_view_nm=480.0)
+    assert torch.equal(again, square) and same == pytest.approx(view)
     for wrong, sentence in (
         ({"pixel_size_nm": 50.0}, "shows 4800 nm, .* from 256 to 1024 nm"),
         ({"field_of_view_nm": 100.0}, "from 256 to 1024 nm"),
         ({}, "how large its pixels are"),
+        ({"pixel_size_nm": -5.0}, "give a positive number"),
         ({"pixel_size_nm": 5.0, "field_of_view_nm": 480.0}, "give one of them"),
     ):
         with pytest.raises(PictureError, match=sentence):
-            scales.estimate_picture(network, path, **wrong)
+            scales.read_square(path, network.views, **wrong)
