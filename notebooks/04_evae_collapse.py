@@ -39,6 +39,7 @@ gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4]  # γ of the
 gamma_epochs: int = 5  # epochs at each γ
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
+settling: int = 5000  # sweeps at zero temperature that relax a generated state
 inversion_steps: int = 400  # steps of the search for a code that decodes to a target
 box_states: int = 800  # states with open edges
 box_epochs: list[int] = [8, 10, 6]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
@@ -505,8 +506,9 @@ sheet
 
 # %% [markdown]
 # **Criterion for V3.** A skyrmion core ($S_z < 0$) is *stretched* if its axes differ by more than a
-# factor 1.5, *truncated* if its area is below half the median of the data. Reproduced: in outputs
-# and in generated states the deformed fraction falls from γ = 0 to 100, to at most half.
+# factor 1.5, *truncated* if its area is below half the median of the data. Annealed states have
+# some of either, which a faithful output repeats; so what counts is the excess over the data.
+# Reproduced: in outputs and in generated states it falls from γ = 0 to 100, to at most half.
 
 # %%
 reference_shapes = analysis.skyrmion_shapes(test.float())
@@ -530,14 +532,13 @@ base_faults = deformed(test.float())
 if shown[-1] != 100.0 or faults.isna().any(axis=None):
     untested("V3", "no skyrmions to measure, or no model at γ = 100")
 else:
-    first, last = faults.iloc[0], faults.iloc[-1]
+    first, last = faults.iloc[0] - base_faults, faults.iloc[-1] - base_faults
     judge(
         "V3",
         {f"fewer in the {kind} states": last[kind] < first[kind] for kind in faults}
         | {f"half as many in the {kind} states": last[kind] <= first[kind] / 2 for kind in faults},
-        ours="deformed fraction from γ = 0 to 100: "
-        + ", ".join(f"{kind} {first[kind]:.3f} → {last[kind]:.3f}" for kind in faults)
-        + f" (data {base_faults:.3f})",
+        ours="deformed fraction above that of the data, γ = 0 to 100: "
+        + ", ".join(f"{kind} {first[kind]:.3f} → {last[kind]:.3f}" for kind in faults),
     )
 faults.assign(data=base_faults).round(4)
 
@@ -706,26 +707,38 @@ curves
 # %% [markdown]
 # ## 7. Is it the ground state?
 # The state of the collapsed model, as it leaves the decoder and after a quench that turns every
-# spin along its field, against the best of the lattices that fit the box.
+# spin along its field, against the best of the lattices that fit the box. Fifty test states,
+# relaxed in the same way, show how far the quench alone gets.
+
 
 # %%
+def settle(spins, hamiltonian):
+    """States after `settling` sweeps at zero temperature."""
+    return anneal(
+        *(hamiltonian, (size, size), torch.zeros(settling)),
+        start=spins.float(),
+        states=range(len(spins)),
+        device=study.device,
+    ).cpu()
+
+
 verdicts = []
 for name, family in clouds.items():
     spins = family[max(family)][:10]
-    relaxed = quench(spins, hamiltonian, torque=1e-3)
+    relaxed = settle(spins, hamiltonian)
     verdicts.append(
         {
             "training": name,
             "decoded (J)": hamiltonian.energy_per_site(spins).mean().item(),
             "after quench (J)": hamiltonian.energy_per_site(relaxed).mean().item(),
-            "above the best lattice (J)": hamiltonian.energy_per_site(relaxed).mean().item()
-            - ground,
+            "above the best lattice (J)": (hamiltonian.energy_per_site(relaxed) - ground)
+            .mean()
+            .item(),
             "topological charge": textures.topological_charge(relaxed).mean().item(),
         }
     )
 quenched = pd.DataFrame(verdicts).set_index("training")
-inputs = quench(test.float(), hamiltonian, torque=1e-3)
-input_energy = hamiltonian.energy_per_site(inputs).cpu()
+input_energy = hamiltonian.energy_per_site(settle(test[:50], hamiltonian))
 quenched.round(6)
 
 # %%
@@ -733,7 +746,7 @@ best = clouds["β = 10⁻³"][max(gammas)][:1]
 trio = figures.contact_sheet(
     [
         colour(best)[0],
-        colour(quench(best, hamiltonian, torque=1e-3))[0],
+        colour(settle(best, hamiltonian))[0],
         colour(lattice_states[:1])[0],
     ],
     [
@@ -1025,8 +1038,8 @@ square_table, square_models = latent.sweep(
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
 anneal_energy = square.energy_per_site(confined.float()).cpu()
 lowest = confined[anneal_energy.argmin()][None].float().cpu()
-quenched_squares = quench(collapsed_squares, square, torque=1e-3)
-best_anneals = quench(confined[anneal_energy.argsort()[:20]].float().cpu(), square, torque=1e-3)
+quenched_squares = settle(collapsed_squares, square)
+best_anneals = settle(confined[anneal_energy.argsort()[:20]], square)
 contest = pd.Series(
     {
         "anneals, mean": anneal_energy.mean().item(),
