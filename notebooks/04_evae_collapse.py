@@ -29,14 +29,26 @@ box: int = 128  # sites along each side of the annealed states shown in chapter 
 shown_states: int = 24  # annealed states per cooling rate in chapter 1
 cooling_sweeps: list[int] = [300, 1000, 3000]  # sweeps of the cooling rates in chapter 1
 size: int = 64  # sites along each side of the states the network learns from, a multiple of 16
-states: int = 2000  # states for training, validation and tests together
+states: int = 1320  # states for training, validation and tests together
 sweeps: int = 600  # sweeps in which these states are cooled
 batch_size: int = 50  # states per step of the training
 betas: list[float] = [1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0]  # the β sweep
-beta_epochs: list[int] = [2, 2, 7, 12, 4, 4, 4, 3, 3]  # epochs at each β
-gammas: list[float] = [1.0, 10.0, 100.0, 500.0, 1e3, 1.5e3, 2e3, 5e3, 1e4]  # the γ sweep
-gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4]  # γ of the other two trainings
-gamma_epochs: int = 5  # epochs at each γ
+beta_epochs: list[int] = [5, 5, 10, 15, 5, 5, 5, 4, 4]  # epochs at each β
+gammas: list[float] = [
+    1.0,
+    10.0,
+    100.0,
+    300.0,
+    500.0,
+    1e3,
+    1.5e3,
+    2e3,
+    3e3,
+    5e3,
+    1e4,
+]  # the γ sweep
+gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 3e3, 5e3, 1e4]  # γ of the other trainings
+gamma_epochs: int = 8  # epochs at each γ
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
 settling: int = 5000  # sweeps at zero temperature that relax a generated state
