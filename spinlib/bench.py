@@ -20,7 +20,7 @@ from functools import partial
 
 import torch
 
-from spinlib import textures
+from spinlib import latent, scales, textures
 from spinlib.anneal import anneal, coupling_table, linear
 from spinlib.bench_references import magnum_right_hand_side, spirit_sweeps
 from spinlib.dipolar import demagnetisation, point_dipoles
@@ -30,9 +30,11 @@ from spinlib.kernels.llg import set_columns
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
 from spinlib.llg import FilmSystem
 from spinlib.microscope import Microscope
+from spinlib.networks.evae import EVAE
 from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
 from spinlib.study import device_name, resolve_device
+from spinlib.widgets import reading, render
 
 BENCHMARKS: dict[str, Callable[[torch.device], Iterator["Row"]]] = {}
 
@@ -267,6 +269,32 @@ def microscope_pictures(device: torch.device) -> Iterator[Row]:
         *("microscope, 512×512 to 128×128 with blur and noise", len(spins), "pictures/s"),
         *(lambda: see(spins), device, count),
     )
+
+
+@benchmark
+def explorer_redraw(device: torch.device) -> Iterator[Row]:
+    """One move of a slider: decode 128×128 spins, read their energy, draw the PNG."""
+    hamiltonian = SkyrmionStates().hamiltonian
+    network = EVAE(128).to(device)
+    code = torch.zeros(1, network.latent, device=device)
+
+    def redraw() -> None:
+        spins = latent.decode(network, code).cpu()
+        reading(spins, hamiltonian)
+        render(spins, hamiltonian)
+
+    with threads(1):
+        (times,) = seconds(redraw, device=device)
+    yield Row(
+        "explorer, decode and redraw 128×128, one thread", statistics.median(times) * 1e3, "ms", 1
+    )
+
+
+@benchmark
+def training(device: torch.device) -> Iterator[Row]:
+    """Training throughput of study 3's network."""
+    rate = scales.pictures_per_second(device)
+    yield Row("training, six-block network of study 3", rate, "pictures/s", torch.get_num_threads())
 
 
 def main(arguments: list[str] | None = None) -> int:

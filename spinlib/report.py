@@ -103,6 +103,11 @@ def _run(figures: Path, profile: str, study: str) -> dict[str, Any]:
             for path in sorted(folder.glob("*.png"))
             if path.with_suffix(".json").exists()
         ],
+        # Pages with a slider over drawn frames; in a sandbox, so that they can touch nothing else.
+        "pages": [
+            {"name": path.stem, "content": path.read_text(encoding="utf-8")}
+            for path in sorted(folder.glob("*.html"))
+        ],
         "claims": claims.read(folder),
     }
 

@@ -78,6 +78,16 @@ def test_report_shows_the_figure_and_links_what_is_there(results):
         assert (results / "figures" / link).exists()
 
 
+def test_report_holds_a_studys_own_page_in_a_sandbox(results):
+    page = '<p title="x">&lt;</p><img src="y" onerror="alert(1)">'
+    (results / "figures" / "laptop" / "04" / "explorer.html").write_text(page)
+    read = Reader(report.page(results))
+    (frame,) = [attributes for tag, attributes in read.tags if tag == "iframe"]
+    assert frame["srcdoc"] == page  # whole, and as an attribute: none of it is the report's own
+    assert frame["sandbox"] == "allow-scripts"
+    assert not [attributes for _, attributes in read.tags if "onerror" in attributes]
+
+
 def test_scoreboard_has_one_row_per_claim_whatever_is_in_it(results):
     rows = claims.newest(results / "figures")
     lines = [line for line in report.scoreboard(rows).splitlines() if line.startswith("|")]
