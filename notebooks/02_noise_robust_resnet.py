@@ -761,7 +761,7 @@ study.save(
     "spleem_pictures",
     numbers={"λ/D": film_dmi, "K_N, D_N": film_point},
     caption="Pictures of three of the virtual films, one row each: the three components as the "
-    "microscope records them, and the colours made of them, with some of the panels that are cut out.",
+    "microscope records them, and the colours made of them, with some of the panels.",
 )
 raw
 
