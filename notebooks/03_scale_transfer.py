@@ -28,8 +28,8 @@ image: str = ""  # your own picture, grey: a file; empty takes one of a film tha
 pixel_size_nm: float = 0.0  # side of one of its pixels, or
 field_of_view_nm: float = 0.0  # side of its largest square; 0 for both: what the file says
 pixels: int = 64  # side of the pictures a network sees, a multiple of 64; 128 in the paper
-looks: int = 24000  # looks at a training picture in each training
-batch_size: int = 128  # pictures per step, the paper's
+looks: int = 32000  # looks at a training picture in each training
+batch_size: int = 32  # pictures per step; 128 in the paper, which takes many more steps
 learning_rate: float = 2e-3  # highest rate of Adam's one cycle
 two_protocols: list[float] = [200.0, 325.0, 450.0, 575.0, 700.0]  # M_s (kA/m) made in both ways
 protocol_films: int = 1  # films of each of these M_s
@@ -78,9 +78,9 @@ if image:  # refused now rather than after an hour, if it has to be
     )
 
 
-def tell(text):
-    """Show a number's minus sign as one."""
-    return text.replace("-", "−")
+def short(number):
+    """A number with two decimals, or none if it is large, and a proper minus sign."""
+    return f"{number:.{2 if abs(number) < 10 else 0}f}".replace("-", "−")
 
 
 # %% [markdown]
@@ -113,7 +113,7 @@ pd.DataFrame(
 # - **annealing**: the heat bath on the film's own lattice, from above the ordering temperature to
 #   zero. This makes all data below;
 # - **relaxation**: the Landau–Lifshitz–Gilbert equation at T = 0 from random spins, for a fixed
-#   time. This is nearest to the paper's words, and some fifty times slower.
+#   time. This is nearest to the paper's words, and far slower.
 
 # %%
 clock = time.perf_counter()
@@ -131,7 +131,9 @@ relaxation_seconds = time.perf_counter() - clock
 # %% [markdown]
 # A domain's size is taken as area per length of wall, which is the width of stripes. The wall width
 # π√(A/K_eff), K_eff = K_u − μ₀M_s²/2, does not depend on the protocol if the walls had time to
-# relax; it is measured by fitting tanh(x/w) to the mean profile.
+# relax; it is measured by fitting tanh(x/w) to the mean profile. Walls should be somewhat narrower
+# than the formula, the more so at high $M_s$: it takes the demagnetising field of a uniform film,
+# and at a wall that field is weaker.
 
 # %%
 lines = []
@@ -183,10 +185,18 @@ study.save(
 sheet
 
 # %% [markdown]
-# Both ways give larger domains at low $M_s$. Relaxation stops earlier: without temperature a wall
-# that is pinned stays, and its domains are about half as large. The walls are equally wide.
-# Annealing is the faster way, and the one that leaves room for pictures at several magnifications.
-# So it makes the data.
+# Both ways give labyrinths, whose walls have much the same width. They differ in how far they
+# coarsen: without temperature a wall that is pinned stays, so that relaxation stops at smaller
+# domains. Annealing makes a film in far less time, and larger domains leave room for pictures at
+# several magnifications, so it makes the data.
+
+# %%
+by_protocol = protocols.groupby("protocol")[["domain size (nm)", "wall width (nm)"]].mean()
+by_protocol["seconds per film"] = [
+    {"annealing": annealing_seconds, "relaxation": relaxation_seconds}[name] / len(chosen)
+    for name in by_protocol.index
+]
+by_protocol.round(1)
 
 # %%
 clock = time.perf_counter()
@@ -262,7 +272,8 @@ study.save(
 falls = correlation < -3 * correlation_error and shrinks < 0.9
 study.claim(
     "T7",
-    ours=tell(f"rank correlation {correlation:.2f}; {100 * (1 - shrinks):.0f} % smaller"),
+    ours=f"rank correlation {short(correlation)}; {100 * (1 - shrinks):.0f} % smaller; mean size "
+    f"from {pairs[thirds == 0, 1].mean():.0f} to {pairs[thirds == 2, 1].mean():.0f} nm",
     uncertainty=f"{correlation_error:.2f} of the correlation",
     verdict="reproduced" if falls and relaxed_falls else "partly" if falls else "not reproduced",
     reason=""
@@ -399,23 +410,23 @@ def table_of(name, label, scales_):
 
 
 def scatter(name, panels):
-    """Estimates against truth: panels of (title, label, scales)."""
+    """Estimates against truth: panels of (title, label, scales); what is off lies on the edge."""
     low, high = getattr(recipes[name], name)
-    width = 2.9
+    width, reach = 2.9, 0.35 * span(name)
     figure, axes = figures.panels(1, len(panels), width, width)
     for ax, (title, label, scales_) in zip(axes[0], panels, strict=True):
         for scale, shade in zip(scales_, figures.CURVES, strict=False):
             truth, found, _ = ask(name, label, scale)
-            r2 = tell(f"{result(name, label, scale).r2:.2f}")
+            r2 = short(result(name, label, scale).r2)
             ax.plot(
-                *(low + span(name) * truth, low + span(name) * found),
+                low + span(name) * truth,
+                np.clip(low + span(name) * found, low - reach, high + reach),
                 *(".",),
                 ms=3,
                 color=shade,
                 label=f"{scale:g}: R² {r2}",
             )
         ax.plot([low, high], [low, high], color="grey", lw=1)
-        reach = 0.35 * span(name)
         ax.set(xlim=(low, high), ylim=(low - reach, high + reach), xlabel=f"true {LABEL[name]}")
         ax.set_title(title, fontsize=figures.TITLE)
         ax.legend(fontsize=7, markerscale=2, loc="upper left")
@@ -442,9 +453,8 @@ def reads(found):
 
 def said(found, name):
     """A score in words."""
-    return tell(
-        f"{found.r2:.2f} ± {found.r2_error:.2f} (MAE {found.mae * span(name):.2g} {UNIT[name]})"
-    )
+    r2 = f"{short(found.r2)} ± {short(found.r2_error)}"
+    return f"{r2} (MAE {found.mae * span(name):.3g} {UNIT[name]})"
 
 
 # %% [markdown]
@@ -551,14 +561,12 @@ fails = (amount_table["R² at 2.0 µm"] < READS).to_numpy()
 most = amount_table["R² at 0.5 µm"].iloc[0]
 study.claim(
     "T6",
-    ours=tell(
-        "R² at 2.0 µm "
-        + ", ".join(f"{v:.2f} ({n} pictures)" for n, v in amount_table["R² at 2.0 µm"].items())
-        + "; MAE "
-        + ", ".join(f"{v:.2f}" for v in amount_table["MAE at 2.0 µm (mJ/m²)"])
-        + " mJ/m²"
-    ),
-    uncertainty=f"{amount_table['± at 2.0 µm'].max():.2f}",
+    ours="R² at 2.0 µm "
+    + ", ".join(f"{short(v)} ({n} pictures)" for n, v in amount_table["R² at 2.0 µm"].items())
+    + "; MAE "
+    + ", ".join(f"{v:.2g}" for v in amount_table["MAE at 2.0 µm (mJ/m²)"])
+    + " mJ/m²",
+    uncertainty=", ".join(short(v) for v in amount_table["± at 2.0 µm"]),
     verdict="reproduced"
     if fails.all() and most >= READS
     else "partly"
@@ -569,7 +577,7 @@ study.claim(
     reason=""
     if fails.all() and most >= READS
     else f"it fails with any amount of data, but with all of it reads its own scale only with an "
-    f"R² of {most:.2f}; {few}"
+    f"R² of {short(most)}; {few}"
     if fails.all()
     else f"it fails with {int(fails.sum())} of the three amounts",
 )
@@ -615,7 +623,7 @@ half = all_a or all_b or (reads(a) and reads(b))
 study.claim(
     "T3",
     ours=f"A: R² {said(a, 'dmi')}; B: {said(b, 'dmi')}; by scale "
-    + tell(", ".join(f"{s:g}: {f.r2:.2f}" for s, f in sorted(each.items()))),
+    + ", ".join(f"{s:g}: {short(f.r2)}" for s, f in sorted(each.items())),
     verdict="reproduced"
     if all_a and all_b
     else "partly"
@@ -739,7 +747,7 @@ missing = ", ".join(name for name, so in statements.items() if not so)
 study.claim(
     "T5",
     ours=f"(a) 1.0 µm: R² {said(a_found[1.0], 'saturation')}, others "
-    + tell(", ".join(f"{a_found[s].r2:.2f}" for s in (0.5, 1.5, 2.0)))
+    + ", ".join(short(a_found[s].r2) for s in (0.5, 1.5, 2.0))
     + f"; (b) {said(b_found, 'saturation')}; (c) {said(c_found, 'saturation')}, in the lower and "
     f"upper third of M_s {low_c:.0f} and {high_c:.0f} kA/m",
     verdict="not tested at this size"
@@ -843,7 +851,7 @@ study.claim(
     "T8",
     ours=f"half of R² is lost at {tolerance['dmi']:.2f} octaves for D, "
     f"{tolerance['saturation']:.2f} for M_s; without mismatch R² is "
-    + tell(f"{matched['dmi']:.2f} and {matched['saturation']:.2f}")
+    + f"{short(matched['dmi'])} and {short(matched['saturation'])}"
     + f", MAE {curves['dmi'][0].iloc[0, 4]:.2f} mJ/m² and "
     f"{curves['saturation'][0].iloc[0, 4]:.0f} kA/m",
     uncertainty=f"{tolerance_draws['dmi'].std():.2f} for D, "
@@ -928,7 +936,7 @@ verdicts = pd.DataFrame(
         RESCUES[label]: {
             "R² at 0.75 µm": said(result("saturation", label, 0.75), "saturation"),
             "reads 0.75 µm": reads(result("saturation", label, 0.75)),
-            "lowest R² of all scales": tell(f"{rescue[label]['R²'].min():.2f}"),
+            "lowest R² of all scales": short(rescue[label]["R²"].min()),
             "mean R² of the four scales": f"{rescue[label].loc[list(FOUR), 'R²'].mean():.2f}",
         }
         for label in RESCUES
@@ -936,9 +944,19 @@ verdicts = pd.DataFrame(
 ).T
 verdicts
 
+# %%
+for label, words in list(RESCUES.items())[1:]:
+    there = result("saturation", label, 0.75)
+    print(
+        f"{words}: R² at 0.75 µm from {short(result('saturation', 'four', 0.75).r2)} to "
+        f"{said(there, 'saturation')}: {'rescued' if reads(there) else 'not rescued'}."
+    )
+
 # %% [markdown]
-# The table has the answer, at this profile's size: which of the ways out reads 0.75 µm without
-# having been trained on it, and what it costs at the four scales themselves.
+# Being told the field of view gives the network what it needs to turn pixels into lengths, but only
+# at the four values that it has met; what it does in between is up to its interpolation. Scales
+# drawn continuously leave no in-between. The price is paid at the smallest scale, of which the
+# paper's scheme cuts sixteen pictures out of a film and the continuous one far fewer.
 
 # %% [markdown]
 # ## 7. Your own picture Set `image` to a grey picture of $m_z$ (Kerr or magnetic force microscopy;
@@ -962,7 +980,7 @@ low, high = films_recipe.saturation
 value = low + span("saturation") * found
 typical = result("saturation", "any + view", *SCALES).mae * span("saturation")
 ax = figures.draw_picture((1 + picture) / 2, pixel=1e-9 * view / pixels)
-ax.set_title(f"M_s = {value:.0f} ± {typical:.0f} kA/m", fontsize=figures.TITLE)
+ax.set_title(f"$M_s$ = {value:.0f} ± {typical:.0f} kA/m", fontsize=figures.TITLE)
 study.save(
     ax.figure,
     "own_picture",
