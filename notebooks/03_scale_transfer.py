@@ -961,9 +961,9 @@ for label, words in list(RESCUES.items())[1:]:
 # drawn continuously leave no in-between. Their price is the smallest scale, of which the paper's
 # scheme cuts sixteen pictures out of a film and the continuous one far fewer.
 #
-# Both together do best between the paper's scales, and worse at 0.5, 1.0, 1.5 and 2.0 µm themselves.
-# There a pixel is a whole number of cells and lies in step with them, so that averaging blurs walls
-# less than it does anywhere else. Probably the network reads the width of a wall to a fraction of a
+# Both together do best between the paper's scales, and worse at 0.5, 1.0, 1.5 and 2.0 µm. There a
+# pixel is a whole number of cells and lies in step with them, so that averaging blurs walls less
+# than it does anywhere else. Probably the network reads the width of a wall to a fraction of a
 # pixel: told the scale, it has a second length to go by, and one that an instrument's blur would
 # spoil.
 
