@@ -58,7 +58,7 @@ import torch
 from scipy.stats import spearmanr
 
 from spinlib import domains, errors, figures, regression, symmetry
-from spinlib.anneal import anneal, linear, random_rate
+from spinlib.anneal import anneal, random_rate
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.dataset import dataset, recipe_hash
 from spinlib.microscope import Microscope, vector_noise
@@ -137,14 +137,12 @@ def cool(
     """
     indices = range(first, first + len(normalised))
     rates = indices if like is None else like
-    if sweeps:
-        cooling = linear(recipe.hot, 0.0, sweeps).expand(len(indices), -1)
-    else:
-        schedule = (recipe.hot, recipe.slowest, recipe.fastest)
-        cooling = random_rate(*schedule, seed=seed, states=rates)
+    slowest, fastest = (sweeps, sweeps) if sweeps else (recipe.slowest, recipe.fastest)
+    cooling = random_rate(recipe.hot, slowest, fastest, seed=seed, states=rates)
+    rest = recipe.slowest - slowest + recipe.quench  # fast films relax at zero for longer
     return anneal(
         *(recipe.hamiltonian(regression.film_parameters(normalised)), shape),
-        torch.nn.functional.pad(cooling, (0, recipe.quench)),
+        torch.nn.functional.pad(cooling, (0, rest)),
         seed=seed,
         states=indices,
         device=study.device,
