@@ -128,7 +128,7 @@ def test_the_package_brings_models_that_know_the_lattice():
     walk = widgets.load_walk()
     assert len(walk.legs) >= 4
     assert {0.0, 100.0} <= set(walk.legs)
-    for path in widgets.PRETRAINED.glob("*.safetensors"):
+    for path in widgets.PRETRAINED.glob("evae_*.safetensors"):
         assert path.stat().st_size < 16e6
         about = widgets.read_about(path)
         assert {"recipe", "profile", "beta", "normalisation"} <= set(about)
