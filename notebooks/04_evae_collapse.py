@@ -46,8 +46,21 @@ gammas: list[float] = [
     3e3,
     5e3,
     1e4,
+    3e4,
+    1e5,
 ]  # the γ sweep
-gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 3e3, 5e3, 1e4]  # γ of the other trainings
+gammas_again: list[float] = [
+    1.0,
+    100.0,
+    500.0,
+    1e3,
+    2e3,
+    3e3,
+    5e3,
+    1e4,
+    3e4,
+    1e5,
+]  # γ of the other trainings
 gamma_epochs: int = 8  # epochs at each γ
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
@@ -918,7 +931,7 @@ print(f"break-even after {training_seconds * rival:.0f} states; decoder {ratio:.
 
 # %%
 walk_gammas = [gamma for gamma in (0.0, 1.0, 10.0, 100.0) if gamma in trainings["β = 10⁻³"]]
-beyond = [gamma for gamma in (1000.0, 10000.0) if gamma in trainings["β = 10⁻³"]]
+beyond = [gamma for gamma in (1e3, 1e4, 1e5) if gamma in trainings["β = 10⁻³"]]
 perfect_state = lattice_states[:1].cpu()
 centres = analysis.skyrmion_centres(perfect_state)
 extra = analysis.interstitial_site(centres, size)

@@ -101,7 +101,11 @@ def parameters(path: Path) -> dict[str, Parameter]:
             raise Refused(f"{path.name}: {line!r} needs a value and a comment that explains it.")
         name = node.target.id
         bare = Parameter(name, kind, None, text)
-        result[name] = Parameter(name, kind, bare.take(ast.literal_eval(node.value)), text)
+        try:
+            default = ast.literal_eval(node.value)
+        except ValueError:
+            raise Refused(f"{path.name}: the value of {line!r} is not written out.") from None
+        result[name] = Parameter(name, kind, bare.take(default), text)
     for name, kind in REQUIRED.items():
         if name not in result or result[name].kind != kind:
             raise Refused(f"{path.name}: the parameters cell lacks `{name}: {kind} = …`.")
