@@ -177,3 +177,10 @@ def test_check_sees_a_changed_cell_and_no_changed_output(page, tmp_path, capsys)
     built.cells[-1]["source"] = "print(seed)  # by hand"
     nbformat.write(built, pair)
     assert notebooks.main(["--check"], tmp_path) == 1
+
+
+def test_executed_notebooks_stay_small_enough_to_be_read_online():
+    pages = [*notebooks.ROOT.glob("notebooks/*.ipynb"), *notebooks.ROOT.glob("figures/*/*/*.ipynb")]
+    assert pages
+    large = {page.name: page.stat().st_size for page in pages if page.stat().st_size > 3_000_000}
+    assert not large

@@ -1,5 +1,7 @@
 """The runner: refuses before it starts, swaps complete results in, reuses only the unchanged."""
 
+import base64
+import io
 import json
 import os
 import sys
@@ -279,3 +281,15 @@ def test_about_names_commit_device_versions_seed_and_time(tmp_path):
 def test_default_folder_is_that_of_profile_and_study():
     study = Study("04", profile="smoke", device="cpu")
     assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
+
+
+def test_large_pictures_in_a_page_get_a_palette():
+    noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    content = io.BytesIO()
+    Image.fromarray(noise).save(content, "PNG")
+    smaller = reproduce._with_palette(base64.b64encode(content.getvalue()).decode())
+    assert len(base64.b64decode(smaller)) < 0.5 * len(content.getvalue())
+    image = Image.open(io.BytesIO(base64.b64decode(smaller)))
+    assert image.size == (300, 300)
+    # 256 colours for the whole cube leave each channel within a seventh of its range on average.
+    assert np.abs(np.asarray(image.convert("RGB"), float) - noise).mean() < 255 / 7
