@@ -227,7 +227,13 @@ figure
 # translations, so during training every state is moved by a random shift each time it is seen.
 # Validation states choose the weights that are kept; test states are for the figures.
 
+
 # %%
+def unit(spins):
+    """Stored states have half precision; brought back to the sphere, their energies are exact."""
+    return torch.nn.functional.normalize(spins.float(), dim=1)
+
+
 recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
 clock = time.perf_counter()
 data = dataset(recipe, ROOT / "data", study.device, progress=False)
@@ -236,7 +242,7 @@ material = data.states().half()
 train, validation, test = (
     material[part].to(study.device) for part in split(data.parameters, SHARES, by=None, seed=seed)
 )
-data_energy = torch.cat([hamiltonian.energy_per_site(s.float()) for s in train.split(500)]).cpu()
+data_energy = torch.cat([hamiltonian.energy_per_site(unit(s)) for s in train.split(500)]).cpu()
 pd.Series(
     {
         "training states": len(train),
@@ -1063,8 +1069,8 @@ square_table, square_models = latent.sweep(
     **shared | {"hamiltonian": square, "identity": {"recipe": recipe_hash(square_recipe)}},
 )
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
-anneal_energy = square.energy_per_site(confined.float()).cpu()
-lowest = confined[anneal_energy.argmin()][None].float().cpu()
+anneal_energy = square.energy_per_site(unit(confined)).cpu()
+lowest = unit(confined[anneal_energy.argmin()][None]).cpu()
 quenched_squares = settle(collapsed_squares, square)
 best_anneals = settle(confined[anneal_energy.argsort()[:20]], square)
 contest = pd.Series(
