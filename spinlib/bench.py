@@ -188,7 +188,7 @@ def annealed_states(device: torch.device) -> Iterator[Row]:
             100,
             linear(1, 0, 1650),
             1,
-            8,
+            16,
         ),
         (
             "study 2, 100×100, 1650 sweeps, dipoles every 2nd",
@@ -196,7 +196,7 @@ def annealed_states(device: torch.device) -> Iterator[Row]:
             100,
             linear(1, 0, 1650),
             2,
-            8,
+            16,
         ),
         ("study 3, 256×256, 1500 sweeps, dipoles every 2nd", film, 256, linear(hot, 0, 1500), 2, 2),
     ):
