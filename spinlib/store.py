@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import google_crc32c
 import numpy as np
@@ -32,6 +32,23 @@ _PARTIAL = ".partial"
 
 class DatasetError(RuntimeError):
     """A data set that cannot be made or read; the message says why and what to do."""
+
+
+def wait_for_lock(file: IO, made: str) -> None:
+    """Take the lock of an open file, which closing it gives back, and so does death, however.
+
+    If another process has it, say that it is making what is `made` here, and wait.
+    """
+    waiting = False
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not waiting:
+                tqdm.write(f"Another process is making {made}; waiting for it.")
+            waiting = True
+            time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -160,16 +177,7 @@ class Store:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = open(self.folder / ".lock", "ab")  # noqa: SIM115 (closed below)
         with file:
-            waiting = False
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if not waiting:
-                        tqdm.write(f"Another process is making {self.folder}; waiting for it.")
-                    waiting = True
-                    time.sleep(0.2)
+            wait_for_lock(file, str(self.folder))
             yield
 
     @contextmanager

@@ -8,7 +8,7 @@ Weights and checkpoints are safetensors files with JSON in their metadata: nothi
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from spinlib.kernels import random_normal, random_uniform
+from spinlib.store import wait_for_lock
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -100,7 +101,7 @@ def fit(
     augment     changes a training batch, drawing from the numbers it is given
     batch_size  largest number of samples in a step; an epoch is split into equal batches
     checkpoint  file that is brought up to date after every epoch; if it is there, training goes
-                on from it
+                on from it; if another process is at the same one, this one waits for it
     identity    plain values that say what is trained (recipe, β, …); with the settings above they
                 must be those of a checkpoint that is found
     progress    name of the progress bar; empty for none
@@ -121,11 +122,12 @@ def fit(
         **{"learning_rate": learning_rate, "weight_decay": weight_decay},
     }
     state = _State(network, optimiser, settings)
-    if checkpoint is not None and Path(checkpoint).exists():
-        state.load(Path(checkpoint))
     steps = -(-count // batch_size)
-    bar = tqdm(total=epochs, initial=state.epoch, desc=progress, disable=not progress, unit="epoch")
-    with bar:
+    bar = tqdm(total=epochs, desc=progress, disable=not progress, unit="epoch")
+    with _sole_trainer(checkpoint), bar:
+        if checkpoint is not None and Path(checkpoint).exists():
+            state.load(Path(checkpoint))
+            bar.initial = bar.n = state.epoch
         for epoch in range(state.epoch, epochs):
             order = _generator(seed, epoch).permutation(count)
             network.train()
@@ -338,20 +340,54 @@ def _check(train: Batch, validation: Batch, batch_size: int, epochs: int) -> int
     return len(train[0])
 
 
+@contextmanager
+def _sole_trainer(checkpoint: str | Path | None) -> Iterator[None]:
+    """Keep other processes from the checkpoint, and say on an interrupt what is safe."""
+    if checkpoint is None:
+        yield
+        return
+    path = Path(checkpoint)
+    with _complaints(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.with_name(f".{path.name}.lock").open("ab")
+    with lock:
+        wait_for_lock(lock, str(path))
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"Stopped; the finished epochs are safe in {path}, train again to go on."
+            ) from None
+
+
+@contextmanager
+def _complaints(path: Path) -> Iterator[None]:
+    """Turn the operating system's errors into sentences."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"Cannot write {path}: {error.strerror or error}. Make room or choose another folder, "
+            "then train again; what was written before is kept."
+        ) from error
+
+
 def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Path:
     """Write tensors and their JSON so that the file is there whole or not at all."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = save(plain, {"about": json.dumps(about)})
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")  # what a kill leaves is overwritten next time
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with _complaints(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
     return path
 
 
@@ -363,5 +399,6 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, torch.Tensor], di
             return {name: file.get_tensor(name) for name in names}, about
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise TrainingError(
-            f"{path} is no file of weights that this library wrote: {error}."
-        ) from (None)
+            f"{path} is no file of weights that this library wrote: {error}. Take another, or "
+            "delete it to train anew."
+        ) from None

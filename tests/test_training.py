@@ -97,7 +97,10 @@ def test_a_killed_training_goes_on_to_the_curve_of_an_unbroken_one(tmp_path):
     pd.testing.assert_frame_equal(resumed, unbroken, rtol=1e-6)
     # Finished, it is not trained again.
     pd.testing.assert_frame_equal(worker.train(checkpoint), resumed)
-    assert list(tmp_path.iterdir()) == [checkpoint]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        checkpoint.name,
+        f".{checkpoint.name}.lock",
+    }
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path):
