@@ -8,6 +8,11 @@ PARAMETERS ?=
 ONLY ?=
 CHECK ?=
 
+# These values go to the programs through the environment and are not expanded on the way: neither
+# make nor the shell reads them as commands.
+$(foreach v,PROFILE STUDY DEVICE P PARAMETERS ONLY,$(eval override $(v) := $$(value $(v))))
+export PROFILE STUDY DEVICE P PARAMETERS ONLY
+
 # Idle threads of torch give their core to others (see spinlib/__init__.py).
 export OMP_WAIT_POLICY ?= passive
 
@@ -24,8 +29,8 @@ RUN := .venv/bin/python
 READY := .venv/ready
 endif
 
-REQUEST = --profile '$(PROFILE)' --study '$(STUDY)' --device '$(DEVICE)' $(if $(FORCE),--force) \
-	$(foreach p,$(P),-p '$(p)') $(if $(PARAMETERS),--parameters '$(PARAMETERS)')
+REQUEST = --profile="$$PROFILE" --study="$$STUDY" --device="$$DEVICE" $(if $(FORCE),--force) \
+	--changes="$$P" $(if $(PARAMETERS),--parameters="$$PARAMETERS")
 
 .DEFAULT_GOAL := help
 .PHONY: help env tools request reproduce test lab bench lint sync report clean
@@ -49,7 +54,7 @@ lab: $(READY) ## Open the notebooks in JupyterLab
 	@$(RUN) -m jupyterlab --notebook-dir=.
 
 bench: $(READY) ## Measure the kernels into figures/bench.json (ONLY=pattern for some of them)
-	@$(RUN) -m spinlib.bench $(if $(ONLY),--only '$(ONLY)')
+	@$(RUN) -m spinlib.bench $(if $(ONLY),--only="$$ONLY")
 
 lint: $(READY) ## Check format and style
 	@$(RUN) -m ruff format --check -q . || { echo "Some files are not formatted: run '$(RUN) -m ruff format .'"; exit 1; }

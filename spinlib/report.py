@@ -15,6 +15,7 @@ import jinja2
 
 from spinlib import claims
 from spinlib.notebooks import PROFILES, ROOT, find
+from spinlib.store import wait_for_lock, write_whole
 
 BEGIN, END = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
 
@@ -82,13 +83,15 @@ def write(root: Path = ROOT) -> Path:
     """Write figures/report.html and bring the README's scoreboard up to date."""
     path = root / "figures" / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(root), encoding="utf-8")
     readme = root / "README.md"
-    if readme.exists():
-        old = readme.read_text(encoding="utf-8")
-        new = with_scoreboard(old, claims.newest(root / "figures"))
-        if new != old:
-            readme.write_text(new, encoding="utf-8")
+    with (path.parent / ".report.lock").open("ab") as lock:
+        wait_for_lock(lock, str(path))
+        write_whole(path, page(root).encode())
+        if readme.exists():
+            old = readme.read_text(encoding="utf-8")
+            new = with_scoreboard(old, claims.newest(root / "figures"))
+            if new != old:
+                write_whole(readme, new.encode())
     return path
 
 
@@ -113,14 +116,20 @@ def _run(figures: Path, profile: str, study: str) -> dict[str, Any]:
 
 
 def _figure(path: Path, figures: Path) -> dict[str, str]:
-    about = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    return {
+    record = path.with_suffix(".json")
+    try:
+        about = json.loads(record.read_text(encoding="utf-8"))
+        words = {"caption": about["caption"]}
+        words |= {name: about["provenance"][name] for name in ("commit", "command")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{record} is no record of a figure ({error!r}); make it again with "
+            f"`make reproduce PROFILE={path.parent.parent.name} STUDY={path.parent.name} FORCE=1`."
+        ) from error
+    return words | {
         "name": path.stem,
         "image": base64.b64encode(path.read_bytes()).decode(),
-        "numbers": path.with_suffix(".json").relative_to(figures).as_posix(),
-        "caption": about["caption"],
-        "commit": about["provenance"]["commit"],
-        "command": about["provenance"]["command"],
+        "numbers": record.relative_to(figures).as_posix(),
     }
 
 

@@ -14,9 +14,12 @@ import io
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -56,7 +59,7 @@ def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
     # The quick check runs where YAML cannot be read yet; the full one follows it.
     files = not options.check
     wanted = _mapping(options.parameters) if files and options.parameters else {}
-    for text in options.p:
+    for text in options.p + _words(options.changes):
         name, equals, entry = text.partition("=")
         if not equals:
             raise Refused(f"-p takes name=value; {text!r} is not.")
@@ -72,7 +75,7 @@ def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
         values = {name: parameter.default for name, parameter in known.items()}
         values |= take(known, sized, f"study {study} (in profiles.yaml)") | asked
         values |= {"profile": options.profile, "device": options.device, "output": str(folder)}
-        changes = " ".join(f"{name}={entry}".replace(" ", "") for name, entry in asked.items())
+        changes = " ".join(_word(name, entry) for name, entry in asked.items())
         runs.append(Run(study, notebooks[study], folder, values, changes))
     return runs
 
@@ -121,9 +124,10 @@ def execute(run: Run, root: Path = ROOT) -> None:
     import papermill
 
     before = fingerprint(run, root)
-    part = run.folder.with_name(f".{run.study}.part")
+    # A name of its own: the notebook of a run that was killed may live for another second.
+    part = run.folder.with_name(f".{run.study}.{os.getpid()}.part")
     failed = run.folder.with_name(f"{run.study}.failed")
-    for leftover in (part, failed):
+    for leftover in (*run.folder.parent.glob(f".{run.study}.*part"), failed):
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
     page = part / run.notebook.with_suffix(".ipynb").name
@@ -162,6 +166,20 @@ def execute(run: Run, root: Path = ROOT) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def _alone(run: Run, root: Path) -> Iterator[None]:
+    """Have other runs into this folder wait; undo an exchange of results that a kill cut short."""
+    from spinlib.store import wait_for_lock
+
+    run.folder.parent.mkdir(parents=True, exist_ok=True)
+    with run.folder.with_name(f".{run.study}.lock").open("ab") as lock:
+        wait_for_lock(lock, str(run.folder.relative_to(root)))
+        old = run.folder.with_name(f".{run.study}.old")
+        if old.exists() and not run.folder.exists():
+            old.rename(run.folder)
+        yield
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run what was asked for; return 0, 1 if a study failed, 2 if the request was refused."""
     try:
@@ -177,13 +195,16 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     failures = 0
     for run in runs:
         place = run.folder.relative_to(root)
-        if not options.force and reusable(run, root):
-            print(f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True)
-            continue
-        print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
         start = time.perf_counter()
         try:
-            execute(run, root)
+            with _alone(run, root):
+                if not options.force and reusable(run, root):
+                    print(
+                        f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True
+                    )
+                    continue
+                print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
+                execute(run, root)
         except Exception as error:  # whatever ends one study, the others still run
             failures += 1
             page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
@@ -196,7 +217,11 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             print(f"Study {run.study}: done in {seconds:.0f} s, {figures} figures.", flush=True)
     from spinlib import report
 
-    print(f"Report: {report.write(root).relative_to(root)}")
+    try:
+        print(f"Report: {report.write(root).relative_to(root)}")
+    except (OSError, ValueError) as error:
+        failures += 1
+        print(f"The report failed: {_summary(error)}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -216,9 +241,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="change a parameter"
     )
+    parser.add_argument(
+        "--changes",
+        default="",
+        metavar="'name=value …'",
+        help="change several, quoted as in a shell",
+    )
     parser.add_argument("--parameters", type=Path, metavar="file.yaml", help="change several")
     parser.add_argument("--check", action="store_true", help="only check the request, quickly")
     return parser
+
+
+def _word(name: str, entry: Any) -> str:
+    """Write a change as one word, such that `_words` reads it."""
+    text = f"[{','.join(map(repr, entry))}]" if isinstance(entry, list) else str(entry)
+    text = f"{name}={text}"
+    return text if re.fullmatch(r"[^\s'\"\\]+", text) else shlex.quote(text)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise Refused(f"The changes {text!r} cannot be split into name=value: {error}.") from None
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -291,6 +336,9 @@ def _summary(error: Exception) -> str:
     """Say in one line what went wrong, as the notebook's own error does."""
     if hasattr(error, "ename"):
         return f"{error.ename}: {error.evalue}".strip().partition("\n")[0]
+    if isinstance(error, OSError) and error.strerror:
+        place = f" at {error.filename}" if error.filename else ""
+        return f"{error.strerror}{place}; mend that and run again, earlier results are kept."
     return f"{type(error).__name__}: {error}".strip().partition("\n")[0]
 
 

@@ -51,6 +51,25 @@ def wait_for_lock(file: IO, made: str) -> None:
             time.sleep(0.2)
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that, whenever this is cut short, it is whole or as it was before.
+
+    For one writer at a time: a fixed name will do for the part, as what a kill leaves of it is
+    overwritten next time.
+    """
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
 @dataclass(frozen=True)
 class Store:
     """Where an array (states, *shape) lies on disk, `shard` states to a file."""
@@ -102,20 +121,9 @@ class Store:
         return [shard for shard in shards if self.read(shard) is None]
 
     def write(self, path: Path, content: bytes) -> None:
-        """Write a file so that, whenever this is cut short, it is whole or as it was before."""
-        # There is one writer, so a fixed name will do: what a kill leaves is overwritten next time.
-        partial = path.with_name(path.name + _PARTIAL)
+        """Write a file, whole or not at all; its writer holds the folder's lock."""
         with self.complaints():
-            try:
-                with open(partial, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                os.replace(partial, path)
-            except BaseException:
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
+            write_whole(path, content)
 
     def zarr_json(self, attributes: dict[str, Any]) -> bytes:
         """Return the metadata of the Zarr v3 array."""

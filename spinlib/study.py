@@ -74,6 +74,8 @@ class Study:
         """The command that makes these results again."""
         changes = os.environ.get(CHANGES, "")
         again = f"make reproduce PROFILE={self.profile} STUDY={self.study}"
+        if self.device != resolve_device("auto"):
+            again += f" DEVICE={self.device}"
         return f"{again} P={shlex.quote(changes)}" if changes else again
 
     def save(

@@ -6,9 +6,8 @@ Weights and checkpoints are safetensors files with JSON in their metadata: nothi
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from spinlib.kernels import random_normal, random_uniform
-from spinlib.store import wait_for_lock
+from spinlib.store import wait_for_lock, write_whole
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -376,18 +375,9 @@ def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) 
     """Write tensors and their JSON so that the file is there whole or not at all."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     content = save(plain, {"about": json.dumps(about)})
-    part = path.with_name(f".{path.name}.part")  # what a kill leaves is overwritten next time
     with _complaints(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        write_whole(path, content)
     return path
 
 

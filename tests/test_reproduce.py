@@ -185,7 +185,7 @@ def test_run_reuse_change_and_failure(root, capsys):
         "blank.png",
         "claims.json",
     ]
-    assert [path.name for path in folder.parent.iterdir()] == ["04"]
+    assert sorted(path.name for path in folder.parent.iterdir()) == [".04.lock", "04"]
     page = nbformat.read(folder / "04_page.ipynb", as_version=4)
     assert page.cells[3].outputs[0].text == "figures/laptop/04\n"
     assert str(root) not in (folder / "04_page.ipynb").read_text()
