@@ -2,7 +2,6 @@
 
 import copy
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,9 @@ import torch
 
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE, EVAELosses, translated
-from spinlib.training import Numbers, fit, seeded
+from spinlib.training import Numbers, checkpoint_name, fit, seeded
+
+CODE = ("latent.py", "networks/evae.py", "networks/phases.py")  # decides about the weights
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,10 @@ def sweep(
     else:
         network = copy.deepcopy(start)
     history = [(identity or {}) | network.settings | {"states": len(train), "batch": batch_size}]
-    history += [repr(hamiltonian), _code(), None if start is None else _weights_hash(start)]
+    history += [repr(hamiltonian), None if start is None else _weights_hash(start)]
     rows, networks = [], []
     for number, stage in enumerate(stages):
         history.append(asdict(stage))
-        name = hashlib.sha256(json.dumps([seed, *history]).encode()).hexdigest()[:16]
         curve = fit(
             network,
             EVAELosses(hamiltonian, stage.beta, stage.gamma),
@@ -70,7 +70,7 @@ def sweep(
             batch_size=batch_size,
             augment=translated if hamiltonian.boundary == "periodic" else None,
             device=device,
-            checkpoint=Path(folder) / f"{name}.safetensors",
+            checkpoint=Path(folder) / checkpoint_name([seed, *history], CODE),
             identity=asdict(stage),
             progress=f"{progress} β = {stage.beta:g}, γ = {stage.gamma:g}" if progress else "",
         )
@@ -78,13 +78,6 @@ def sweep(
         rows.append({"beta": stage.beta, "gamma": stage.gamma, "epochs": stage.epochs, **best})
         networks.append(copy.deepcopy(network))
     return pd.DataFrame(rows), networks
-
-
-def _code() -> str:
-    """A hash of the code that trains, so that a changed network does not find old weights."""
-    package = Path(__file__).parent
-    names = ("latent.py", "training.py", "networks/evae.py", "networks/phases.py")
-    return hashlib.sha256(b"".join((package / name).read_bytes() for name in names)).hexdigest()
 
 
 def _weights_hash(network: EVAE) -> str:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,15 @@ from spinlib.microscope import vector_noise
 from spinlib.networks.resnet import resnet18
 from spinlib.pictures import windows
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
-from spinlib.training import Batch, Numbers, fit, load_weights, read_about, save_weights
+from spinlib.training import (
+    Batch,
+    Numbers,
+    checkpoint_name,
+    fit,
+    load_weights,
+    read_about,
+    save_weights,
+)
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
 PRETRAINED = Path(__file__).with_name("pretrained") / "resnet18.safetensors"
@@ -84,16 +93,27 @@ def train(
     device: torch.device | str = "cpu",
     batch_size: int = 50,
     learning_rate: float = 2e-3,
-    checkpoint: str | Path | None = None,
+    folder: Path | None = None,
+    identity: dict[str, Any] | None = None,
     progress: str = "",
-) -> pd.DataFrame:
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train in place on states parts[0], keep the weights that are best on parts[1].
+
+    folder     where a checkpoint is kept, named after the settings and the `identity` of network
+               and data
 
     Every look at a state is at a copy of it under a random symmetry of the `group` and a random
     translation, half of the time with its DMI reversed. With `noisy` training and validation have
     noise of a strength drawn from 0 … 1.
-    Returns the losses by epoch, mean squared errors of the normalised parameters.
+    Returns the network, and the losses by epoch, mean squared errors of the normalised parameters.
     """
+    about = (identity or {}) | {"noisy": noisy, "symmetries": len(group)}
+    checkpoint = None
+    if folder is not None:
+        settings = [about, epochs, seed, batch_size, learning_rate, [len(part) for part in parts]]
+        checkpoint = folder / checkpoint_name(
+            settings, ("regression.py", "symmetry.py", "networks/resnet.py")
+        )
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
         pictures, wanted = batch
@@ -115,7 +135,7 @@ def train(
         return copies, torch.cat((dmi[:, None], batch[1][:, 1:]), 1)
 
     training, validation = ((spins[part], targets[part]) for part in parts[:2])
-    return fit(
+    curve = fit(
         network,
         losses,
         training,
@@ -128,9 +148,10 @@ def train(
         augment=augment,
         device=device,
         checkpoint=checkpoint,
-        identity={"noisy": noisy, "symmetries": len(group)},
+        identity=about,
         progress=progress,
     )
+    return network, curve
 
 
 @dataclass(frozen=True)

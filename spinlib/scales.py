@@ -7,8 +7,6 @@ cells, fields of view in nm. Films are dealt out to training, validation and tes
 is cut, and every cut remembers its film.
 """
 
-import hashlib
-import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ from spinlib.microscope import crop, resample
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.pictures import PictureError, read_picture
 from spinlib.regression import one_cycle
-from spinlib.training import Batch, Numbers, fit
+from spinlib.training import Batch, Numbers, checkpoint_name, fit
 
 # --- cutting -------------------------------------------------------------------------------------
 
@@ -141,7 +139,7 @@ def train(
     folder: Path | None = None,
     identity: dict[str, Any] | None = None,
     progress: str = "",
-) -> pd.DataFrame:
+) -> tuple[nn.Module, pd.DataFrame]:
     """Train in place on cuts, in as many epochs as make about `looks` looks at a cut.
 
     targets    (films,) values of all films of the data set, normalised to 0 … 1
@@ -150,7 +148,8 @@ def train(
     So all trainings cost the same, however many cuts they have. Each look is at a copy of the cut
     turned by 0, 90, 180 or 270 degrees (the paper's), mirrored or not, and white for black or not:
     m_z looks alike after all of these, as a mirror only changes the sign of bulk DMI, which m_z
-    does not show, and nothing distinguishes up from down. Returns the losses by epoch.
+    does not show, and nothing distinguishes up from down. Returns the network, and the losses by
+    epoch.
     """
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
@@ -165,9 +164,8 @@ def train(
     checkpoint = None
     if folder is not None:
         settings = [about, epochs, seed, batch_size, learning_rate, *_fingerprint(training)]
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        checkpoint = folder / f"{digest[:16]}.safetensors"
-    return fit(
+        checkpoint = folder / checkpoint_name(settings, ("scales.py", "networks/scale_cnn.py"))
+    curve = fit(
         network,
         losses,
         *((c.pictures, c.views, targets[c.films]) for c in (training, validation)),
@@ -182,6 +180,7 @@ def train(
         identity=about,
         progress=progress,
     )
+    return network, curve
 
 
 def turned(pictures: torch.Tensor, random: torch.Tensor) -> torch.Tensor:

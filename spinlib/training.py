@@ -2,13 +2,19 @@
 
 Nothing here is drawn from a global generator. What is random about sample i in epoch e depends on
 (seed, i, e) and on nothing else, so a training that was killed goes on as if it had not been.
-Weights and checkpoints are safetensors files with JSON in their metadata: nothing is ever pickled.
+Weights and checkpoints are safetensors files with JSON in their metadata: no pickle is ever read
+from a file.
 """
 
+import hashlib
 import json
+import os
+import pickle
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +169,50 @@ def fit(
     network.load_state_dict(state.best)
     network.eval()
     return pd.DataFrame(state.history).rename_axis("epoch")
+
+
+def checkpoint_name(about: Any, code: Sequence[str]) -> str:
+    """Name of the checkpoint of a training: a hash of plain values that say what is trained.
+
+    `code` are the files of this package that decide about the result, besides this one: a changed
+    network does not find old weights.
+    """
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name in ("training.py", *code):
+        digest.update((Path(__file__).parent / name).read_bytes())
+    return f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def side_by_side(calls: Sequence[Callable[[], Any]], device: torch.device | str = "cpu") -> list:
+    """Results of independent trainings, which share out the cores among them.
+
+    A small network hardly gains by a second core, two networks gain a whole one. Each training has
+    a process and one thread of its own, so its numbers are the same on any number of cores. On a
+    GPU they run here, one after the other. `calls` are functions of modules, bound to their
+    arguments by `functools.partial`.
+    """
+    workers = min(len(calls), _cores())
+    if torch.device(device).type != "cpu" or not calls:
+        return [call() for call in calls]
+    # Forked children would inherit torch's threads in the middle of whatever they do.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+    with pool:
+        try:
+            # As bytes: tensors would travel through /dev/shm, of which containers have little.
+            running = [pool.submit(_unpacked, pickle.dumps(call)) for call in calls]
+            return [pickle.loads(job.result()) for job in running]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _unpacked(call: bytes) -> bytes:
+    return pickle.dumps(pickle.loads(call)())
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @torch.no_grad()

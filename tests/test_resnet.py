@@ -113,7 +113,7 @@ GROUP = symmetry.point_group(Hamiltonian(dmi=0.1), (32, 32))
 def trained(spirals, noisy: bool, epochs: int = 14):
     with seeded(1):
         network = plain_cnn(32)
-    curve = regression.train(
+    return regression.train(
         *(network, *spirals),
         noisy=noisy,
         group=GROUP,
@@ -122,7 +122,6 @@ def trained(spirals, noisy: bool, epochs: int = 14):
         batch_size=8,
         learning_rate=1e-2,
     )
-    return network, curve
 
 
 def test_noise_in_training_helps_against_noise(spirals):

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from spinlib.training import (
     read_about,
     save_weights,
     seeded,
+    side_by_side,
 )
 
 CPU = torch.device("cpu")
@@ -193,3 +195,18 @@ def test_no_batch_is_left_with_a_single_sample():
 
     fit(linear(), counting, line(33), line(5), epochs=1, seed=1, batch_size=16)
     assert sorted(sizes) == [5, 11, 11, 11]  # 33 samples in three steps, and the validation
+
+
+def test_side_by_side_each_training_is_what_it_is_alone(tmp_path):
+    """One thread each, and nothing of one in the other: not even the dropout, drawn globally."""
+    paths = [tmp_path / name for name in ("one", "two", "three")]
+    together = side_by_side([partial(worker.train, path, seed=n) for n, path in enumerate(paths)])
+    for number, curve in enumerate(together):
+        assert curve.equals(worker.train(None, seed=number))
+    assert all(path.exists() for path in paths)
+
+
+def test_an_error_beside_another_training_comes_through():
+    with pytest.raises(ValueError, match="at least 1, got 16 and 0"):
+        side_by_side([partial(worker.train, None), partial(worker.train, None, epochs=0)])
+    assert side_by_side([]) == []
