@@ -91,7 +91,7 @@ def read(folder: Path) -> list[Claim]:
         return [
             Claim(**{name: row[name] for name in names}) for row in json.loads(path.read_text())
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no claims table ({error}); make it again with "
             f"`make reproduce STUDY={folder.name} FORCE=1`."

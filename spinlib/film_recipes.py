@@ -16,6 +16,7 @@ from spinlib import llg, textures
 from spinlib.anneal import anneal, linear
 from spinlib.hamiltonian import Film
 from spinlib.kernels import random_normal, random_uniform
+from spinlib.recipes import ANY, check
 
 VARIED = {"saturation": "saturation [kA/m]", "dmi": "dmi [mJ/m²]"}
 
@@ -44,6 +45,22 @@ class PinnedFilms:
     storage: str = "float16"
     shard: int = 16
     seed: int = 0
+
+    def __post_init__(self):
+        for name in ("saturation", "dmi", "dispersion"):
+            ends = getattr(self, name)
+            numbers = type(ends) is tuple and all(type(end) in (int, float) for end in ends)
+            if not numbers or len(ends) != 2 or not -1e9 < ends[0] <= ends[1] < 1e9:
+                raise ValueError(f"PinnedFilms: {name} is (lowest, highest), not {ends!r}.")
+        if self.saturation[0] <= 0 or not 0 <= self.dispersion[0] <= self.dispersion[1] <= 1:
+            raise ValueError(
+                "PinnedFilms: the saturation is above 0 and the dispersion from 0 to 1, not "
+                f"{self.saturation} and {self.dispersion}."
+            )
+        numbers = {"anisotropy": (-ANY, ANY), "hot": (0.0, ANY)}
+        numbers |= dict.fromkeys(("exchange", "cell"), (1e-06, ANY))
+        check(self, quench=(0, 10**9), dipole_every=(1, 10**9), **numbers)
+        check(self, sweeps=(self.quench + 1, 10**9))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -154,6 +154,20 @@ class Dipolar:
         return _per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
 
 
+_LARGEST = 1e30  # beyond it, sums in single precision overflow
+
+
+def _numbers(name: str, value: object, wanted: str) -> torch.Tensor:
+    """A parameter as a float64 tensor; refuse what is no real number or array of them."""
+    try:
+        tensor = torch.as_tensor(value)
+        if not tensor.is_complex():
+            return tensor.to(torch.float64)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise ValueError(f"{name} must be {wanted}, got {value!r}.")
+
+
 # Most dimensions that a parameter may have, and what they are.
 _DIMENSIONS = {"exchange": 1, "dmi": 1, "anisotropy": 3, "zeeman": 2, "dipolar": 1}
 _SHAPES = dict.fromkeys(_DIMENSIONS, "a number or one per state, (batch,)") | {
@@ -193,10 +207,14 @@ class Hamiltonian:
         ):
             if value not in choices:
                 raise ValueError(f"{name} is one of {' or '.join(choices)}, got {value!r}.")
+        if not callable(self.dipoles):
+            raise ValueError(f"dipoles is a function that makes a kernel, got {self.dipoles!r}.")
         for name, dimensions in _DIMENSIONS.items():
-            value = torch.as_tensor(getattr(self, name), dtype=torch.float64)
-            if not torch.isfinite(value).all():
-                raise ValueError(f"{name} must be finite, got {getattr(self, name)}.")
+            value = _numbers(name, getattr(self, name), _SHAPES[name])
+            if not (value.abs() < _LARGEST).all():
+                raise ValueError(
+                    f"{name} must be finite and below {_LARGEST:g}, got {getattr(self, name)}."
+                )
             if value.ndim > dimensions or (
                 name == "zeeman" and value.ndim and value.shape[-1] != 3
             ):
@@ -310,13 +328,18 @@ class Film:
     boundary: Boundary = "periodic"
 
     def __post_init__(self):
-        for name in ("exchange_stiffness", "saturation", "cell", "thickness"):
-            values = torch.as_tensor(getattr(self, name), dtype=torch.float64)
-            if not (torch.isfinite(values).all() and (values > 0).all()):
+        for name in ("exchange_stiffness", "saturation", "cell", "thickness", "dmi", "anisotropy"):
+            values = _numbers(f"The film's {name}", getattr(self, name), "a number in SI units")
+            signed = name in ("dmi", "anisotropy")
+            if not (torch.isfinite(values).all() and (signed or (values > 0).all())):
                 raise ValueError(
-                    f"The film's {name} must be a positive number in SI units, got "
-                    f"{getattr(self, name)}."
+                    f"The film's {name} must be a {'finite' if signed else 'positive'} number in "
+                    f"SI units, got {getattr(self, name)}."
                 )
+            if name in ("cell", "thickness") and values.ndim:
+                raise ValueError(f"The film's {name} is one number, got {getattr(self, name)}.")
+        # What Film and Hamiltonian share is refused in the same words.
+        Hamiltonian(dmi_kind=self.dmi_kind, boundary=self.boundary)
 
     def exchange_length(self) -> float:
         """√(2A / μ0 M_s²) in metres, the shortest of all states."""
@@ -358,7 +381,7 @@ class Film:
         """
         self.warn_if_coarse()
         area, volume = self.cell * self.thickness, self.cell**2 * self.thickness
-        vector = field_vector(torch.as_tensor(field, dtype=torch.float64))
+        vector = field_vector(_numbers("field", field, _SHAPES["zeeman"]))
         saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)
         return Hamiltonian(
             exchange=2e21 * self.exchange_stiffness * self.thickness,

@@ -242,6 +242,14 @@ def drift(
 # --- the instrument ------------------------------------------------------------------------------
 
 
+LARGEST = 1e6  # of any setting: white is 1, and lengths are compared with the cell's as well
+MAX_PIXELS = 100_000_000  # of a picture
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and math.isfinite(value)
+
+
 @dataclass(frozen=True)
 class Microscope:
     """An instrument: call it with spins and their cell, get pictures.
@@ -277,14 +285,30 @@ class Microscope:
             raise ValueError(f"The boundary is 'open' or 'periodic', not {self.boundary!r}.")
         for name in ("blur", "noise", "readout", "contrast_drift", "brightness_drift"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ValueError(f"The microscope's {name} is {value!r}; give a number >= 0.")
+            if not (_is_number(value) and 0 <= value <= LARGEST):
+                raise ValueError(
+                    f"The microscope's {name} is {value!r}; give a number >= 0, and sensibly small."
+                )
         for name in ("pixel_size", "counts"):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
+            if value is not None and not (_is_number(value) and 0 < value <= LARGEST):
                 raise ValueError(f"The microscope's {name} is {value!r}; give a number > 0.")
-        if self.shape is not None and min(self.shape) < 1:
-            raise ValueError(f"A picture of {self.shape} pixels is empty; give at least (1, 1).")
+        if not (_is_number(self.quarter_turns) and self.quarter_turns == int(self.quarter_turns)):
+            raise ValueError(
+                f"The microscope's quarter_turns are a whole number, not {self.quarter_turns!r}."
+            )
+        if not (_is_number(self.defocus) and abs(self.defocus) <= LARGEST):
+            raise ValueError(f"The microscope's defocus is a length, not {self.defocus!r}.")
+        if self.shape is not None:
+            whole = isinstance(self.shape, tuple | list) and len(self.shape) == 2
+            if not whole or not all(_is_number(n) and n == int(n) for n in self.shape):
+                raise ValueError(
+                    f"The microscope's shape is (height, width) in pixels, not {self.shape!r}."
+                )
+            if min(self.shape) < 1:
+                raise ValueError(
+                    f"A picture with the shape {self.shape} is empty; give at least (1, 1)."
+                )
         if (self.contrast == "lorentz_defocus") != (self.defocus != 0):
             raise ValueError(
                 f"Contrast {self.contrast!r} with defocus {self.defocus!r}: the contrast "
@@ -293,8 +317,14 @@ class Microscope:
 
     def geometry(self, size: tuple[int, int], cell: float) -> tuple[tuple[int, int], float]:
         """Picture shape (height, width) and pixel side for a sample of `size` cells."""
-        if not (math.isfinite(cell) and cell > 0):
+        if not (_is_number(cell) and cell > 0):
             raise ValueError(f"A cell of side {cell!r} cannot be looked at; give a number > 0.")
+        for name, length in (("blur", self.blur), ("defocus", self.defocus)):
+            if abs(length) > 1000 * max(size) * cell:
+                raise ValueError(
+                    f"A {name} of {length:g} is a thousand times larger than the sample of "
+                    f"{size[0]}x{size[1]} cells of {cell:g}; give it in the unit of the cell."
+                )
         if self.quarter_turns % 2:
             size = size[::-1]
         shape, pixel = self.shape, self.pixel_size
@@ -304,6 +334,11 @@ class Microscope:
                 if shape is None
                 else cell * min(n / p for n, p in zip(size, shape, strict=True))
             )
+        if not 1e-3 * cell <= pixel <= 2 * max(size) * cell:
+            raise ValueError(
+                f"A pixel_size of {pixel:g} does not suit {size[0]}x{size[1]} cells of {cell:g}; "
+                "give it in the unit of the cell."
+            )
         # The small excess lets a sample of exactly n pixels have n of them in spite of rounding.
         largest = tuple(int(n * cell / pixel * (1 + 1e-9)) for n in size)
         shape = largest if shape is None else shape
@@ -312,6 +347,11 @@ class Microscope:
                 f"A picture of {shape[0]}x{shape[1]} pixels of {pixel:g} does not fit on a sample "
                 f"of {size[0]}x{size[1]} cells of {cell:g}: there is room for {largest[0]}x"
                 f"{largest[1]} pixels. Choose fewer or smaller pixels."
+            )
+        if shape[0] * shape[1] > MAX_PIXELS:
+            raise ValueError(
+                f"A picture of {shape[0]}x{shape[1]} pixels has more than {MAX_PIXELS / 1e6:g} "
+                f"million: choose larger pixels than a pixel_size of {pixel:g}."
             )
         return shape, pixel
 

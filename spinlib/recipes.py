@@ -16,6 +16,23 @@ from spinlib.anneal import anneal, linear, random_rate
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import random_uniform
 
+ANY = 1e6  # in units of J: what is larger is a slip
+
+
+def check(recipe, **limits: tuple[float, float]) -> None:
+    """Refuse fields outside their (lowest, highest); where these are whole, so is the field."""
+    kind = type(recipe).__name__
+    common = {"states": (1, 10**9), "shard": (1, 10**9), "size": (2, 10**6), "seed": (0, 2**63)}
+    for name, (low, high) in (common | limits).items():
+        value, whole = getattr(recipe, name), type(low) is int
+        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            numbers = "whole number" if whole else "number"
+            raise ValueError(f"{kind}: {name} is a {numbers} from {low} to {high}, not {value!r}.")
+    if getattr(recipe, "boundary", "periodic") not in ("periodic", "open"):
+        raise ValueError(f"{kind}: the boundary is periodic or open, not {recipe.boundary!r}.")
+    if recipe.size % 2 and getattr(recipe, "boundary", "periodic") == "periodic":
+        raise ValueError(f"{kind}: the size of a periodic lattice is even, not {recipe.size}.")
+
 
 @dataclass(frozen=True)
 class SkyrmionStates:
@@ -36,6 +53,10 @@ class SkyrmionStates:
     storage: str = "float16"
     shard: int = 100
     seed: int = 0
+
+    def __post_init__(self):
+        numbers = {"hot": (0.0, ANY), "dmi": (-ANY, ANY), "field": (-ANY, ANY)}
+        check(self, sweeps=(1, 10**9), **numbers)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -87,6 +108,17 @@ class DipolarDomains:
     seed: int = 0
 
     def __post_init__(self):
+        if type(self.grid) is not tuple or [type(n) for n in self.grid] != [int] * 3:
+            raise ValueError(f"DipolarDomains: the grid is three whole numbers, not {self.grid!r}.")
+        check(
+            self,
+            hot=(0.0, ANY),
+            repeats=(1, 10**9),
+            fastest=(1, 10**9),
+            quench=(0, 10**9),
+            dipole_every=(1, 10**9),
+        )
+        check(self, slowest=(self.fastest, 10**9))
         wanted = math.prod(self.grid) * self.repeats
         if any(self.grid) and (min(self.grid) < 1 or wanted != self.states):
             raise ValueError(

@@ -104,12 +104,13 @@ def _run(figures: Path, profile: str, study: str) -> dict[str, Any]:
         "figures": [
             _figure(path, figures)
             for path in sorted(folder.glob("*.png"))
-            if path.with_suffix(".json").exists()
+            if path.with_suffix(".json").exists() and not path.is_symlink()
         ],
         # Pages with a slider over drawn frames; in a sandbox, so that they can touch nothing else.
         "pages": [
             {"name": path.stem, "content": path.read_text(encoding="utf-8")}
             for path in sorted(folder.glob("*.html"))
+            if not path.is_symlink()  # it could lead to what is nobody else's business
         ],
         "claims": claims.read(folder),
     }
@@ -121,7 +122,7 @@ def _figure(path: Path, figures: Path) -> dict[str, str]:
         about = json.loads(record.read_text(encoding="utf-8"))
         words = {"caption": about["caption"]}
         words |= {name: about["provenance"][name] for name in ("commit", "command")}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{record} is no record of a figure ({error!r}); make it again with "
             f"`make reproduce PROFILE={path.parent.parent.name} STUDY={path.parent.name} FORCE=1`."

@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import psutil
 import torch
 
 from spinlib.kernels import random_uniform
@@ -20,7 +21,7 @@ def random(
     size: Size, *, seed: int = 0, states: Sequence[int] = (0,), device: torch.device | str = "cpu"
 ) -> torch.Tensor:
     """Directions uniform on the sphere, one lattice per state index: infinite temperature."""
-    _check_size(size)
+    _check_size(size, len(states))
     u = random_uniform((2, *size), seed=seed, states=states, purpose="random spins", device=device)
     z = 2 * u[:, 0] - 1
     return _from_angles(z, 2 * math.pi * u[:, 1])
@@ -164,9 +165,16 @@ def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Ten
     return 2 * torch.atan2(volume, 1 + cosines)
 
 
-def _check_size(size: Size) -> None:
-    if len(size) != 2 or min(size) < 1:
+def _check_size(size: Size, states: int = 1) -> None:
+    if len(size) != 2 or any(int(n) != n for n in size) or min(size) < 1:
         raise ValueError(f"A size is (height, width) with at least one site each way, got {size}.")
+    # Spins, and about as much twice over while they are made: float32 each.
+    needed, free = 36 * states * math.prod(size), psutil.virtual_memory().available
+    if needed > free:
+        raise ValueError(
+            f"{states} states of {size[0]}×{size[1]} sites need about {needed / 1e9:.3g} GB of "
+            f"memory, but only {free / 1e9:.3g} GB are free; take fewer at a time, or smaller ones."
+        )
 
 
 def _grid(size: Size) -> tuple[torch.Tensor, torch.Tensor]:
