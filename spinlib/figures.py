@@ -8,6 +8,7 @@ figure shows when it is a cell's last value, and `Study.save` writes it with its
 
 import io
 import math
+import re
 from collections.abc import Sequence
 
 import matplotlib.patheffects as effects
@@ -73,7 +74,7 @@ def draw_picture(
         **{"origin": "lower", "interpolation": "nearest", "cmap": "gray", "vmin": 0, "vmax": 1},
     )
     ax.set(xticks=[], yticks=[])
-    ax.set_title(title, fontsize=TITLE)
+    ax.set_title(true_minus(title), fontsize=TITLE)
     if bar:
         scale_bar(ax, picture.shape[2], pixel)
     if wheel:
@@ -153,6 +154,11 @@ def colour_wheel(ax: Axes | None = None, *, labels: bool = True) -> Axes:
             ax.text(u, v, word, ha="center", va="center", fontsize=LABEL, path_effects=halo)
         ax.text(0, -0.9, "−z", ha="center", va="center", fontsize=LABEL, color="white")
     return ax
+
+
+def true_minus(text: str) -> str:
+    """The text with a minus sign where a hyphen stands before a number."""
+    return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
 
 
 def contact_sheet(

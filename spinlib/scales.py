@@ -8,8 +8,9 @@ is cut, and every cut remembers its film.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,12 +73,17 @@ def split_films(parameters: pd.DataFrame, *, seed: int) -> tuple[np.ndarray, ...
     return split(parameters, (0.72, 0.08, 0.2), by=None, seed=seed)
 
 
-def cut(films: Films, sides: Iterable[int], pixels: int) -> Cuts:
+def cut(
+    films: Films, sides: Iterable[int], pixels: int, *, per_film: int = 1, seed: int = 0
+) -> Cuts:
     """Every film cut into squares of these sides that do not overlap, averaged to `pixels`.
 
-    A side that does not divide the film leaves a margin at the top and on the right unused.
+    A side that does not divide the film leaves a margin at the top and on the right unused. Where
+    this makes less than `per_film` cuts of a side, the film is cut again after random shifts until
+    there are as many or more: it is periodic, and as good a film when it is shifted.
     """
     height, width = films.m_z.shape[-2:]
+    draw = {"seed": seed, "states": films.index, "purpose": "shifts before cutting"}
     pictures, views, index = [], [], []
     for side in sides:
         if not 1 <= side <= min(height, width):
@@ -85,13 +91,24 @@ def cut(films: Films, sides: Iterable[int], pixels: int) -> Cuts:
                 f"A cut of {side} cells is not in films of {height}×{width} cells: choose a side "
                 f"from 1 to {min(height, width)}."
             )
-        for row in range(height // side):
-            for column in range(width // side):
-                piece = crop(films.m_z, (side, side), (row * side, column * side))
+        rows, columns = height // side, width // side
+        for tiling in range(-(-per_film // (rows * columns))):
+            m_z = films.m_z
+            if tiling:
+                m_z = _shifted(m_z, random_uniform((2,), **draw, draw=1000 * side + tiling))
+            for row, column in product(range(rows), range(columns)):
+                piece = crop(m_z, (side, side), (row * side, column * side))
                 pictures.append(resample(piece.float(), (pixels, pixels)).half())
                 views.append(torch.full((len(piece),), side * films.cell))
                 index.append(films.index)
     return Cuts(torch.cat(pictures)[:, None], torch.cat(views), torch.cat(index))
+
+
+def _shifted(m_z: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Each film moved around its periodic box by two shares of its height and width."""
+    size = torch.tensor(m_z.shape[-2:])
+    moves = (shares.cpu() * size).long().tolist()
+    return torch.stack([film.roll(move, (0, 1)) for film, move in zip(m_z, moves, strict=True)])
 
 
 def cut_anywhere(
@@ -123,6 +140,23 @@ def cut_anywhere(
 
 
 # --- training ------------------------------------------------------------------------------------
+
+
+def learn(
+    network: ScaleCNN,
+    films: Sequence[Films],
+    targets: torch.Tensor,
+    cutting: Callable[[Films], Cuts],
+    *,
+    share: float = 1.0,
+    seed: int,
+    **settings,
+) -> ScaleCNN:
+    """Cut films for training and validation and `train` on a share of the cuts."""
+    training, validation = (cutting(part) for part in films)
+    if share < 1:
+        training = training.some(round(share * len(training.films)), seed)
+    return train(network, training, validation, targets, seed=seed, **settings)[0]
 
 
 def train(

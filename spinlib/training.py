@@ -11,7 +11,7 @@ import json
 import os
 import pickle
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -183,7 +183,9 @@ def checkpoint_name(about: Any, code: Sequence[str]) -> str:
     return f"{digest.hexdigest()[:16]}.safetensors"
 
 
-def side_by_side(calls: Sequence[Callable[[], Any]], device: torch.device | str = "cpu") -> list:
+def side_by_side(
+    calls: Sequence[Callable[[], Any]], device: torch.device | str = "cpu", progress: str = ""
+) -> list:
     """Results of independent trainings, which share out the cores among them.
 
     A small network hardly gains by a second core, two networks gain a whole one. Each training has
@@ -191,15 +193,20 @@ def side_by_side(calls: Sequence[Callable[[], Any]], device: torch.device | str 
     GPU they run here, one after the other. `calls` are functions of modules, bound to their
     arguments by `functools.partial`.
     """
-    workers = min(len(calls), _cores())
+    bar = tqdm(total=len(calls), desc=progress, disable=not progress, unit="training")
     if torch.device(device).type != "cpu" or not calls:
-        return [call() for call in calls]
+        with bar:
+            return [(call(), bar.update())[0] for call in calls]
+    workers = min(len(calls), _cores())
     # Forked children would inherit torch's threads in the middle of whatever they do.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
-    with pool:
+    with pool, bar:
         try:
             # As bytes: tensors would travel through /dev/shm, of which containers have little.
             running = [pool.submit(_unpacked, pickle.dumps(call)) for call in calls]
+            for job in as_completed(running):
+                job.result()
+                bar.update()
             return [pickle.loads(job.result()) for job in running]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

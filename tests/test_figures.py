@@ -22,6 +22,7 @@ from spinlib.figures import (
     draw_spins,
     panels,
     scale_bar,
+    true_minus,
 )
 from spinlib.textures import vortex
 
@@ -192,3 +193,9 @@ def test_appendix_runs_at_a_small_size(capsys, tmp_path):
     assert "lost at most" in capsys.readouterr().out
     # The pictures it drew last are those of the state it made.
     assert torch.equal(shown["colours"], colour(shown["spins"]))
+
+
+def test_a_hyphen_before_a_number_becomes_a_minus_sign():
+    text = "E/N = -2.0573, Q = -30, re-simulated film-2, 10-12, from -.5 to (-1)"
+    expected = "E/N = −2.0573, Q = −30, re-simulated film-2, 10-12, from −.5 to (−1)"
+    assert true_minus(text) == expected

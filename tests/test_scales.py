@@ -127,6 +127,24 @@ def test_mismatch_and_the_width_of_a_curve():
     assert scales.half_width(octaves, np.array([0.8, 0.7, 0.5])) == 2.0
 
 
+def test_large_cuts_are_taken_again_from_the_shifted_film():
+    """A shift changes the phases of a film's Fourier transform and nothing else."""
+    film = films_of(torch.rand(2, 64, 64, generator=torch.Generator().manual_seed(2)))
+    cuts = scales.cut(film, [64, 32], 64, per_film=3, seed=1)
+    whole = cuts.views == 64 * film.cell
+    assert whole.sum() == 2 * 3 and (~whole).sum() == 2 * 4  # one tiling of four is enough
+    assert torch.equal(torch.bincount(cuts.films), torch.tensor([7, 7]))
+    for number in range(2):
+        copies = cuts.pictures[whole & (cuts.films == number), 0].float()
+        assert torch.equal(copies[0], film.m_z[number].half().float())
+        assert all(not torch.equal(copies[a], copies[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
+        spectra = torch.fft.fft2(copies).abs()
+        # Float32 transforms of 4096 numbers, whose largest is 2000.
+        assert torch.allclose(spectra, spectra[:1].expand_as(spectra), atol=0.01)
+    again = scales.cut(film.take(np.array([1])), [64], 64, per_film=3, seed=1)
+    assert torch.equal(again.pictures, cuts.pictures[whole & (cuts.films == 1)])
+
+
 def test_domain_size_of_stripes_and_discs():
     """Discs have walls in all directions: area / (number × circumference)."""
     size, radius = 256, 20
