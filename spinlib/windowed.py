@@ -1,0 +1,307 @@
+"""Networks that read parameters out of the windows of a picture, and average over them.
+
+Pictures are (states, channels, height, width) from 0 to 1, targets (states, outputs) from 0 to 1
+over their `Ranges`. Windows begin every `step` pixels. They are views into the pictures, gathered
+batch by batch where the pictures are, and never stored: they would be tens of times the pictures.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss
+
+from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
+from spinlib.regression import one_cycle
+from spinlib.thermal_recipes import NAMES, ThermalFilms
+from spinlib.training import (
+    Batch,
+    Numbers,
+    TrainingError,
+    evaluate,
+    fit,
+    load_weights,
+    read_about,
+    save_weights,
+    seeded,
+)
+
+NETWORKS = {kind.__name__: kind for kind in (WindowedCNN, FullyConnected)}
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Smallest and largest value of each parameter: what 0 and 1 mean to a network."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    names: tuple[str, ...] = NAMES
+
+    def __post_init__(self) -> None:
+        if not len(self.low) == len(self.high) == len(self.names):
+            raise ValueError(f"{self} needs one low and one high value for each name.")
+        for name, low, high in zip(self.names, self.low, self.high, strict=True):
+            if not low < high:
+                raise ValueError(f"The range of {name} goes from {low} to {high}: it is empty.")
+
+    @classmethod
+    def of(cls, recipe: ThermalFilms) -> "Ranges":
+        """The ranges of a recipe's values."""
+        return cls(*(tuple(float(values[end]) for values in recipe.values) for end in (0, -1)))
+
+    def unit(self, parameters: pd.DataFrame) -> torch.Tensor:
+        """Targets (states, outputs) of a table with the columns `names`."""
+        values = parameters[list(self.names)].to_numpy(float)
+        low, high = np.array(self.low), np.array(self.high)
+        return torch.tensor((values - low) / (high - low), dtype=torch.float32)
+
+    def units(self, unit: np.ndarray) -> np.ndarray:
+        """Values (…, outputs) in the units of `names` from normalised ones."""
+        low, high = np.array(self.low), np.array(self.high)
+        return low + (high - low) * np.asarray(unit, float)
+
+
+class Windows:
+    """All windows of some pictures, by number: picture by picture, row by row from below.
+
+    A margin that is smaller than a step belongs to no window.
+    """
+
+    def __init__(self, pictures: torch.Tensor, window: int, step: int) -> None:
+        if pictures.ndim != 4 or min(pictures.shape[-2:]) < window or step < 1:
+            raise ValueError(
+                f"Pictures (states, channels, height, width) of {tuple(pictures.shape)} have no "
+                f"windows of {window} pixels every {step}."
+            )
+        self.view = pictures.unfold(2, window, step).unfold(3, window, step)
+        self.rows, self.columns = self.view.shape[2:4]
+
+    @property
+    def per_picture(self) -> int:
+        return self.rows * self.columns
+
+    def __len__(self) -> int:
+        return len(self.view) * self.per_picture
+
+    def __getitem__(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Windows (len(numbers), channels, window, window), a copy."""
+        picture, place = numbers // self.per_picture, numbers % self.per_picture
+        return self.view[picture, :, place // self.columns, place % self.columns]
+
+    def picture(self, numbers: torch.Tensor) -> torch.Tensor:
+        """The pictures that windows belong to."""
+        return numbers // self.per_picture
+
+
+Pictures = tuple[torch.Tensor, torch.Tensor]  # pictures and their targets
+Distortion = Callable[[torch.Tensor, Numbers], torch.Tensor]  # of windows, in training
+
+
+def train_windows(
+    network: nn.Module,
+    training: Pictures,
+    validation: Pictures,
+    *,
+    step: int = 8,
+    epochs: int,
+    seed: int,
+    sgd: bool = False,
+    batch_size: int = 128,
+    learning_rate: float = 2e-3,
+    distort: Distortion | None = None,
+    device: torch.device | str = "cpu",
+    checkpoint: str | Path | None = None,
+    identity: dict[str, Any] | None = None,
+    progress: str = "",
+) -> pd.DataFrame:
+    """Train in place on the windows of the training pictures, each once in an epoch.
+
+    The loss is the mean squared error of the normalised parameters. The weights kept are those of
+    the epoch that does best on the windows of the validation pictures.
+
+    AdamW goes through one cycle of the learning rate. With `sgd` it is the paper's plain stochastic
+    gradient descent at a constant rate, which ends early when the loss saturates: when the mean of
+    the last five epochs is not a percent below that of the five before.
+
+    `distort` changes windows on their way into training. With a `checkpoint` a training that was
+    interrupted goes on (AdamW) and one that was finished is not made again. Returns the losses by
+    epoch.
+    """
+    device = torch.device(device)
+    sets = []
+    for pictures, targets in (training, validation):
+        cut = Windows(pictures.to(device), network.window, step)
+        sets.append((cut, targets.to(device)))
+    (train_cut, train_targets), (validation_cut, validation_targets) = sets
+
+    def look(batch: Batch, numbers: Numbers) -> Batch:
+        (chosen,) = batch
+        windows = train_cut[chosen]
+        if distort:
+            windows = distort(windows, numbers)
+        return windows, train_targets[train_cut.picture(chosen)]
+
+    def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
+        if len(batch) == 1:  # in validation
+            (chosen,) = batch
+            batch = validation_cut[chosen], validation_targets[validation_cut.picture(chosen)]
+        windows, wanted = batch
+        return {"loss": mse_loss(network(windows.float()).float(), wanted)}
+
+    about = (identity or {}) | network.settings | {"step": step, "distorted": distort is not None}
+    train, held_out = ((torch.arange(len(cut)),) for cut in (train_cut, validation_cut))
+    settings = {"epochs": epochs, "seed": seed, "batch_size": batch_size}
+    settings |= {"learning_rate": learning_rate, "device": device, "checkpoint": checkpoint}
+    if sgd:
+        return _descend(network, losses, look, train, held_out, identity=about, **settings)
+    return fit(
+        *(network, losses, train, held_out),
+        schedule=one_cycle,
+        weight_decay=1e-2,
+        augment=look,
+        identity=about,
+        progress=progress,
+        **settings,
+    )
+
+
+def _descend(
+    network: nn.Module,
+    losses: Callable[[nn.Module, Batch, Numbers], dict[str, torch.Tensor]],
+    look: Callable[[Batch, Numbers], Batch],
+    train: Batch,
+    validation: Batch,
+    *,
+    epochs: int,
+    seed: int,
+    batch_size: int,
+    learning_rate: float,
+    device: torch.device,
+    checkpoint: str | Path | None,
+    identity: dict[str, Any],
+) -> pd.DataFrame:
+    """Plain stochastic gradient descent until the training loss saturates."""
+    settings = {"samples": len(train[0]), "epochs": epochs, "seed": seed, "batch_size": batch_size}
+    settings = json.loads(json.dumps(settings | identity | {"learning_rate": learning_rate}))
+    if checkpoint is not None and Path(checkpoint).exists():
+        if read_about(checkpoint).get("settings") != settings:
+            raise TrainingError(
+                f"The checkpoint {checkpoint} belongs to another training. Delete it or choose "
+                "another file."
+            )
+        network.to(device)
+        return pd.DataFrame(load_weights(network, checkpoint)["history"]).rename_axis("epoch")
+    network.to(device)
+    optimiser = torch.optim.SGD(network.parameters(), lr=learning_rate)
+    history: list[dict[str, float]] = []
+    best: dict[str, torch.Tensor] = {}
+    for epoch in range(epochs):
+        key = np.array([seed, epoch], dtype=np.uint64)
+        order = np.random.Generator(np.random.Philox(key=key)).permutation(len(train[0]))
+        network.train()
+        total = torch.zeros((), device=device)
+        with seeded(seed * 100_003 + epoch):
+            for part in np.array_split(order, -(-len(order) // batch_size)):
+                samples = torch.from_numpy(part)
+                numbers = Numbers(seed, samples, epoch, device)
+                batch = look((train[0][samples].to(device),), numbers)
+                loss = losses(network, batch, numbers)["loss"]
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                total += loss.detach() * len(part) / len(order)
+        row = {"train loss": float(total)}
+        row |= evaluate(network, losses, validation, seed=seed, device=device)
+        if not best or row["validation loss"] <= min(r["validation loss"] for r in history):
+            best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        history.append(row)
+        if saturated([past["train loss"] for past in history]):
+            break
+    network.load_state_dict(best)
+    network.eval()
+    if checkpoint is not None:
+        save_weights(network, checkpoint, settings=settings, history=history)
+    return pd.DataFrame(history).rename_axis("epoch")
+
+
+def saturated(losses: Sequence[float], epochs: int = 5) -> bool:
+    """Whether the mean of the last epochs is no more than a percent below that of those before."""
+    if len(losses) < 2 * epochs:
+        return False
+    return np.mean(losses[-epochs:]) > 0.99 * np.mean(losses[-2 * epochs : -epochs])
+
+
+def turned(windows: torch.Tensor, numbers: Numbers) -> torch.Tensor:
+    """Windows turned by 0, 90, 180 or 270 degrees as if the picture were a photograph.
+
+    Spins are not turned with their places, so that this is the picture of no film: red stays red.
+    """
+    turns = (4 * numbers.uniform((), "turns")).long().clamp(max=3)
+    copies = [torch.rot90(windows, number, dims=(-1, -2)) for number in range(4)]
+    return torch.stack(copies)[turns, torch.arange(len(windows), device=turns.device)]
+
+
+def scaled(windows: torch.Tensor, numbers: Numbers, most: float = 1.5) -> torch.Tensor:
+    """Windows magnified by a random factor from 1/most to most, mirrored at the edge if smaller."""
+    factor = most ** (2 * numbers.uniform((), "scale") - 1)
+    matrix = torch.zeros((len(windows), 2, 3), device=windows.device)
+    matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / factor
+    grid = nn.functional.affine_grid(matrix, list(windows.shape), align_corners=False)
+    return nn.functional.grid_sample(
+        windows, grid, padding_mode="reflection", align_corners=False
+    ).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class WindowEstimates:
+    """Normalised estimates (pictures, outputs): mean and standard deviation over the windows."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+
+@torch.no_grad()
+def estimate_windows(
+    network: nn.Module,
+    pictures: torch.Tensor,
+    *,
+    step: int = 8,
+    device: torch.device | str = "cpu",
+    batch_size: int = 512,
+) -> WindowEstimates:
+    """Estimates of pictures (pictures, channels, height, width) of any size from one window on."""
+    network.eval().to(device)
+    mean, spread = [], []
+    for picture in pictures.split(1):  # one at a time: large pictures may be many
+        cut = Windows(picture.to(device, torch.float32), network.window, step)
+        parts = torch.arange(len(cut), device=cut.view.device).split(batch_size)
+        found = torch.cat([network(cut[part]).float() for part in parts]).double().cpu()
+        mean.append(found.mean(0))
+        spread.append(found.std(0, correction=0))
+    return WindowEstimates(torch.stack(mean).numpy(), torch.stack(spread).numpy())
+
+
+def save_estimator(network: nn.Module, path: str | Path, ranges: Ranges, **about) -> Path:
+    """Write a network's weights with its settings and what 0 and 1 mean in its estimates."""
+    return save_weights(network, path, settings=network.settings, ranges=asdict(ranges), **about)
+
+
+def load_estimator(path: str | Path) -> tuple[nn.Module, Ranges, dict[str, Any]]:
+    """The network that `save_estimator` wrote, its ranges, and all that was kept beside it."""
+    about = read_about(path)
+    try:
+        network = NETWORKS[about["class"]](**about["settings"])
+        kept = {name: tuple(values) for name, values in about["ranges"].items()}
+        ranges = Ranges(**kept)
+    except (KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} holds no network of windows with its ranges ({error!r})."
+        ) from None
+    load_weights(network, path)
+    return network, ranges, about
