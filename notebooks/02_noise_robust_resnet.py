@@ -47,9 +47,9 @@ film_sweeps: int = 550  # Monte Carlo sweeps of their cooling: the middle rate o
 
 # %%
 import math
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -68,7 +68,7 @@ from spinlib.pictures import PictureError, read_picture
 from spinlib.recipes import DOMAINS
 from spinlib.regression import TARGETS
 from spinlib.study import Study
-from spinlib.training import seeded
+from spinlib.training import seeded, side_by_side
 
 study = Study("02", profile=profile, output=output, seed=seed, device=device)
 
@@ -224,20 +224,20 @@ noise
 # %% [markdown]
 # ## 2. Six networks
 # ResNet18, ResNet50 and a small plain CNN, each trained once on clean and once on noisy films, with
-# the same films, noise and order; ResNet18 more than once, from other initial weights. The weights
-# kept are those with the lowest validation cost. Adam follows one cycle of the learning rate up to
-# 0.002: a few thousand steps have to do where the paper had 1000 epochs at 10⁻⁴.
+# the same films, noise and order; ResNet18 more than once, from other initial weights. They learn
+# several at a time, each on a core of its own, and keep the weights with the lowest validation
+# cost. Adam follows one cycle of the learning rate up to 0.002: a few thousand steps have to do
+# where the paper had 1000 epochs at 10⁻⁴.
 
 # %%
-folder = ROOT / "data" / f"study02-{profile}-{recipe_hash(recipe)[:8]}-{seed}"
-networks, curves = {}, {}
+calls = {}
 for name, rounds in zip(NETWORKS, epochs):
     for noisy in (True, False):
         for training in range(trainings if name == "ResNet18" else 1):
             with seeded(seed + training):
                 network = NETWORKS[name](width)
-            kind = f"{name}, {'noisy' if noisy else 'noiseless'}, {training}"
-            curves[name, noisy, training] = regression.train(
+            calls[name, noisy, training] = partial(
+                regression.train,
                 *(network, spins, targets, parts),
                 noisy=noisy,
                 group=group,
@@ -246,10 +246,11 @@ for name, rounds in zip(NETWORKS, epochs):
                 learning_rate=learning_rate,
                 seed=seed + training,
                 device=study.device,
-                checkpoint=folder / f"{kind.replace(', ', '-').replace(' ', '-')}.safetensors",
-                progress=kind,
+                folder=ROOT / "data" / "resnets",
+                identity={"recipe": recipe_hash(recipe), "network": name, "width": width},
             )
-            networks[name, noisy, training] = network
+trained = dict(zip(calls, side_by_side(list(calls.values()), study.device, progress="networks")))
+networks, curves = ({key: pair[n] for key, pair in trained.items()} for n in range(2))
 robust = networks["ResNet18", True, 0]
 
 # %%
@@ -379,7 +380,8 @@ def record(
     else:
         kinds = ("reproduced", "partly", "not reproduced")
         verdict = kinds[0 if not failed else 1 if len(failed) < len(conditions) else 2]
-        reason = f"it does not hold that {'; nor that '.join(failed)}: {why}" if failed else ""
+        reason = f"it does not hold that {'; nor that '.join(failed)}" if failed else ""
+        reason += f": {why}" if failed and why else ""
     study.claim(name, ours=ours, verdict=verdict, reason=reason, **more)
 
 
@@ -1027,8 +1029,8 @@ energy_scale.round(4)
 if own_picture is None:
     from PIL import Image
 
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "virtual_film.png"
+    file = ROOT / "data" / "virtual_film.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = colour(film_pictures[len(film_dmi) // 2][None])[0].clamp(0, 1)
     Image.fromarray((255 * pixels).round().byte().permute(1, 2, 0).numpy()[::-1].copy()).save(file)
     own_picture = read_vectors(str(file), "colour")
@@ -1100,7 +1102,6 @@ regression.save_robust(
     recipe=recipe_hash(recipe),
     profile=study.label,
 )
-shutil.rmtree(folder, ignore_errors=True)  # checkpoints served; the next run starts afresh
 study.claims()
 
 # %% [markdown]

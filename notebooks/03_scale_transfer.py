@@ -29,6 +29,7 @@ pixel_size_nm: float = 0.0  # side of one of its pixels, or
 field_of_view_nm: float = 0.0  # side of its largest square; 0 for both: what the file says
 pixels: int = 64  # side of the pictures a network sees, a multiple of 64; 128 in the paper
 looks: int = 32000  # looks at a training picture in each training
+cuts_per_film: int = 16  # least number of training cuts per film and scale
 batch_size: int = 32  # pictures per step; 128 in the paper, which takes many more steps
 learning_rate: float = 2e-3  # highest rate of Adam's one cycle
 two_protocols: list[float] = [200.0, 325.0, 450.0, 575.0, 700.0]  # M_s (kA/m) made in both ways
@@ -40,6 +41,7 @@ relaxation: float = 0.2  # nanoseconds of the second protocol
 # %%
 import time
 from dataclasses import replace
+from functools import partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,7 +58,7 @@ from spinlib.hamiltonian import VACUUM_PERMEABILITY
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.notebooks import ROOT
 from spinlib.study import Study
-from spinlib.training import save_weights, seeded
+from spinlib.training import save_weights, seeded, side_by_side
 
 study = Study("03", profile=profile, output=output, seed=seed, device=device)
 recipes = {name: replace(recipe, seed=seed) for name, recipe in FILMS[profile].items()}
@@ -338,28 +340,56 @@ study.save(
 sheet
 
 # %% [markdown]
-# The network has six convolutions and one linear layer. All trainings below cost the same: as many
-# epochs as make the same number of looks at a training picture, under one-cycle Adam. Each look is
-# at a copy turned by multiples of 90 degrees as in the paper, or mirrored, or with black and white
-# exchanged, which are symmetries of $m_z$ as well.
+# The network has six convolutions and one linear layer. All networks of this notebook are trained
+# here, as many at a time as there are cores, and the chapters below ask them. All trainings cost
+# the same: as many epochs as make the same number of looks at a training picture, under one-cycle
+# Adam. Each look is at a copy turned by multiples of 90 degrees as in the paper, or mirrored, or
+# with black and white exchanged, which are symmetries of $m_z$ as well. Large cuts are few, so
+# films are shifted around their periodic boxes and cut again until each scale has its share.
 
 # %%
-networks, trained_on, training_seconds = {}, {}, 0.0
+alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
+AMOUNTS = {1.0: "0.5", 0.25: "0.5, a quarter of the data", 0.0625: "0.5, a sixteenth of the data"}
+FIFTH = {  # label: scales of the training, and scales that are asked for
+    "without 1.0": ((0.5, 1.5, 2.0), (0.5, 1.0, 1.5, 2.0)),
+    "with 0.75": ((0.5, 0.75, 1.5, 2.0), (0.5, 0.75, 1.5, 2.0)),
+    "around 0.75": ((0.5, 0.6, 0.8, 1.0), (0.75,)),
+}
+RESCUES = {
+    "four": "four scales",
+    "four + view": "four scales, view told",
+    "any": "any scale",
+    "any + view": "any scale, view told",
+}
+trained_on = {("dmi", label): at for label, at in (alone | {"four": FOUR}).items()}
+trained_on |= {("dmi", label): (0.5,) for label in AMOUNTS.values()}
+trained_on |= {("saturation", label): at for label, at in (alone | {"four": FOUR}).items()}
+trained_on |= {("saturation", label): at for label, (at, _) in FIFTH.items()}
+trained_on |= {("saturation", label): FOUR for label in RESCUES}
 
 
-def learn(name, label, at, *, training=None, validation=None, knows_view=False):
-    """Train a network on a parameter at some scales, and keep it as `networks[name, label]`."""
-    global training_seconds
-    clock = time.perf_counter()
-    if training is None:
-        training, validation = (scales.cut(part, sides(at), pixels) for part in parts[name][:2])
+def training(name, label, at):
+    """A training to be run: a network for a parameter, taught at some scales."""
+    cutting = partial(scales.cut, sides=sides(at), pixels=pixels, per_film=cuts_per_film, seed=seed)
+    if label.startswith("any"):
+        # Exactly as many cuts as at the four scales.
+        few = films[name].take(np.arange(1))
+        count = len(scales.cut(few, sides(FOUR), pixels, per_film=cuts_per_film).films)
+        shortest, longest = sides((0.5, 2.0))
+        cutting = partial(
+            scales.cut_anywhere,
+            shortest=shortest,
+            longest=longest,
+            count=count,
+            pixels=pixels,
+            seed=seed,
+        )
     with seeded(seed):
-        network = ScaleCNN(pixels, knows_view=knows_view, views=views)
-    scales.train(
-        network,
-        training,
-        validation,
-        targets[name],
+        network = ScaleCNN(pixels, knows_view="view" in label, views=views)
+    return partial(
+        scales.learn,
+        *(network, parts[name][:2], targets[name], cutting),
+        share=next((share for share, words in AMOUNTS.items() if words == label), 1.0),
         looks=looks,
         seed=seed,
         batch_size=batch_size,
@@ -368,8 +398,15 @@ def learn(name, label, at, *, training=None, validation=None, knows_view=False):
         folder=ROOT / "data" / "scales",
         identity={"recipe": recipe_hash(recipes[name])},
     )
-    networks[name, label], trained_on[name, label] = network, tuple(at)
-    training_seconds += time.perf_counter() - clock
+
+
+clock = time.perf_counter()
+learnt = side_by_side(
+    [training(*key, at) for key, at in trained_on.items()], study.device, progress="networks"
+)
+networks = dict(zip(trained_on, learnt, strict=True))
+training_seconds = time.perf_counter() - clock
+print(f"{len(networks)} trainings in {training_seconds:.0f} s")
 
 
 def span(name):
@@ -462,8 +499,6 @@ def said(found, name):
 # First one scale each: 0.5, 1.0 or 1.5 µm, tested at its own scale and at 2.0 µm.
 
 # %%
-for scale in (0.5, 1.0, 1.5):
-    learn("dmi", f"{scale:g}", (scale,))
 single = {f"{s:g}": table_of("dmi", f"{s:g}", SCALES) for s in (0.5, 1.0, 1.5)}
 pd.concat({f"trained at {label}": table.iloc[:, :2] for label, table in single.items()}, axis=1)
 
@@ -533,21 +568,16 @@ study.claims().loc[["T1", "T2"]]
 # quarter of its training pictures: the paper's factor of 16, from 40 000 to 640 000.
 
 # %%
-near_cuts, near_check = (scales.cut(part, sides((0.5,)), pixels) for part in parts["dmi"][:2])
-amounts = {1.0: "0.5"}
-for share in (0.25, 0.0625):
-    amounts[share] = f"0.5, {share:g} of the data"
-    fewer = near_cuts.some(round(share * len(near_cuts.films)), seed)
-    learn("dmi", amounts[share], (0.5,), training=fewer, validation=near_check)
+near_cuts = len(scales.cut(parts["dmi"][0], sides((0.5,)), pixels, per_film=cuts_per_film).films)
 amount_table = pd.DataFrame(
     {
-        round(share * len(near_cuts.films)): {
+        round(share * near_cuts): {
             "R² at 0.5 µm": result("dmi", label, 0.5).r2,
             "R² at 2.0 µm": result("dmi", label, 2.0).r2,
             "± at 2.0 µm": result("dmi", label, 2.0).r2_error,
             "MAE at 2.0 µm (mJ/m²)": result("dmi", label, 2.0).mae * span("dmi"),
         }
-        for share, label in amounts.items()
+        for share, label in AMOUNTS.items()
     }
 ).T.rename_axis("training pictures")
 amount_table.round(3)
@@ -588,7 +618,6 @@ study.claims().loc[["T6"]]
 # One network for 0.5, 1.0, 1.5 and 2.0 µm; test A asks at these, test B at scales between.
 
 # %%
-learn("dmi", "four", FOUR)
 four_dmi = table_of("dmi", "four", SCALES)
 TEST_A, TEST_B = FOUR, (0.75, 1.25, 1.75)
 figure = scatter("dmi", [("test A", "four", TEST_A), ("test B", "four", TEST_B)])
@@ -643,7 +672,6 @@ study.claims().loc[["T3"]]
 # The same for $M_s$, at four scales.
 
 # %%
-learn("saturation", "four", FOUR)
 four_ms = table_of("saturation", "four", SCALES)
 figure = scatter("saturation", [("test A", "four", TEST_A), ("test B", "four", TEST_B)])
 study.save(
@@ -707,13 +735,6 @@ study.claims().loc[["T4"]]
 # on either side of 0.75 µm.
 
 # %%
-FIFTH = {
-    "without 1.0": ((0.5, 1.5, 2.0), (0.5, 1.0, 1.5, 2.0)),
-    "with 0.75": ((0.5, 0.75, 1.5, 2.0), (0.5, 0.75, 1.5, 2.0)),
-    "around 0.75": ((0.5, 0.6, 0.8, 1.0), (0.75,)),
-}
-for label, (at, _) in FIFTH.items():
-    learn("saturation", label, at)
 fifth = {label: table_of("saturation", label, SCALES) for label in FIFTH}
 figure = scatter("saturation", [(label, label, asked) for label, (_, asked) in FIFTH.items()])
 study.save(
@@ -771,8 +792,6 @@ study.claims().loc[["T5"]]
 # octaves. All pairs of equal mismatch are taken together, films being drawn again for the bands.
 
 # %%
-for scale in (0.5, 1.0, 1.5):
-    learn("saturation", f"{scale:g}", (scale,))
 COMMON = ("0.5", "1", "1.5", "four")
 EDGES = np.array([0.0, 0.02, 0.3, 0.5, 0.8, 1.2, 1.7, 2.01])
 
@@ -884,22 +903,6 @@ study.claims().loc[["T8"]]
 #   heart. None of these cuts is 0.75 µm wide except by chance.
 
 # %%
-count = len(scales.cut(parts["saturation"][1], sides(FOUR), pixels).films)
-per_film = count // len(parts["saturation"][1].index)
-drawn = [
-    scales.cut_anywhere(part, *sides((0.5, 2.0)), per_film, pixels, seed=seed)
-    for part in parts["saturation"][:2]
-]
-everywhere = {"training": drawn[0], "validation": drawn[1]}
-learn("saturation", "four + view", FOUR, knows_view=True)
-learn("saturation", "any", SCALES, **everywhere)
-learn("saturation", "any + view", SCALES, **everywhere, knows_view=True)
-RESCUES = {
-    "four": "four scales",
-    "four + view": "four scales, view told",
-    "any": "any scale",
-    "any + view": "any scale, view told",
-}
 rescue = {label: table_of("saturation", label, SCALES) for label in RESCUES}
 pd.concat({RESCUES[label]: t.iloc[:, [0, 2]] for label, t in rescue.items()}, axis=1).round(2)
 
