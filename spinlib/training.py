@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -91,6 +91,8 @@ def fit(
     learning_rate: float = 1e-3,
     schedule: Callable[[float], float] | None = None,
     weight_decay: float = 0.0,
+    descent: Literal["Adam", "SGD"] = "Adam",
+    stop: Callable[[list[float]], bool] | None = None,
     augment: Callable[[Batch, Numbers], Batch] | None = None,
     device: torch.device | str = "cpu",
     checkpoint: str | Path | None = None,
@@ -103,6 +105,8 @@ def fit(
     losses      gives named losses (means over the batch) of (network, batch, numbers); the one
                 called "loss" is minimised
     schedule    factor of the learning rate as a function of the share of the training done, 0 … 1
+    descent     Adam, which is AdamW with a weight decay, or plain stochastic gradient descent
+    stop        whether to end early, asked after every epoch with the training losses so far
     augment     changes a training batch, drawing from the numbers it is given
     batch_size  largest number of samples in a step; an epoch is split into equal batches
     checkpoint  file that is brought up to date after every epoch; if it is there, training goes
@@ -120,20 +124,23 @@ def fit(
     network.to(device)
     if device.type == "cpu":
         network.to(memory_format=torch.channels_last)
-    optimiser = _optimiser(network, learning_rate, weight_decay)
+    optimiser = _optimiser(network, learning_rate, weight_decay, descent)
     settings = (identity or {}) | {
         "network": type(network).__name__,
         **{"samples": count, "seed": seed, "epochs": epochs, "batch_size": batch_size},
         **{"learning_rate": learning_rate, "weight_decay": weight_decay},
     }
-    state = _State(network, optimiser, settings)
+    if descent != "Adam":
+        settings["descent"] = descent
+    state = _State(network, optimiser, settings, stop)
     steps = -(-count // batch_size)
     bar = tqdm(total=epochs, desc=progress, disable=not progress, unit="epoch")
     with _sole_trainer(checkpoint), bar:
         if checkpoint is not None and Path(checkpoint).exists():
             state.load(Path(checkpoint))
             bar.initial = bar.n = state.epoch
-        for epoch in range(state.epoch, epochs):
+        while not state.finished:
+            epoch = state.epoch
             order = _generator(seed, epoch).permutation(count)
             network.train()
             totals: dict[str, torch.Tensor] = {}
@@ -281,8 +288,14 @@ def read_about(path: str | Path) -> dict[str, Any]:
 class _State:
     """What a checkpoint holds: network, optimiser, best weights, history."""
 
-    def __init__(self, network: nn.Module, optimiser: torch.optim.Adam, settings: dict[str, Any]):
-        self.network, self.optimiser, self.settings = network, optimiser, settings
+    def __init__(
+        self,
+        network: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        settings: dict[str, Any],
+        stop: Callable[[list[float]], bool] | None,
+    ):
+        self.network, self.optimiser, self.settings, self.stop = network, optimiser, settings, stop
         self.history: list[dict[str, float]] = []
         self.best = _copy(network)
 
@@ -292,7 +305,8 @@ class _State:
 
     @property
     def finished(self) -> bool:
-        return self.epoch == self.settings["epochs"]
+        losses = [row["train loss"] for row in self.history]
+        return self.epoch == self.settings["epochs"] or bool(self.stop and self.stop(losses))
 
     def end_epoch(self, row: dict[str, float]) -> None:
         values = [past["validation loss"] for past in self.history]
@@ -345,8 +359,11 @@ class _State:
         self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
 
 
-def _optimiser(network: nn.Module, rate: float, decay: float) -> torch.optim.Adam:
-    kind = torch.optim.AdamW if decay else torch.optim.Adam
+def _optimiser(
+    network: nn.Module, rate: float, decay: float, descent: Literal["Adam", "SGD"]
+) -> torch.optim.Optimizer:
+    adam = torch.optim.AdamW if decay else torch.optim.Adam
+    kind = torch.optim.SGD if descent == "SGD" else adam
     return kind(network.parameters(), lr=rate, weight_decay=decay)
 
 

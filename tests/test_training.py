@@ -197,6 +197,27 @@ def test_no_batch_is_left_with_a_single_sample():
     assert sorted(sizes) == [5, 11, 11, 11]  # 33 samples in three steps, and the validation
 
 
+def test_plain_descent_takes_steps_along_the_gradient_and_ends_when_it_is_told(tmp_path):
+    """On one batch of a linear problem: w ← w - rate · gradient, written out."""
+    inputs, targets = line()
+    network, weight, bias = linear(), *(p.detach().clone() for p in linear().parameters())
+    path = tmp_path / "line.safetensors"
+    settings = {"epochs": 9, "seed": 1, "learning_rate": 0.1, "checkpoint": path}
+    settings |= {"descent": "SGD", "stop": lambda losses: len(losses) == 3}
+    curve = fit(network, squared, line(), line(), **settings)
+    for _ in range(3):
+        error = inputs * weight + bias - targets
+        step = 0.1 * 2 * (error * inputs).mean(), 0.1 * 2 * error.mean()
+        weight, bias = weight - step[0], bias - step[1]
+    assert len(curve) == 3
+    # Three steps in float32.
+    assert network.weight.item() == pytest.approx(weight.item(), abs=1e-5)
+    assert network.bias.item() == pytest.approx(bias.item(), abs=1e-5)
+    again = linear()
+    assert fit(again, squared, line(), line(), **settings).equals(curve)
+    assert torch.equal(again.weight, network.weight)
+
+
 def test_side_by_side_each_training_is_what_it_is_alone(tmp_path):
     """One thread each, and nothing of one in the other: not even the dropout, drawn globally."""
     paths = [tmp_path / name for name in ("one", "two", "three")]
