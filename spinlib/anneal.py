@@ -15,8 +15,7 @@ a constant energy and an anisotropy that is taken off again.
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -25,13 +24,12 @@ from spinlib import textures
 from spinlib.dipolar import DipoleKernel
 from spinlib.hamiltonian import Hamiltonian, field_vector
 from spinlib.kernels import heat_bath, random_normal, random_uniform
+from spinlib.kernels.heatbath import heat_bath_with_dipoles
 
-# Sweeps handed to the kernel at a time; bounds how long an interrupt waits, nothing else.
-_SWEEPS_AT_ONCE = 200
+# Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
+_SWEEPS_AT_ONCE = 100
 
-# Spins that a thread takes through all sweeps with their dipole field, before the next ones: few
-# enough to stay in its cache, enough to hide the time that the calls themselves take.
-_BYTES_AT_ONCE = 2**20
+_PURPOSE = "dipole field"  # of the random numbers that draw it
 
 
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
@@ -154,63 +152,44 @@ def sweep(
             )
         kernel, own = _positive(hamiltonian.dipoles(height, width, hamiltonian.boundary))
         couplings[:, 3] += dipolar * own
-    states = torch.as_tensor(states)
-
-    def sweep_some(some: slice) -> None:
-        mine, field = spins[some], None
-        block = dipole_every if long_ranged else _SWEEPS_AT_ONCE
-        for first in range(0, temperatures.shape[1], block):
-            if long_ranged:
-                strength, warmth = dipolar[some, None, None, None], temperatures[some, first]
-                noise = None
-                if warmth.any():
-                    white = random_normal(
-                        kernel.noise_shape,
-                        seed=seed,
-                        states=states[some],
-                        purpose="dipole field",
-                        draw=first_sweep + first,
-                        device=spins.device,
-                    )
-                    # The field is multiplied by the strength d, its variance is to be d T.
-                    white *= (
-                        (warmth / dipolar[some]).nan_to_num(0, 0).sqrt()[:, None, None, None, None]
-                    )
-                    noise = kernel.thermal_noise(white)
-                field = kernel.field(mine, noise).mul_(strength)
-            heat_bath(
-                *(mine, couplings[some], temperatures[some, first : first + block]),
-                seed=seed,
-                states=states[some],
-                first_sweep=first_sweep + first,
-                field=field,
-                anisotropy=anisotropy
-                if anisotropy is None or len(anisotropy) == 1
-                else anisotropy[some],
-                periodic=hamiltonian.boundary == "periodic",
-                over_relaxations=over_relaxations,
+    options = {
+        "seed": seed,
+        "states": states,
+        "anisotropy": anisotropy,
+        "periodic": hamiltonian.boundary == "periodic",
+        "over_relaxations": over_relaxations,
+    }
+    on_host = long_ranged and spins.device.type == "cpu" and kernel.host is not None
+    block = _SWEEPS_AT_ONCE
+    if long_ranged:
+        block = dipole_every * (max(1, block // dipole_every) if on_host else 1)
+    for first in range(0, temperatures.shape[1], block):
+        some, number = temperatures[:, first : first + block], first_sweep + first
+        if on_host:
+            heat_bath_with_dipoles(
+                *(spins, couplings, some, dipolar, kernel.host, kernel.root.host),
+                every=dipole_every,
+                purpose=_PURPOSE,
+                first_sweep=number,
+                **options,
             )
+            continue
+        field = None
+        if long_ranged:
+            field = _dipole_field(spins, kernel, dipolar, some[:, 0], seed, states, number)
+        heat_bath(spins, couplings, some, first_sweep=number, field=field, **options)
 
-    if long_ranged and spins.device.type == "cpu":
-        step = max(1, _BYTES_AT_ONCE // (12 * height * width))
-        _in_threads(sweep_some, [slice(i, i + step) for i in range(0, batch, step)])
-    else:
-        sweep_some(slice(batch))
 
-
-def _in_threads(work: Callable[[slice], None], pieces: Sequence[slice]) -> None:
-    """Do the pieces on as many threads as torch may use, each piece on one alone."""
-    threads = torch.get_num_threads()
-    if min(threads, len(pieces)) < 2:
-        for piece in pieces:
-            work(piece)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for _ in pool.map(work, pieces):
-                pass
-    finally:
-        torch.set_num_threads(threads)  # the count that threads to come begin with
+def _dipole_field(spins, kernel, strength, temperature, seed, states, draw) -> torch.Tensor:
+    """d K S + √(d T) R ξ by torch, for strengths d and temperatures T (batch,)."""
+    noise = None
+    if temperature.any():
+        draws = {"seed": seed, "states": states, "purpose": _PURPOSE, "draw": draw}
+        white = random_normal(kernel.noise_shape, device=spins.device, **draws)
+        # The field is multiplied by the strength, its variance is to be d T.
+        white *= (temperature / strength).nan_to_num(0, 0).sqrt()[:, None, None, None, None]
+        noise = kernel.thermal_noise(white)
+    return kernel.field(spins, noise).mul_(strength[:, None, None, None])
 
 
 def quench(

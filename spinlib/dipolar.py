@@ -20,12 +20,17 @@ import torch
 from scipy.fft import next_fast_len
 from scipy.special import erfc
 
-from spinlib.kernels.spectrum import multiply_spectrum
+from spinlib.kernels.spectrum import (
+    HostKernel,
+    can_transform,
+    convolve,
+    lane_table,
+    multiply_spectrum,
+)
 from spinlib.newell import demagnetisation_tensor, point_dipole_tensor
 
-# Bytes transformed along y at a time. On the CPU such a piece stays in a core's cache, and an open
-# 512 x 512 layer takes two thirds of the time it takes whole; on a GPU it only bounds the memory.
-_WORK_BYTES = {"cpu": 3 * 2**19, "cuda": 2**30}
+# Bytes that torch transforms at a time; bounds the memory, nothing else.
+_WORK_BYTES = 2**30
 
 _TAIL = 1e-7  # of the periodic film's N; what the sum over distant cells may leave out
 _THICKEST = 20.0  # cell sides
@@ -78,37 +83,46 @@ class DipoleKernel:
             )
 
     def _spectrum(self, like: torch.Tensor) -> torch.Tensor:
-        """All of K in the precision and on the device of `like`: (4, columns, rows).
+        """K at k_y >= 0 in the precision and on the device of `like`: (4, rows // 2 + 1, columns).
 
         Divided by the number of sites, so that the inverse transforms need not be scaled.
         """
         key = (like.dtype, like.device)
         if key not in self._cast:
             rows, columns = self.padded_size
-            negative = self.quarter[:, :, 1 : (rows + 1) // 2][:, :, ::-1].copy()
+            quarter = self.quarter.transpose(0, 2, 1) / (rows * columns)
+            negative = quarter[:, :, 1 : (columns + 1) // 2][:, :, ::-1].copy()
             negative[2] *= -1.0
-            full = np.concatenate([self.quarter, negative], axis=2) / (rows * columns)
+            full = np.concatenate([quarter, negative], axis=2)
             self._cast[key] = torch.from_numpy(full).to(like.device, like.dtype)
         return self._cast[key]
 
+    @cached_property
+    def host(self) -> HostKernel | None:
+        """What the host's own transform needs; None if it does not take the size."""
+        rows, columns = self.padded_size
+        if not (can_transform(rows) and can_transform(columns)):
+            return None
+        return HostKernel(rows, columns, lane_table(self.quarter / (rows * columns)))
+
     @property
     def noise_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one state's white noise for `thermal_noise`."""
+        """Shape of one state's white noise for `thermal_noise`: k_y >= 0, then k_x."""
         rows, columns = self.padded_size
-        return 3, columns // 2 + 1, rows, 2
+        return 3, rows // 2 + 1, columns + columns % 2, 2
 
     def thermal_noise(self, white: torch.Tensor) -> torch.Tensor:
         """Transform of a Gaussian field of covariance K, from standard normal numbers.
 
-        K must not have a negative eigenvalue (see `positive`). `white`, of shape (batch,
-        *noise_shape), is overwritten.
+        K must not have a negative eigenvalue (see `positive`). `white` has the shape (batch,
+        *noise_shape).
         """
-        noise = torch.view_as_complex(white)
-        _multiply(self._root._spectrum(white), noise)
+        noise = torch.view_as_complex(white)[..., : self.padded_size[1]].contiguous()
+        _multiply(self.root._spectrum(white), noise)
         return noise
 
     @cached_property
-    def _root(self) -> "DipoleKernel":
+    def root(self) -> "DipoleKernel":
         """The positive square root of K, scaled to make of white noise the transform's noise."""
         rows, columns = self.padded_size
         xx, yy, xy, zz = self.quarter
@@ -117,9 +131,8 @@ class DipoleKernel:
         root = [(xx + determinant) / trace, (yy + determinant) / trace, xy / trace]
         quarter = np.stack([*root, np.sqrt(np.maximum(zz, 0.0))])
         quarter *= np.sqrt(rows * columns / 2.0)  # real and imaginary part share the variance
-        quarter[:, 0] *= np.sqrt(2.0)  # except where the inverse transform drops the imaginary one
-        if columns % 2 == 0:
-            quarter[:, -1] *= np.sqrt(2.0)
+        # but where the inverse transform along y drops the imaginary one
+        quarter[:, :, :: rows // 2 if rows % 2 == 0 else rows] *= np.sqrt(2.0)
         return dataclasses.replace(self, quarter=quarter)
 
     def positive(self) -> tuple["DipoleKernel", float, float]:
@@ -135,59 +148,36 @@ class DipoleKernel:
         )
 
     def _convolve(self, spins: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """K S for all states, in pieces whose transform along y fits the working memory."""
+        """K S for all states: on the host by the kernels' own transform, else by torch's."""
+        on_host = spins.device.type == "cpu" and spins.dtype == torch.float32
+        if on_host and noise is None and self.host is not None:
+            return convolve(spins, self.host)
         rows, columns = self.padded_size
-        half = columns // 2 + 1
-        bytes_per_column = 3 * rows * 2 * spins.element_size()
-        limit = _WORK_BYTES.get(spins.device.type, _WORK_BYTES["cuda"])
-        states = max(1, limit // (bytes_per_column * half))
-        block = min(half, max(16, limit // (bytes_per_column * min(states, len(spins) or 1))))
-        if 0 < len(spins) <= states:
-            return self._convolve_piece(spins, noise, block).contiguous()
+        bytes_per_state = 3 * (rows // 2 + 1) * columns * 2 * spins.element_size()
+        states = max(1, _WORK_BYTES // bytes_per_state)
         result = torch.empty(spins.shape, dtype=spins.dtype, device=spins.device)
         for start in range(0, len(spins), states):
             piece = slice(start, start + states)
             added = None if noise is None else noise[piece]
-            result[piece] = self._convolve_piece(spins[piece], added, block)
+            result[piece] = self._convolve_by_torch(spins[piece], added)
         return result
 
-    def _convolve_piece(
-        self, spins: torch.Tensor, noise: torch.Tensor | None, block: int
-    ) -> torch.Tensor:
-        """K S, transforming rows along x at once and then `block` columns at a time along y.
-
-        One axis at a time, so that of the rows that pad an open layer, which are zero along x,
-        none is transformed, and none that is cut off again afterwards.
-        """
+    def _convolve_by_torch(self, spins: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """One axis at a time, so that of the columns that pad an open layer, which are zero, none
+        is transformed, and none that is cut off again afterwards."""
         rows, columns = self.padded_size
-        spectrum = self._spectrum(spins)
-        along_x = torch.fft.rfft(spins, n=columns)
-        # A multiple of a large power of two, as the stride of a transposed copy, maps a whole
-        # column to a few sets of the cache: six times slower at 512 x 512. Longer rows avoid it.
-        collides = rows % 64 == 0
-        padded = rows > self.height
-        if padded or collides:
-            work = along_x.new_zeros(len(spins), 3, block, rows + 8)[..., :rows]
-        for start in range(0, along_x.shape[-1], block):
-            column = along_x[..., start : start + block].transpose(-1, -2)
-            source = column
-            if padded:
-                source = work[:, :, : column.shape[2]]
-                source[..., : self.height] = column
-            along_y = torch.fft.fft(source)
-            _multiply(spectrum[:, start : start + block], along_y)
-            if noise is not None:
-                along_y += noise[:, :, start : start + block]
-            back = torch.fft.ifft(along_y, norm="forward")[..., : self.height]
-            if collides:
-                back = work[:, :, : column.shape[2], : self.height].copy_(back)
-            column.copy_(back)
-        return torch.fft.irfft(along_x, n=columns, norm="forward")[..., : self.width]
+        along_y = torch.fft.rfft(spins, n=rows, dim=-2)
+        transformed = torch.fft.fft(along_y, n=columns)
+        _multiply(self._spectrum(spins), transformed)
+        if noise is not None:
+            transformed += noise
+        along_y = torch.fft.ifft(transformed, norm="forward")[..., : self.width]
+        return torch.fft.irfft(along_y, n=rows, dim=-2, norm="forward")[..., : self.height, :]
 
 
 def _multiply(spectrum: torch.Tensor, transformed: torch.Tensor) -> None:
     """Replace the transform of S by that of K S, in place."""
-    if transformed.dtype == torch.complex64 and transformed.is_contiguous():
+    if transformed.is_cuda and transformed.dtype == torch.complex64:
         multiply_spectrum(transformed, spectrum)
         return
     xx, yy, xy, zz = spectrum[..., None]

@@ -93,7 +93,7 @@ class DipolarDomains:
     are uniform in the box, as suits a data set that is too small for a grid.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2  # the dipoles' noise came to be drawn at k_y >= 0
     states: int = 78_540
     size: int = 100
     grid: tuple[int, int, int] = (21, 11, 17)  # number of values of λ, K and D

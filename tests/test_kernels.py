@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import KernelError, heat_bath, loader, random_normal, random_uniform
 from spinlib.kernels.loader import SCALAR_FLAGS
 from spinlib.kernels.random import philox_words
+from spinlib.kernels.spectrum import can_transform, fourier
 from spinlib.textures import random
 
 
@@ -72,6 +75,59 @@ def test_seeds_and_states_out_of_range_are_refused():
         random_uniform((1,), seed=-1, states=[0], purpose="x")
     with pytest.raises(ValueError, match="State indices"):
         random_uniform((1,), seed=0, states=[2**32], purpose="x")
+
+
+# --- the Fourier transform of the host -----------------------------------------------------------
+
+# Every radix, alone, first and last; sizes of the studies; some too large for the nearest cache.
+SIZES = [*range(2, 11), 12, 14, 15, 16, 20, 21, 32, 49, 60, 63, 64, 81, 98, 100, 105, 125, 128, 200]
+SIZES = [n for n in SIZES if can_transform(n)] + [256, 343, 512, 600, 1000, 1024, 2048]
+
+
+def random_lines(n: int, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(n, 8, dtype=torch.complex64, generator=generator)
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_fourier_transform(n):
+    values = random_lines(n, n)
+    exact = torch.fft.fft(values.to(torch.complex128), dim=0)
+    transformed = fourier(values)
+    # Rounding of float32 grows as the root of the number of passes: 2e-7 of the rms value, and
+    # six times that in the worst of the n numbers.
+    assert (transformed - exact).abs().square().mean().sqrt() < 2e-7 * n**0.5
+    assert (transformed - exact).abs().max() < 1.2e-6 * n**0.5
+    assert (fourier(transformed, backward=True) / n - values).abs().max() < 1.2e-6
+    # Parseval's theorem, with sums in double precision of numbers good to 1e-7.
+    power = transformed.to(torch.complex128).abs().square().sum()
+    expected = values.to(torch.complex128).abs().square().sum()
+    assert power.item() / n == pytest.approx(expected.item(), rel=1e-6)
+
+
+@given(
+    sizes=st.lists(st.sampled_from([2, 3, 4, 5, 7, 8]), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=40, deadline=None)
+def test_fourier_transform_is_linear_and_knows_shifts(sizes, seed):
+    n = math.prod(sizes)
+    a, b = random_lines(n, seed), random_lines(n, seed + 100)
+    tolerance = {"rtol": 0, "atol": 4e-6 * n**0.5}  # the above, for sums of three
+    torch.testing.assert_close(fourier(a + 2j * b), fourier(a) + 2j * fourier(b), **tolerance)
+    phase = torch.exp(-2j * math.pi * torch.arange(n, dtype=torch.float64) / n).to(torch.complex64)
+    torch.testing.assert_close(fourier(a.roll(1, 0)), phase[:, None] * fourier(a), **tolerance)
+    # Lanes do not mix.
+    alone = torch.zeros_like(a)
+    alone[:, 3] = a[:, 3]
+    assert torch.equal(fourier(alone)[:, 3], fourier(a)[:, 3])
+    assert not fourier(alone)[:, [0, 1, 2, 4, 5, 6, 7]].any()
+
+
+def test_sizes_without_a_transform():
+    assert not any(can_transform(n) for n in (0, 1, 11, 22, 26, 34, 2 * 127))
+    with pytest.raises(ValueError, match=r"\(11, 8\)"):
+        fourier(random_lines(11, 0))
 
 
 # --- the heat bath against exact statistical mechanics ------------------------------------------

@@ -184,7 +184,7 @@ extern "C" __global__ void __launch_bounds__(1024)
 
 #else
 
-#include "host.h"
+#include "convolution.h"
 
 // A replica on the host. Rows of one colour and one parity (y even or odd) see their neighbours at the
 // same distances in memory, so they lie together and make one long vector loop:
@@ -212,6 +212,10 @@ struct Colours {
     float* lane(int colour, int parity, int component) {
         return data.data() + (component * 4 + 2 * colour + parity) * plane + LANES + stride;
     }
+    // Site x / 2 of row y, of the colour that a site of the row has.
+    float* of_row(int colour, int y, int component) {
+        return lane(colour, y & 1, component) + (y >> 1) * stride + 1;
+    }
     void fill_ghosts(int colour, int parity) {
         if (!periodic) return;
         for (int component = 0; component < 3; ++component) {
@@ -233,8 +237,7 @@ struct Colours {
         for (int colour = 0; colour < 2; ++colour)
             for (int y = 0; y < height; ++y) {
                 const int shift = (y + colour) & 1;
-                copy((long long)y * width + shift, lane(colour, y & 1, component) + (y >> 1) * stride + 1,
-                     (width - shift + 1) / 2);
+                copy((long long)y * width + shift, of_row(colour, y, component), (width - shift + 1) / 2);
             }
     }
     void read(const float* map, int first, int components) {
@@ -243,6 +246,27 @@ struct Colours {
                 const float* from = map + (long long)c * height * width + site;
                 for (int k = 0; k < count; ++k) to[k] = from[2 * k];
             });
+    }
+    // Sixteen sites of a row from an even x on, zeros beyond its end, and back. Even x come first.
+    void load_sites(int component, int y, int x, float* line) {
+        if (x + FFT_LINE <= width) {
+            const Lanes even = *(const Lanes*)(of_row(y & 1, y, component) + x / 2);
+            const Lanes odd = *(const Lanes*)(of_row(1 - (y & 1), y, component) + x / 2);
+            store_line(line, {interleave_low(even, odd), interleave_high(even, odd)});
+            return;
+        }
+        for (int i = 0; i < FFT_LINE; ++i)
+            line[i] = x + i < width ? of_row((y + i) & 1, y, component)[(x + i) / 2] : 0.0f;
+    }
+    void store_sites(int component, int y, int x, const float* line) {
+        const int count = x + FFT_LINE <= width ? FFT_LINE : width - x;
+        for (int odd = 0; odd < 2; ++odd) {
+            float* to = of_row((y + odd) & 1, y, component) + x / 2;
+            if (count == FFT_LINE)
+                for (int i = 0; i < FFT_LANES; ++i) to[i] = line[2 * i + odd];
+            else
+                for (int i = 0; 2 * i + odd < count; ++i) to[i] = line[2 * i + odd];
+        }
     }
     void write(float* spins) {
         for (int c = 0; c < 3; ++c)
@@ -338,6 +362,39 @@ extern "C" void heat_bath_host(float* spins, const Replica* replicas, const floa
         for (int colour = 0; colour < 2; ++colour)
             for (int parity = 0; parity < 2; ++parity) s.fill_ghosts(colour, parity);
         run(s, replicas[r], temperatures + (long long)r * sweeps, sweeps, over_relaxations, first_sweep, seed);
+        s.write(here);
+    });
+}
+
+// The same with dipoles, whose field is drawn anew before every so many sweeps: K S and its thermal
+// noise of temperature T for a strength d, d K S + sqrt(d T) R xi (see `convolution.h`).
+extern "C" void heat_bath_dipolar_host(float* spins, const Replica* replicas, const float* strengths,
+                                       const float* kernel, const float* root, int rows, int columns,
+                                       int every, uint32 purpose, const float* anisotropy,
+                                       long long anisotropy_stride, int height, int width, int periodic,
+                                       const float* temperatures, int sweeps, int over_relaxations,
+                                       uint32 first_sweep, uint64 seed, int count, int threads) {
+    const Lattice l = {height, width, periodic};
+    const Convolution convolution({height, width, rows, columns}, kernel, root);
+    const int outer = count < threads ? count : threads;
+    const int inner = rows * columns < 65536 ? 1 : threads / outer;  // else not worth the starting
+    for_each_replica(count, outer, [=, &convolution](int r) {
+        Colours& s = colours_of_thread(l, true, anisotropy != nullptr);
+        float* here = spins + (long long)r * 3 * height * width;
+        const float* t = temperatures + (long long)r * sweeps;
+        s.read(here, 0, 3);
+        if (anisotropy) s.read(anisotropy + r * anisotropy_stride, 6, 1);
+        for (int colour = 0; colour < 2; ++colour)
+            for (int parity = 0; parity < 2; ++parity) s.fill_ghosts(colour, parity);
+        for (int first = 0; first < sweeps; first += every) {
+            const White white = {first_sweep + first, replicas[r].state, purpose, seed};
+            convolution.apply(
+                strengths[r], std::sqrt(strengths[r] * t[first]), white, inner,
+                [&](int component, int y, int x, float* line) { s.load_sites(component, y, x, line); },
+                [&](int component, int y, int x, const float* line) { s.store_sites(3 + component, y, x, line); });
+            anneal_replica<true, true>(s, replicas[r], t + first, sweeps - first < every ? sweeps - first : every,
+                                       over_relaxations, first_sweep + first, seed);
+        }
         s.write(here);
     });
 }

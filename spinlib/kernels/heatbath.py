@@ -8,7 +8,8 @@ import torch
 
 from spinlib.kernels.launch import call_host, launch_cuda
 from spinlib.kernels.loader import VECTOR_FLAGS
-from spinlib.kernels.random import check_seed, state_indices
+from spinlib.kernels.random import check_seed, state_indices, stream_of
+from spinlib.kernels.spectrum import HostKernel
 
 # Columns of the coupling table: the struct `Couplings` of spin.cuh.
 COUPLINGS = (
@@ -55,9 +56,7 @@ def heat_bath(
     batch, _, height, width = spins.shape
     _check(spins, couplings, temperatures, field, anisotropy, periodic)
     device, sweeps = spins.device, temperatures.shape[1]
-    replicas = torch.empty((batch, 8), dtype=torch.float32, device=device)
-    replicas[:, :7] = couplings
-    replicas.view(torch.int32)[:, 7] = state_indices(states, device).view(torch.int32)
+    replicas = _replicas(couplings, states, device)
     temperatures = temperatures.to(device, torch.float32).contiguous()
     field, anisotropy = _map(field, spins), _map(anisotropy, spins)
     anisotropic = anisotropy is not None or bool((replicas[:, 3] != 0).any())
@@ -92,6 +91,55 @@ def heat_bath(
                 rest = [np.int32(sweep), np.int32(colour), np.int32(relax_over)]
                 arguments = [*common, *rest, np.uint32(counter), key]
                 launch_cuda("heatbath.cu", "heat_bath_colour", grid, (256,), arguments, device)
+
+
+def heat_bath_with_dipoles(
+    spins: torch.Tensor,
+    couplings: torch.Tensor,
+    temperatures: torch.Tensor,
+    strengths: torch.Tensor,
+    kernel: HostKernel,
+    root: HostKernel,
+    *,
+    every: int,
+    purpose: str,
+    seed: int,
+    states: Sequence[int] | torch.Tensor,
+    first_sweep: int = 0,
+    anisotropy: torch.Tensor | None = None,
+    periodic: bool = True,
+    over_relaxations: int = 0,
+) -> None:
+    """`heat_bath` on the host, before every `every`-th sweep a field of dipoles drawn anew.
+
+    That is h = d K S + √(d T) R ξ with the strengths d (batch,), K and its root R, and
+    white noise ξ of a named `purpose`, the next sweep's number being its draw.
+    """
+    batch, _, height, width = spins.shape
+    _check(spins, couplings, temperatures, None, anisotropy, periodic)
+    replicas = _replicas(couplings, states, spins.device)
+    strengths = strengths.to(torch.float32).contiguous()
+    temperatures = temperatures.to(torch.float32).contiguous()
+    anisotropy = _map(anisotropy, spins)
+    arguments = [
+        *(spins, replicas, strengths, kernel.table, root.table),
+        *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
+        *(anisotropy, np.int64(_stride(anisotropy))),
+        *(np.int32(height), np.int32(width), np.int32(periodic)),
+        *(temperatures, np.int32(temperatures.shape[1]), np.int32(over_relaxations)),
+        *(np.uint32(first_sweep), check_seed(seed), np.int32(batch)),
+    ]
+    if batch:
+        threads = np.int32(torch.get_num_threads())
+        call_host("heatbath.cu", "heat_bath_dipolar_host", [*arguments, threads])
+
+
+def _replicas(couplings, states, device: torch.device) -> torch.Tensor:
+    """The table of the struct `Replica`: couplings, and the state's index as an integer."""
+    table = torch.empty((len(couplings), 8), dtype=torch.float32, device=device)
+    table[:, :7] = couplings
+    table.view(torch.int32)[:, 7] = state_indices(states, device).view(torch.int32)
+    return table
 
 
 def _map(values: torch.Tensor | None, spins: torch.Tensor) -> torch.Tensor | None:

@@ -1,8 +1,7 @@
 // Arrays of random numbers for everything that is not a Monte Carlo move: start states, noise in
 // pictures, draws of parameters. Element n of state s is word n mod 4 of the Philox block with
 // counter (n / 4, draw, s, purpose): a pure function of what it is for.
-#include "elementary.cuh"
-#include "philox.cuh"
+#include "normal.cuh"
 
 // Four words of one block -> four uniforms in (0, 1).
 SITE void four_uniform(Words w, float* out) {
@@ -10,18 +9,6 @@ SITE void four_uniform(Words w, float* out) {
     out[1] = uniform(w.b);
     out[2] = uniform(w.c);
     out[3] = uniform(w.d);
-}
-
-// Four words -> four standard normals, by two Box-Muller pairs.
-SITE void four_normal(Words w, float* out) {
-    float sine, cosine, radius = square_root(-2.0f * log_unit(uniform(w.a)));
-    sincos_turn(w.b, &sine, &cosine);
-    out[0] = radius * cosine;
-    out[1] = radius * sine;
-    radius = square_root(-2.0f * log_unit(uniform(w.c)));
-    sincos_turn(w.d, &sine, &cosine);
-    out[2] = radius * cosine;
-    out[3] = radius * sine;
 }
 
 SITE void fill_block(float* out, long long elements, long long block, uint32 state, uint32 draw,

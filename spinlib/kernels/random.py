@@ -57,6 +57,11 @@ def check_seed(seed: int) -> np.uint64:
     return np.uint64(seed)
 
 
+def stream_of(purpose: str) -> np.uint32:
+    """The counter word of a named purpose; its highest bit is clear of the kernels' own streams."""
+    return np.uint32(zlib.crc32(purpose.encode()) | 0x80000000)
+
+
 def _fill(shape, seed, states, purpose, draw, device, normal) -> torch.Tensor:
     device = torch.device(device)
     indices = state_indices(states, device)
@@ -64,10 +69,8 @@ def _fill(shape, seed, states, purpose, draw, device, normal) -> torch.Tensor:
     elements = math.prod(shape)
     if not out.numel():
         return out
-    # The highest bit keeps named purposes clear of the kernels' own streams.
-    stream = np.uint32(zlib.crc32(purpose.encode()) | 0x80000000)
     arguments = [
-        *(out, indices, np.int64(elements), np.uint32(draw), stream, check_seed(seed)),
+        *(out, indices, np.int64(elements), np.uint32(draw), stream_of(purpose), check_seed(seed)),
         np.int32(normal),
     ]
     if device.type == "cuda":

@@ -5,8 +5,7 @@
 // with D_ij = D (z x r_ij) (interfacial) or D r_ij (bulk). Spins are unit vectors; a vacancy is the
 // zero vector, and so is the missing neighbour at an open edge: it then takes part in no bond.
 #pragma once
-#include "elementary.cuh"
-#include "philox.cuh"
+#include "normal.cuh"
 
 struct Vec3 {
     float x, y, z;
@@ -130,13 +129,8 @@ SITE Vec3 landau_lifshitz(Vec3 spin, Vec3 field, float precession, float damping
     return (-precession) * across - damping * cross(spin, across);
 }
 
-// Three standard normal numbers, by the Box-Muller transform of two pairs.
 SITE Vec3 normal_vector(Words random) {
-    float sine, cosine, unused;
-    float radius = square_root(-2.0f * log_unit(uniform(random.a)));
-    sincos_turn(random.b, &sine, &cosine);
-    Vec3 v = {radius * cosine, radius * sine, square_root(-2.0f * log_unit(uniform(random.c)))};
-    sincos_turn(random.d, &unused, &cosine);
-    v.z *= cosine;
-    return v;
+    float four[4];
+    four_normal(random, four);
+    return {four[0], four[1], four[2]};
 }
