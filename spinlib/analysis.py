@@ -92,7 +92,7 @@ def commensurate_lattices(
     hamiltonian: Hamiltonian,
     *,
     candidates: int = 12,
-    torque: float = 1e-3,
+    torque: float = 1e-4,
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """All-but-exhaustive list of the skyrmion lattices that fit a periodic square box, relaxed.
 
@@ -117,7 +117,8 @@ def commensurate_lattices(
             for _, distance, *_, centres in rows
         ]
     )
-    states = quench(start, hamiltonian, torque=torque)
+    # One by one, as some take a hundred times longer than others.
+    states = torch.cat([quench(one, hamiltonian, torque=torque) for one in start.split(1)])
     table = pd.DataFrame(
         {
             "lattice": [f"{a}×{d}, step {s}/{d}" if s else f"{a}×{d}" for _, _, a, d, s, _ in rows],
