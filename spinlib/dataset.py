@@ -198,7 +198,7 @@ def _store(recipe: Recipe, root: Path) -> Store:
         value = getattr(recipe, count)
         if type(value) is not int or value < 1:
             raise DatasetError(f"A recipe's {count} must be a whole number above 0, not {value!r}.")
-    if recipe.storage not in STORAGE:
+    if not isinstance(recipe.storage, str) or recipe.storage not in STORAGE:
         raise DatasetError(
             f"A recipe's storage is {' or '.join(map(repr, STORAGE))}, not {recipe.storage!r}."
         )

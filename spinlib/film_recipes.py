@@ -59,8 +59,12 @@ class PinnedFilms:
             )
         numbers = {"anisotropy": (-ANY, ANY), "hot": (0.0, ANY)}
         numbers |= dict.fromkeys(("exchange", "cell"), (1e-06, ANY))
-        check(self, quench=(0, 10**9), dipole_every=(1, 10**9), **numbers)
-        check(self, sweeps=(self.quench + 1, 10**9))
+        counts = {"sweeps": (1, 10**9), "quench": (0, 10**9), "dipole_every": (1, 10**9)}
+        check(self, **counts, **numbers)
+        if self.quench >= self.sweeps:
+            raise ValueError(
+                f"PinnedFilms: a quench of {self.quench} leaves nothing of {self.sweeps} sweeps."
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -161,7 +161,7 @@ def _numbers(name: str, value: object, wanted: str) -> torch.Tensor:
     """A parameter as a float64 tensor; refuse what is no real number or array of them."""
     try:
         tensor = torch.as_tensor(value)
-        if not tensor.is_complex():
+        if tensor.numel() and not tensor.is_complex():
             return tensor.to(torch.float64)
     except (TypeError, ValueError, RuntimeError, OverflowError):
         pass
@@ -205,7 +205,7 @@ class Hamiltonian:
             ("dmi_kind", self.dmi_kind, ("interfacial", "bulk")),
             ("boundary", self.boundary, ("periodic", "open")),
         ):
-            if value not in choices:
+            if not (isinstance(value, str) and value in choices):
                 raise ValueError(f"{name} is one of {' or '.join(choices)}, got {value!r}.")
         if not callable(self.dipoles):
             raise ValueError(f"dipoles is a function that makes a kernel, got {self.dipoles!r}.")
@@ -329,7 +329,10 @@ class Film:
 
     def __post_init__(self):
         for name in ("exchange_stiffness", "saturation", "cell", "thickness", "dmi", "anisotropy"):
-            values = _numbers(f"The film's {name}", getattr(self, name), "a number in SI units")
+            value, wanted = getattr(self, name), "a number or a tensor in SI units"
+            if isinstance(value, list | tuple):
+                raise ValueError(f"The film's {name} must be {wanted}, got {value!r}.")
+            values = _numbers(f"The film's {name}", value, wanted)
             signed = name in ("dmi", "anisotropy")
             if not (torch.isfinite(values).all() and (signed or (values > 0).all())):
                 raise ValueError(

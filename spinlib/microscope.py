@@ -277,11 +277,11 @@ class Microscope:
     boundary: Boundary = "open"  # what blur and defocus meet beyond the edge
 
     def __post_init__(self) -> None:
-        if self.contrast not in CONTRASTS:
+        if not (isinstance(self.contrast, str) and self.contrast in CONTRASTS):
             raise ValueError(
                 f"There is no contrast {self.contrast!r}; choose one of {', '.join(CONTRASTS)}."
             )
-        if self.boundary not in ("open", "periodic"):
+        if not (isinstance(self.boundary, str) and self.boundary in ("open", "periodic")):
             raise ValueError(f"The boundary is 'open' or 'periodic', not {self.boundary!r}.")
         for name in ("blur", "noise", "readout", "contrast_drift", "brightness_drift"):
             value = getattr(self, name)

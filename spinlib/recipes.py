@@ -28,9 +28,10 @@ def check(recipe, **limits: tuple[float, float]) -> None:
         if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
             numbers = "whole number" if whole else "number"
             raise ValueError(f"{kind}: {name} is a {numbers} from {low} to {high}, not {value!r}.")
-    if getattr(recipe, "boundary", "periodic") not in ("periodic", "open"):
-        raise ValueError(f"{kind}: the boundary is periodic or open, not {recipe.boundary!r}.")
-    if recipe.size % 2 and getattr(recipe, "boundary", "periodic") == "periodic":
+    boundary = getattr(recipe, "boundary", "periodic")
+    if not isinstance(boundary, str) or boundary not in ("periodic", "open"):
+        raise ValueError(f"{kind}: the boundary is periodic or open, not {boundary!r}.")
+    if recipe.size % 2 and boundary == "periodic":
         raise ValueError(f"{kind}: the size of a periodic lattice is even, not {recipe.size}.")
 
 
@@ -115,10 +116,15 @@ class DipolarDomains:
             hot=(0.0, ANY),
             repeats=(1, 10**9),
             fastest=(1, 10**9),
+            slowest=(1, 10**9),
             quench=(0, 10**9),
             dipole_every=(1, 10**9),
         )
-        check(self, slowest=(self.fastest, 10**9))
+        if self.fastest > self.slowest:
+            raise ValueError(
+                f"DipolarDomains: the fastest cooling, {self.fastest} sweeps, takes longer than "
+                f"the slowest, {self.slowest}."
+            )
         wanted = math.prod(self.grid) * self.repeats
         if any(self.grid) and (min(self.grid) < 1 or wanted != self.states):
             raise ValueError(

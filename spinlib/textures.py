@@ -166,7 +166,8 @@ def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Ten
 
 
 def _check_size(size: Size, states: int = 1) -> None:
-    if len(size) != 2 or any(int(n) != n for n in size) or min(size) < 1:
+    whole = isinstance(size, Sequence) and all(isinstance(n, int) for n in size)
+    if not whole or len(size) != 2 or min(size) < 1:
         raise ValueError(f"A size is (height, width) with at least one site each way, got {size}.")
     # Spins, and about as much twice over while they are made: float32 each.
     needed, free = 36 * states * math.prod(size), psutil.virtual_memory().available

@@ -1,0 +1,392 @@
+"""Plants faults one by one in a copy of the source, and sees whether the named test catches each.
+
+    python tests/mutations.py             all of them, as a table; some minutes on two cores
+    python tests/mutations.py dmi kernel  those with one of these words in their name
+
+A test that cannot fail guards nothing. Exits with 1 if a fault survives its test, and with 2 if one
+no longer fits the source: then both, source and fault, want a look. Nothing outside the copy is
+touched; kernels are compiled into a cache of the copy's own.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Fault(NamedTuple):
+    """`old` stands once in `file` and becomes `new`; `test` must then fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+FAULTS = [
+    # --- Hamiltonian
+    Fault(
+        "dmi: sign of energy and field",
+        "hamiltonian.py",
+        "lambda: DzyaloshinskiiMoriya(self.dmi,",
+        "lambda: DzyaloshinskiiMoriya(-1 * self.dmi,",
+        "test_hamiltonian.py::test_two_spins_by_hand",
+    ),
+    Fault(
+        "dmi: sign of the field alone",
+        "hamiltonian.py",
+        "curl = (-xz, -yz, xx + yy)",
+        "curl = (xz, yz, -xx - yy)",
+        "test_hamiltonian.py::test_field_is_minus_the_gradient_of_the_energy",
+    ),
+    Fault(
+        "dmi: interfacial and bulk exchanged",
+        "hamiltonian.py",
+        'if self.kind == "interfacial":  # r',
+        'if self.kind != "interfacial":  # r',
+        "test_hamiltonian.py::test_two_spins_by_hand",
+    ),
+    Fault(
+        "exchange: a neighbour missing in the field",
+        "hamiltonian.py",
+        "for axis in (-1, -2) for step in (1, -1)\n",
+        "for axis, step in ((-1, 1), (-1, -1), (-2, 1))\n",
+        "test_hamiltonian.py::test_field_is_minus_the_gradient_of_the_energy",
+    ),
+    Fault(
+        "exchange: bonds along y missing in the energy",
+        "hamiltonian.py",
+        "(spins * (right + up)).sum(1)",
+        "(spins * right).sum(1)",
+        "test_hamiltonian.py::test_uniform_states",
+    ),
+    Fault(
+        "dipoles: each pair counted half",
+        "hamiltonian.py",
+        "_sum_sites(-0.5 * (spins * self.field(spins)).sum(1))",
+        "_sum_sites(-0.25 * (spins * self.field(spins)).sum(1))",
+        "test_hamiltonian.py::test_two_spins_by_hand",
+    ),
+    Fault(
+        "lattice: x and y exchanged",
+        "hamiltonian.py",
+        "torch.roll(spins, -step, dims=axis)",
+        "torch.roll(spins, -step, dims=-3 - axis)",
+        "test_hamiltonian.py::test_two_spins_by_hand",
+    ),
+    Fault(
+        "lattice: open edges closed",
+        "hamiltonian.py",
+        "edge.zero_()",
+        "pass",
+        "test_hamiltonian.py::test_two_spins_by_hand",
+    ),
+    Fault(
+        "anisotropy: factor two of the field",
+        "hamiltonian.py",
+        "z = 2 * _per_site(self.strength, spins) * spins[:, 2]",
+        "z = _per_site(self.strength, spins) * spins[:, 2]",
+        "test_hamiltonian.py::test_field_is_minus_the_gradient_of_the_energy",
+    ),
+    Fault(
+        "film: J = A t instead of 2 A t",
+        "hamiltonian.py",
+        "exchange=2e21 *",
+        "exchange=1e21 *",
+        "test_hamiltonian.py::test_wall_energy_of_a_film",
+    ),
+    Fault(
+        "film: cell and thickness exchanged in the DMI",
+        "hamiltonian.py",
+        "dmi=1e21 * self.dmi * area",
+        "dmi=1e21 * self.dmi * self.thickness**2",
+        "test_hamiltonian.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
+    ),
+    # --- dipoles
+    Fault(
+        "dipoles: 2 instead of 3 in the tensor",
+        "newell.py",
+        "prefactor = 3.0 * cubed * inverse",
+        "prefactor = 2.0 * cubed * inverse",
+        "test_dipolar.py::test_open_against_brute_force",
+    ),
+    Fault(
+        "demagnetisation: off-diagonal elements without sign",
+        "newell.py",
+        "xy = second_differences(_newell_g(x, y, z))",
+        "xy = abs(second_differences(_newell_g(x, y, z)))",
+        "test_newell.py::test_off_diagonal_term_against_the_integral_over_charged_faces",
+    ),
+    Fault(
+        "demagnetisation: a third of the self term",
+        "newell.py",
+        "+ (2.0 * x2 - y2 - z2) * r / 6.0",
+        "+ (2.0 * x2 - y2 - z2) * r / 18.0",
+        "test_newell.py::test_self_terms",
+    ),
+    # --- kernels
+    Fault(
+        "kernel: sign of the DMI",
+        "kernels/spin.cuh",
+        "field.z += h.dmi_interfacial * (dx.x + dy.y)",
+        "field.z -= h.dmi_interfacial * (dx.x + dy.y)",
+        "test_kernels.py::test_local_field_is_the_hamiltonians",
+    ),
+    Fault(
+        "kernel: a neighbour missing",
+        "kernels/spin.cuh",
+        "(right + left) + (up + down)",
+        "(right + left) + up",
+        "test_kernels.py::test_local_field_is_the_hamiltonians",
+    ),
+    Fault(
+        "kernel: everything accepted under anisotropy",
+        "kernels/spin.cuh",
+        "bool accepted = temperature <= 1e-12f || exponent >= logarithm;",
+        "bool accepted = true || exponent >= logarithm;",
+        "test_kernels.py::test_anisotropy_is_sampled_exactly",
+    ),
+    Fault(
+        "kernel: everything accepted in over-relaxation",
+        "kernels/spin.cuh",
+        "bool accepted = cost <= -temperature * log_unit(uniform(random.a));",
+        "bool accepted = true || cost <= -temperature * log_unit(uniform(random.a));",
+        "test_anneal.py::test_over_relaxation_keeps_the_equilibrium",
+    ),
+    Fault(
+        "kernel: half the Boltzmann exponent",
+        "kernels/spin.cuh",
+        "float tail = exp_negative(-2.0f * beta * strength);",
+        "float tail = exp_negative(-1.0f * beta * strength);",
+        "test_kernels.py::test_free_spin_in_a_field",
+    ),
+    Fault(
+        "kernel: precession the wrong way round",
+        "kernels/spin.cuh",
+        "return (-precession) * across",
+        "return precession * across",
+        "test_llg.py::test_one_spin_precesses_and_falls",
+    ),
+    Fault(
+        "kernel: normal numbers of half the variance",
+        "kernels/spin.cuh",
+        "float radius = square_root(-2.0f * log_unit(uniform(random.a)));",
+        "float radius = square_root(-1.0f * log_unit(uniform(random.a)));",
+        "test_llg.py::test_thermal_field_is_normal_and_of_the_given_width",
+    ),
+    Fault(
+        "kernel: demagnetising field turned round",
+        "kernels/llg.cu",
+        "+ film.dipolar * map_field",
+        "- film.dipolar * map_field",
+        "test_llg.py::test_torque_is_the_hamiltonians",
+    ),
+    Fault(
+        "kernel: all states draw the same numbers",
+        "kernels/heatbath.cu",
+        "philox(site, counter, replica.state, stream, seed)",
+        "philox(site, counter, 0u, stream, seed)",
+        "test_anneal.py::test_a_state_does_not_depend_on_its_batch",
+    ),
+    # --- dynamics and annealing
+    Fault(
+        "dynamics: thermal field without its factor √2",
+        "llg.py",
+        "self.variance = 2 * thermal",
+        "self.variance = 1 * thermal",
+        "test_llg.py::test_macrospins_obey_langevins_law",
+    ),
+    Fault(
+        "dynamics: damping without 1/(1 + α²)",
+        "llg.py",
+        "damping=alpha / (1 + alpha**2)",
+        "damping=alpha",
+        "test_llg.py::test_one_spin_precesses_and_falls",
+    ),
+    Fault(
+        "annealing: a step too few in the schedule",
+        "anneal.py",
+        "return torch.linspace(hot, cold, sweeps)",
+        "return torch.linspace(hot, cold, sweeps + 1)[:-1]",
+        "test_anneal.py::test_schedules",
+    ),
+    Fault(
+        "annealing: the dipoles' field without fluctuations",
+        "anneal.py",
+        "noise = kernel.thermal_noise(white)",
+        "noise = kernel.thermal_noise(0 * white)",
+        "test_anneal.py::test_equilibrium_with_dipoles_is_that_of_sequential_metropolis",
+    ),
+    Fault(
+        "annealing: every block draws the same numbers",
+        "anneal.py",
+        "first_sweep=first_sweep + first,\n",
+        "first_sweep=first_sweep,\n",
+        "test_anneal.py::test_sweeps_in_pieces_are_the_sweeps_in_one",
+    ),
+    # --- textures and pictures
+    Fault(
+        "textures: sign of the topological charge",
+        "textures.py",
+        "return 2 * torch.atan2(volume, 1 + cosines)",
+        "return 2 * torch.atan2(-volume, 1 + cosines)",
+        "test_textures.py::test_a_skyrmion_counts_minus_one",
+    ),
+    Fault(
+        "textures: Bloch walls turn to the left",
+        "textures.py",
+        "else (y / length, -x / length)",
+        "else (-y / length, x / length)",
+        "test_hamiltonian.py::test_positive_dmi_favours_our_skyrmion",
+    ),
+    Fault(
+        "microscope: pictures transposed",
+        "microscope.py",
+        "return rows_ @ (field @ columns_.T)",
+        "return (rows_ @ (field @ columns_.T)).mT",
+        "test_microscope.py::test_resampling_is_the_area_average",
+    ),
+    Fault(
+        "microscope: no vector noise",
+        "microscope.py",
+        "normalise(spins + strength.reshape(-1, 1, 1, 1) * direction)",
+        "normalise(spins + 0 * strength.reshape(-1, 1, 1, 1) * direction)",
+        "test_microscope.py::test_vector_noise_is_the_one_of_study_two",
+    ),
+    Fault(
+        "microscope: places turn, vectors do not",
+        "microscope.py",
+        "        x, y = -y, x\n",
+        "        x, y = x, y\n",
+        "test_microscope.py::test_a_quarter_turn_turns_places_and_vectors",
+    ),
+    Fault(
+        "pictures: read upside down",
+        "pictures.py",
+        "np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)",
+        "np.ascontiguousarray(pixels, dtype=np.float32)",
+        "test_pictures.py::test_colour_picture_becomes_spins_the_right_way_up",
+    ),
+    Fault(
+        "pictures: overlapping windows summed, not averaged",
+        "pictures.py",
+        "torch.where(seen > 0, total / seen, torch.nan)",
+        "torch.where(seen > 0, total, torch.nan)",
+        "test_pictures.py::test_windows_go_back_together",
+    ),
+    # --- data and training
+    Fault(
+        "data: targets exchanged",
+        "recipes.py",
+        '"anisotropy_N": anisotropy,',
+        '"anisotropy_N": dipolar,',
+        "test_resnet.py::test_normalised_parameters_are_the_recipes",
+    ),
+    Fault(
+        "data: films of the training set in the test set",
+        "dataset.py",
+        "group = parameters.groupby(columns, dropna=False).ngroup().to_numpy()",
+        "group = np.arange(len(parameters))",
+        "test_dataset.py::test_no_group_straddles_two_parts",
+    ),
+    Fault(
+        "data: checksums not compared",
+        "store.py",
+        'if google_crc32c.value(numbers) != int.from_bytes(content[-4:], "little"):',
+        "if False:",
+        "test_dataset.py::test_a_flipped_bit_is_found_and_mended",
+    ),
+    Fault(
+        "training: the last weights instead of the best",
+        "training.py",
+        'if not values or row["validation loss"] <= min(values):',
+        "if True:",
+        "test_training.py::test_the_weights_that_validate_best_are_kept",
+    ),
+    Fault(
+        "training: the energy counts every bond twice",
+        "networks/evae.py",
+        "density = maps * (0.5 * felt + zeeman)",
+        "density = maps * (felt + zeeman)",
+        "test_evae.py::test_the_energy_in_the_loss_is_the_hamiltonians",
+    ),
+    Fault(
+        "training: the divergence counted twice",
+        "networks/evae.py",
+        "divergence = -0.5 * (1 + log_variance",
+        "divergence = -1.0 * (1 + log_variance",
+        "test_evae.py::test_losses_are_normalised_as_the_study_defines_them",
+    ),
+]
+
+
+def main() -> int:
+    """Plant what was asked for; print the table; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("words", nargs="*", help="only faults with one of these in their name")
+    words = parser.parse_args().words
+    chosen = [f for f in FAULTS if not words or any(word in f.name for word in words)]
+    with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
+        copy = Path(folder, "tree")
+        ignored = shutil.ignore_patterns("__pycache__", ".hypothesis")
+        for name in ("spinlib", "tests", "notebooks"):
+            shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        if unfit := [f for f in chosen if _source(copy, f).read_text().count(f.old) != 1]:
+            for fault in unfit:
+                print(f"{fault.name}: {fault.old!r} is not once in spinlib/{fault.file}.")
+            return 2
+        tests = sorted({fault.test for fault in chosen})
+        code, said = _test(copy, *tests)
+        if code != 0:
+            print(f"The tests do not even pass without a fault:\n{said}")
+            return 2
+        survivors = sum([_plant(copy, fault) for fault in chosen])
+    print(f"{len(chosen) - survivors} of {len(chosen)} faults were caught.")
+    return 1 if survivors else 0
+
+
+def _plant(copy: Path, fault: Fault) -> bool:
+    """Run the test on the faulty copy, mend it, and tell; true if the fault survived."""
+    path, start = _source(copy, fault), time.perf_counter()
+    whole = path.read_text()
+    try:
+        path.write_text(whole.replace(fault.old, fault.new))
+        # 1: tests ran and failed. Anything else, such as broken Python, catches nothing.
+        code, said = _test(copy, fault.test)
+    finally:
+        path.write_text(whole)
+    verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"pytest ended with {code}")
+    seconds = time.perf_counter() - start
+    print(f"{verdict:<9} {seconds:4.0f} s  {fault.name:<52} {fault.test}", flush=True)
+    if code not in (0, 1):
+        print(said)
+    return code != 1
+
+
+def _source(copy: Path, fault: Fault) -> Path:
+    return copy / "spinlib" / fault.file
+
+
+def _test(copy: Path, *tests: str) -> tuple[int, str]:
+    arguments = ["-x", "-q", "-p", "no:cacheprovider", *(f"tests/{test}" for test in tests)]
+    environment = os.environ | {
+        "PYTHONPATH": str(copy),  # before an installed spinlib
+        "PYTHONDONTWRITEBYTECODE": "1",  # a fault may be as long as what it replaces
+        "SPINLIB_CACHE": str(copy / "cache"),
+    }
+    command = [sys.executable, "-m", "pytest", *arguments]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
