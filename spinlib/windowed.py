@@ -5,7 +5,7 @@ over their `Ranges`. Windows begin every `step` pixels. They are views into the 
 batch by batch where the pictures are, and never stored: they would be tens of times the pictures.
 """
 
-import json
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,13 +24,16 @@ from spinlib.training import (
     Batch,
     Numbers,
     TrainingError,
-    evaluate,
+    checkpoint_name,
     fit,
     load_weights,
     read_about,
     save_weights,
-    seeded,
 )
+
+# What decides about a training besides its settings, and what of its settings does not.
+_CODE = ("windowed.py", "networks/windowed_cnn.py", "regression.py")
+_UNNAMED = ("device", "progress", "distort", "checkpoint")
 
 NETWORKS = {kind.__name__: kind for kind in (WindowedCNN, FullyConnected)}
 
@@ -130,8 +133,7 @@ def train_windows(
     the last five epochs is not a percent below that of the five before.
 
     `distort` changes windows on their way into training. With a `checkpoint` a training that was
-    interrupted goes on (AdamW) and one that was finished is not made again. Returns the losses by
-    epoch.
+    interrupted goes on. Returns the losses by epoch.
     """
     device = torch.device(device)
     sets = []
@@ -154,80 +156,60 @@ def train_windows(
         windows, wanted = batch
         return {"loss": mse_loss(network(windows.float()).float(), wanted)}
 
-    about = (identity or {}) | network.settings | {"step": step, "distorted": distort is not None}
+    how = distort.__name__ if distort else "none"
+    about = (identity or {}) | network.settings | {"step": step, "distortion": how}
     train, held_out = ((torch.arange(len(cut)),) for cut in (train_cut, validation_cut))
-    settings = {"epochs": epochs, "seed": seed, "batch_size": batch_size}
-    settings |= {"learning_rate": learning_rate, "device": device, "checkpoint": checkpoint}
-    if sgd:
-        return _descend(network, losses, look, train, held_out, identity=about, **settings)
+    today = {"schedule": one_cycle, "weight_decay": 1e-2}
     return fit(
         *(network, losses, train, held_out),
-        schedule=one_cycle,
-        weight_decay=1e-2,
+        epochs=epochs,
+        seed=seed,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        **({"descent": "SGD", "stop": saturated} if sgd else today),
         augment=look,
+        device=device,
+        checkpoint=checkpoint,
         identity=about,
         progress=progress,
-        **settings,
     )
 
 
-def _descend(
+def learn(
     network: nn.Module,
-    losses: Callable[[nn.Module, Batch, Numbers], dict[str, torch.Tensor]],
-    look: Callable[[Batch, Numbers], Batch],
-    train: Batch,
-    validation: Batch,
+    training: Pictures,
+    validation: Pictures,
     *,
-    epochs: int,
+    looks: int,
     seed: int,
-    batch_size: int,
-    learning_rate: float,
-    device: torch.device,
-    checkpoint: str | Path | None,
-    identity: dict[str, Any],
-) -> pd.DataFrame:
-    """Plain stochastic gradient descent until the training loss saturates."""
-    settings = {"samples": len(train[0]), "epochs": epochs, "seed": seed, "batch_size": batch_size}
-    settings = json.loads(json.dumps(settings | identity | {"learning_rate": learning_rate}))
-    if checkpoint is not None and Path(checkpoint).exists():
-        if read_about(checkpoint).get("settings") != settings:
-            raise TrainingError(
-                f"The checkpoint {checkpoint} belongs to another training. Delete it or choose "
-                "another file."
-            )
-        network.to(device)
-        return pd.DataFrame(load_weights(network, checkpoint)["history"]).rename_axis("epoch")
-    network.to(device)
-    optimiser = torch.optim.SGD(network.parameters(), lr=learning_rate)
-    history: list[dict[str, float]] = []
-    best: dict[str, torch.Tensor] = {}
-    for epoch in range(epochs):
-        key = np.array([seed, epoch], dtype=np.uint64)
-        order = np.random.Generator(np.random.Philox(key=key)).permutation(len(train[0]))
-        network.train()
-        total = torch.zeros((), device=device)
-        with seeded(seed * 100_003 + epoch):
-            for part in np.array_split(order, -(-len(order) // batch_size)):
-                samples = torch.from_numpy(part)
-                numbers = Numbers(seed, samples, epoch, device)
-                batch = look((train[0][samples].to(device),), numbers)
-                loss = losses(network, batch, numbers)["loss"]
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
-                total += loss.detach() * len(part) / len(order)
-        row = {"train loss": float(total)}
-        row |= evaluate(network, losses, validation, seed=seed, device=device)
-        if not best or row["validation loss"] <= min(r["validation loss"] for r in history):
-            best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-        history.append(row)
-        if saturated([past["train loss"] for past in history]):
-            break
-    network.load_state_dict(best)
-    network.eval()
-    if checkpoint is not None:
-        save_weights(network, checkpoint, settings=settings, history=history)
-    return pd.DataFrame(history).rename_axis("epoch")
+    step: int = 8,
+    folder: Path | None = None,
+    **settings,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Train in as many epochs as make about so many looks at a window; the network and its losses.
+
+    So trainings with many windows and with few cost the same. With a `folder` the checkpoint is
+    kept there, under a name that says what was trained. The settings are those of `train_windows`.
+    """
+    epochs = max(1, round(looks / len(Windows(training[0], network.window, step))))
+    checkpoint = None
+    if folder is not None:
+        kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
+        kept["distort"] = getattr(settings.get("distort"), "__name__", None)
+        content = hashlib.sha256()
+        for tensor in (*network.state_dict().values(), *training, *validation):
+            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        about = [type(network).__name__, network.settings, step, epochs, seed, kept]
+        checkpoint = folder / checkpoint_name([*about, content.hexdigest()], _CODE)
+    curve = train_windows(
+        *(network, training, validation),
+        step=step,
+        epochs=epochs,
+        seed=seed,
+        checkpoint=checkpoint,
+        **settings,
+    )
+    return network, curve
 
 
 def saturated(losses: Sequence[float], epochs: int = 5) -> bool:
