@@ -1,0 +1,217 @@
+"""The answer to a picture: a table, a figure, warnings, a JSON, and a file that keeps it all."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save
+
+from spinlib import figures
+from spinlib.hysteresis import Loop
+from spinlib.prediction import magnetisation, volume
+from spinlib.store import write_whole
+from spinlib.study import plain
+from spinlib.thermal_recipes import NAMES
+
+_TABLES = ("table", "coverage", "tested", "loop", "films")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What `estimation.estimate` found out.
+
+    table      A, D, M_s and 4πA/D: mean over windows, estimate, spread over windows, and the ends
+               of the 90 % interval; 0 and inf where it is open
+    warnings   sentences that say why not to trust it
+    choices    sentences that say how it was simulated
+    coverage   share of tested states whose interval holds the truth, with binomial errors
+    tested     true values and estimates of the tested states
+    texture    distances of spectra and skyrmions per µm² of the picture and of simulations
+    spectra    waves per nm, and shares of the power of picture and simulations
+    loop       descending branches: state, field_T, magnetisation in units of M_s
+    films      the parameters of these states: first `repeats` times the estimate, then some that
+               are possible as well, and each film's coercive field, remanence, saturation field
+    picture    (channels, height, width); `again` (films, channels, height, width) simulated with
+               the estimate
+    """
+
+    table: pd.DataFrame
+    warnings: list[str]
+    choices: list[str]
+    coverage: pd.DataFrame
+    tested: pd.DataFrame
+    texture: dict[str, float]
+    spectra: dict[str, list]
+    loop: pd.DataFrame
+    films: pd.DataFrame
+    repeats: int
+    pixel_size_nm: float
+    settings: dict[str, Any]
+    picture: torch.Tensor = field(repr=False)
+    again: torch.Tensor = field(repr=False)
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        """The estimate as one row of A, D and M_s."""
+        return self.table.loc[list(NAMES), "estimate"].to_frame().T.reset_index(drop=True)
+
+    def loop_points(self) -> pd.DataFrame:
+        """Coercive and saturation field (T) and remanence: mean of the films with the estimate.
+
+        "scatter" is its standard error, from film to film; "possible" the standard deviation
+        among films with parameters that are possible as well.
+        """
+        points = self.films.drop(columns=list(NAMES))
+        own, other = points[: self.repeats], points[self.repeats :]
+        return pd.DataFrame(
+            {
+                "estimate": own.mean(),
+                "scatter": own.std() / np.sqrt(len(own)),
+                "possible": other.std(),
+            }
+        )
+
+    def volume(
+        self, moment: np.ndarray | float, moment_error: float, field_T: np.ndarray | float
+    ) -> tuple[float, float]:
+        """Volume (m³) of a sample of this film and its standard error, from measured moments.
+
+        Moments in A m² at fields in T along z, coming from saturation; `moment_error` is the
+        standard error of each. The magnetisation is that of the predicted loop; what is not known
+        of it is taken from the films with other possible parameters, and from the interval of M_s
+        where that says more.
+        """
+        loop = Loop(self.loop, torch.empty(0))
+        fields = np.atleast_1d(field_T)
+        curves = np.stack([magnetisation(loop, self.films[NAMES[2]], f) for f in fields], 1)
+        own, other = curves[: self.repeats].mean(0), curves[self.repeats :]
+        slopes = other @ own / (own @ own)
+        row = self.table.loc[NAMES[2]]
+        # For a normal distribution 90 % are within 1.645 standard deviations on either side.
+        from_interval = (row["high"] - row["low"]) / (2 * 1.645 * row["estimate"])
+        return volume(moment, moment_error, own, max(float(np.std(slopes)), from_interval))
+
+    def figure(self):
+        """Picture, simulation, spectra; estimates of tested states, intervals, loop."""
+        figure, axes = figures.panels(2, 3, width=3.2, height=2.8)
+        pixel = 1e-9 * self.pixel_size_nm
+        # Pictures larger than what was simulated are shown in part, at the same scale.
+        size = self.again.shape[-1]
+        rows, columns = ((n - size) // 2 for n in self.picture.shape[-2:])
+        own = self.picture[:, rows : rows + size, columns : columns + size]
+        figures.draw_picture(own, axes[0, 0], pixel=pixel, title="picture")
+        figures.draw_picture(self.again[0], axes[0, 1], pixel=pixel, title="simulated again")
+        waves = np.array(self.spectra["waves per nm"])
+        ax = axes[0, 2]
+        for shares in self.spectra["simulations"]:
+            ax.loglog(1 / waves, shares, color=figures.CURVES[2], lw=0.8, alpha=0.6)
+        ax.loglog(1 / waves, self.spectra["picture"], color=figures.CURVES[0], label="picture")
+        ax.plot([], [], color=figures.CURVES[2], label="simulated again")
+        ax.set(xlabel="wavelength (nm)", ylabel="share of the power")
+        ax.legend(frameon=False, fontsize=8)
+        for ax, name, shade in zip(
+            [axes[1, 0].inset_axes((0.0, 0.7 - 0.35 * n, 1.0, 0.28)) for n in range(3)],
+            NAMES,
+            figures.CURVES[1:],
+            strict=False,
+        ):
+            self._interval(ax, name, shade)
+        axes[1, 0].set_axis_off()
+        ax = axes[1, 1]
+        for name, shade in zip(NAMES, figures.CURVES[1:], strict=False):
+            low, high = (f(self.tested[f"true {name}"]) for f in (min, max))
+            ax.plot(
+                *((self.tested[f"{kind} {name}"] - low) / (high - low) for kind in _KINDS),
+                **{"ls": "", "marker": ".", "ms": 4, "color": shade, "label": _label(name)},
+            )
+        ax.plot([0, 1], [0, 1], color="0.6", lw=0.8)
+        ax.set(xlabel="truth of tested states (of the range)", ylabel="estimate")
+        ax.legend(frameon=False, fontsize=8)
+        ax = axes[1, 2]
+        loop = Loop(self.loop, torch.empty(0))
+        for state in self.loop.state.unique()[::-1]:
+            shade = figures.CURVES[0] if state < self.repeats else "0.75"
+            for ascending in (False, True):
+                ax.plot(*loop.branch(state, ascending), color=shade, lw=0.8)
+        ax.set(xlabel="field (T)", ylabel="$M/M_s$")
+        ax.set_title("loop; grey: possible as well", fontsize=figures.LABEL)
+        return figure
+
+    def _interval(self, ax, name: str, shade: str) -> None:
+        """The interval of one parameter on the range that was simulated."""
+        row = self.table.loc[name]
+        low, high = (self.settings["ranges"][end][NAMES.index(name)] for end in ("low", "high"))
+        ends = np.clip([row["low"], row["high"]], low, high)
+        ax.plot(ends, [0, 0], color=shade, lw=5, alpha=0.4, solid_capstyle="butt")
+        ax.plot([row["estimate"]], [0], "o", color=shade)
+        ax.set(xlim=(low, high), yticks=[], ylim=(-1, 1))
+        ax.tick_params(labelsize=8)
+        ax.set_title(f"{_label(name)}, {_unit(name)}", fontsize=8, loc="left", pad=2)
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """All numbers as JSON, without the pictures; written to a file as well if one is named."""
+        text = json.dumps(self._content(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if path is not None:
+            write_whole(Path(path), text.encode())
+        return text
+
+    def _content(self) -> dict[str, Any]:
+        return {
+            "table": {name: plain(row) for name, row in self.table.iterrows()},
+            "warnings": self.warnings,
+            "choices": self.choices,
+            "coverage": {name: plain(row) for name, row in self.coverage.iterrows()},
+            "texture": plain(self.texture),
+            "loop": {name: plain(row) for name, row in self.loop_points().iterrows()},
+            "settings": plain(self.settings),
+        }
+
+    # --- keeping -------------------------------------------------------------------------------
+
+    def keep(self, path: Path) -> "Estimate":
+        """Write everything to a file, whole or not at all."""
+        about = {
+            name: getattr(self, name)
+            for name in ("warnings", "choices", "texture", "spectra", "repeats", "settings")
+        } | {"pixel_size_nm": self.pixel_size_nm}
+        tables = {
+            name: {"index": [*map(str, table.index)], "columns": table.to_dict("list")}
+            for name in _TABLES
+            for table in (getattr(self, name),)
+        }
+        content = json.dumps({"about": about, "tables": tables}, default=_number)
+        pictures = {"picture": self.picture.contiguous(), "again": self.again.contiguous()}
+        write_whole(path, save(pictures, {"estimate": content}))
+        return self
+
+    @classmethod
+    def load(cls, path: Path) -> "Estimate":
+        """Read what `keep` wrote."""
+        with safe_open(path, framework="pt") as file:
+            content = json.loads(file.metadata()["estimate"])
+            pictures = {name: file.get_tensor(name) for name in ("picture", "again")}
+        tables = {}
+        for name, table in content["tables"].items():
+            index = None if name in ("tested", "loop", "films") else table["index"]
+            tables[name] = pd.DataFrame(table["columns"], index=index)
+        return cls(**tables, **content["about"], **pictures)
+
+
+_KINDS = ("true", "estimated")
+
+
+def _number(x: Any) -> Any:
+    return x.tolist() if isinstance(x, np.ndarray | np.generic) else plain(x)
+
+
+def _label(name: str) -> str:
+    return {"exchange": "$A$", "dmi": "$D$", "saturation": "$M_s$"}[name.split(" ")[0]]
+
+
+def _unit(name: str) -> str:
+    return name.split("[")[1].rstrip("]")

@@ -1,0 +1,126 @@
+"""Why an estimate from a picture may not be trusted: sentences with the numbers in them.
+
+Every function returns a list of sentences, empty if there is nothing to doubt.
+"""
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+SLACK = 0.1  # of the simulations' span, by which a picture may look different before it is strange
+NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
+TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
+WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
+
+
+def at_edges(
+    names: tuple[str, ...],
+    found: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    ends: tuple[np.ndarray, np.ndarray],
+) -> list[str]:
+    """Parameters (parameters,) whose interval is open, `low` 0 or `high` infinite, at an end."""
+    sentences = []
+    for name, value, below, above, first, last in zip(names, found, low, high, *ends, strict=True):
+        symbol, unit = _symbol(name), name.split("[")[-1].rstrip("]")
+        span = f"the simulated range from {first:.4g} to {last:.4g} {unit}"
+        if below == 0 and np.isposinf(above):
+            sentences.append(
+                f"{symbol} = {value:.4g} {unit}: its interval is wider than {span}, so that "
+                "nothing is known of it."
+            )
+        elif below == 0:
+            sentences.append(
+                f"{symbol} = {value:.4g} {unit} lies so near the lower end of {span} that all "
+                f"there is to say is {symbol} < {above:.4g}: lower the range."
+            )
+        elif np.isposinf(above):
+            sentences.append(
+                f"{symbol} = {value:.4g} {unit} lies so near the upper end of {span} that all "
+                f"there is to say is {symbol} > {below:.4g}: raise the range."
+            )
+    return sentences
+
+
+def not_apart(
+    names: tuple[str, ...], found: np.ndarray, truth: np.ndarray, guess: np.ndarray
+) -> list[str]:
+    """Parameters that cannot be told apart, or not at all, in simulations like the picture.
+
+    `found` and `truth` (states, parameters) are those simulations; `guess` (parameters,) is the
+    standard deviation of the parameters among all simulations.
+    """
+    sentences = []
+    error = np.log(found / truth)
+    size = error.std(0)
+    correlation = np.corrcoef(error.T)
+    symbols = [_symbol(name) for name in names]
+    for one, two in combinations(range(len(names)), 2):
+        sign = np.sign(correlation[one, two])
+        left = (error[:, one] - sign * error[:, two]).std()
+        smaller = min(size[one], size[two])
+        if left < TOGETHER * smaller and smaller > WELL_KNOWN:
+            a, b = symbols[one], symbols[two]
+            known = f"{a}/{b}" if sign > 0 else f"{a}·{b}"
+            sentences.append(
+                f"{a} and {b} cannot be told apart in this picture: in simulations like it their "
+                f"errors of {size[one]:.0%} and {size[two]:.0%} go together (correlation "
+                f"{correlation[one, two]:.2f}), and only {known} is known, to {left:.1%}."
+            )
+    share = (found - truth).std(0) / guess
+    for symbol, part, of in zip(symbols, share, size, strict=True):
+        if part > NO_NEWS:
+            sentences.append(
+                f"The picture says next to nothing about {symbol}: in simulations like it the "
+                f"error is {of:.0%}, {part:.2f} of what a guess inside the range would have."
+            )
+    return sentences
+
+
+def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
+    """Numbers of a picture (rows: its parts) that lie outside those of all simulations."""
+    sentences = []
+    for name in found:
+        low, high = known[name].min(), known[name].max()
+        value, slack = found[name].median(), SLACK * (high - low)
+        if not low - slack <= value <= high + slack:
+            sentences.append(
+                f"The picture's {name} is {value:.3g}, in all simulations it is from {low:.3g} to "
+                f"{high:.3g}: the picture does not look like anything simulated, and the intervals "
+                "do not hold for it."
+            )
+    return sentences
+
+
+def unresolved(period: float, pixel: float, cell: float, side: float) -> list[str]:
+    """A helix period (nm) against pixels, cells and the picture's shorter side (nm)."""
+    sentences = []
+    for what, length in (("pixels", pixel), ("cells", cell)):
+        if period < 4 * length:
+            sentences.append(
+                f"A helix period of {period:.3g} nm takes {period / length:.2g} {what} of "
+                f"{length:.3g} nm, less than four: its texture is not resolved."
+            )
+    if side < 2 * period:
+        sentences.append(
+            f"The picture of {side:.3g} nm shows {side / period:.2g} helix periods of {period:.3g} "
+            "nm, less than two: take a larger one."
+        )
+    return sentences
+
+
+def other_texture(distance: float, among: float) -> list[str]:
+    """Distances of spectra: the picture from simulations with the estimate, and among these."""
+    if distance <= 2 * among:
+        return []
+    return [
+        f"Simulated again with the estimate, the texture is not the picture's: their spectra are "
+        f"{distance:.2f} apart, simulations among themselves {among:.2f}."
+    ]
+
+
+def _symbol(name: str) -> str:
+    """A parameter as physicists call it."""
+    return {"exchange": "A", "dmi": "D", "saturation": "M_s"}.get(name.split(" ")[0], name)

@@ -1,0 +1,365 @@
+"""What is known about a picture, and simulations seen as the instrument saw it.
+
+    conditions, ranges ──► plan (cells, box, pixels) ──► states ──► microscope, noise ──► pictures
+
+A picture shows a part of a film that goes on beyond its edges, so the films here are periodic.
+Pictures are (batch, channels, height, width) from 0 to 1, row 0 at the bottom; lengths are in nm.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.kernels import random_uniform
+from spinlib.microscope import Microscope, crop, gaussian_noise, resample
+from spinlib.pictures import Picture, PictureError, read_picture
+from spinlib.similarity import noise_level
+from spinlib.thermal_recipes import NAMES, ThermalFilms
+from spinlib.windowed import Ranges
+
+WINDOW = 32  # pixels of a network's window, as in the paper
+CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
+UNKNOWN_BLUR = 2.0  # pixels: what blur may be, at most, if nobody knows it
+SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
+
+_GREY = 0.25  # standard deviation that grey pictures are brought to
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what conditions a picture was taken."""
+
+    temperature_K: float
+    field_T: float  # along z, out of the picture
+    pixel_size_nm: float
+    thickness_nm: float = 1.0  # of the film
+    contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus: see Microscope
+    blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
+    defocus_nm: float = 0.0  # lorentz_defocus only: the electrons' displacement
+
+    def __post_init__(self) -> None:
+        for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
+        if not math.isfinite(self.field_T):
+            raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
+        if self.contrast not in CHANNELS:
+            raise ValueError(
+                f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
+                f"one of {', '.join(CHANNELS)}."
+            )
+        if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
+            raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
+        self.microscope(1, 0.0)  # refuses a defocus where there is none, and none where one is due
+
+    @property
+    def grey(self) -> bool:
+        return CHANNELS[self.contrast] == 1
+
+    def microscope(self, pixels: int, blur: float) -> Microscope:
+        """The instrument, for square pictures of so many pixels; lengths in nm, without noise."""
+        return Microscope(
+            self.contrast,
+            pixel_size=self.pixel_size_nm,
+            shape=(pixels, pixels),
+            blur=blur,
+            defocus=self.defocus_nm,
+            boundary="periodic",
+        )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated and learnt for one picture."""
+
+    values: int = 3  # of each parameter in the grid that is trained on
+    drawn: int = 128  # further training states at random parameters
+    validation: int = 48  # states that choose the weights and straighten the estimates
+    held_out: int = 99  # states that calibrate the intervals; 90 of 100 ranks make 90 %
+    tested: int = 99  # states that verify them
+    cells: int = 96  # across a simulated picture, at most
+    cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
+    staying: int = 200  # sweeps there
+    epochs: int = 8
+    again: int = 4  # simulations with the estimate
+    loop_films: int = 4  # films whose loops are taken with the estimate, and as many around it
+    loop_cells: int = 48  # across such a film
+    loop_sweeps: int = 100  # heat-bath sweeps at each field
+
+
+EFFORT = {
+    "smoke": Effort(
+        **{"values": 2, "drawn": 8, "validation": 8, "held_out": 19, "tested": 9, "cells": 48},
+        **{"cooling": 40, "staying": 20, "epochs": 1, "again": 2},
+        **{"loop_films": 2, "loop_cells": 16, "loop_sweeps": 10},
+    ),
+    "laptop": Effort(),
+    "paper": Effort(
+        **{"values": 5, "drawn": 1000, "validation": 200, "held_out": 499, "tested": 499},
+        **{"cells": 512, "cooling": 2000, "staying": 500, "epochs": 30, "again": 8},
+        **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FieldOfView(ThermalFilms):
+    """Films that go on beyond the picture: periodic, where the picture's box repeats."""
+
+    version: ClassVar[int] = 1
+
+    def film(self, parameters) -> Film:
+        return replace(super().film(parameters), boundary="periodic")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is simulated: a square box, its cells, and the pixels that a network sees.
+
+    pixels     of the instrument, across the box
+    seen       pixels that the network sees across the box
+    cells      numbers of cells across the box in training, the coarser first
+    notes      sentences that say what was chosen
+    """
+
+    box: float
+    pixels: int
+    seen: int
+    cells: tuple[int, int]
+    notes: tuple[str, ...]
+
+    @property
+    def cell(self) -> float:
+        """Side of the coarser cells."""
+        return self.box / self.cells[0]
+
+    @property
+    def seen_pixel(self) -> float:
+        """Side of a pixel that the network sees."""
+        return self.box / self.seen
+
+    @property
+    def between(self) -> int:
+        """A number of cells half-way between those of training."""
+        return _fourfold(sum(self.cells) / 2)
+
+    @property
+    def finer(self) -> int:
+        """A number of cells beyond those of training."""
+        return _fourfold(1.2 * self.cells[1])
+
+
+def helix_period(exchange, dmi):
+    """4πA/D in nm from pJ/m and mJ/m²."""
+    return 4 * np.pi * np.asarray(exchange, float) / np.asarray(dmi, float)
+
+
+def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort: Effort) -> Plan:
+    """Choose box and cells for a picture of `shape` (height, width) pixels.
+
+    A cell is at most a quarter of the shortest helix period 4πA/D of the ranges, and at most the
+    shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
+    periods, the second condition is given up: a texture that does not fit into its box is worse
+    than coarse walls.
+    """
+    if ranges.names != NAMES or min(ranges.low) <= 0:
+        raise ValueError(
+            f"Ranges are of {', '.join(NAMES)} and begin above zero, not {ranges.names} from "
+            f"{ranges.low}: without one of them there is nothing to read."
+        )
+    pixel, short = conditions.pixel_size_nm, float(helix_period(ranges.low[0], ranges.high[1]))
+    long = float(helix_period(ranges.high[0], ranges.low[1]))
+    length = 1e9 * math.sqrt(
+        2e-12 * ranges.low[0] / VACUUM_PERMEABILITY / (1e3 * ranges.high[2]) ** 2
+    )
+    side = pixel * min(shape)
+    cell = min(short / 4, length)
+    wanted = min(side, 2 * long)
+    notes = []
+    if effort.cells * cell < wanted and length < short / 4:
+        cell = min(short / 4, wanted / effort.cells)
+        notes.append(
+            f"Cells are larger than the shortest exchange length of {length:.3g} nm, because the "
+            f"longest helix period of {long:.3g} nm would not fit into the box otherwise."
+        )
+    box = min(side, effort.cells * cell)
+    pixels = int(box / pixel * (1 + 1e-9))
+    box = pixels * pixel
+    # Not finer than the instrument's own pixels, and enough of them for a few windows.
+    seen = int(box / max(pixel, min(cell, box / (1.5 * WINDOW))) * (1 + 1e-9))
+    if seen < WINDOW:
+        raise PictureError(
+            f"The picture has {min(shape)} pixels across, less than the {WINDOW} of one window: "
+            "take a larger picture, or finer pixels."
+        )
+    coarse = _fourfold(box / cell)
+    cells = (coarse, max(_fourfold(1.15 * coarse), coarse + 4))
+    notes.insert(
+        0,
+        f"Boxes of {box:.4g} nm with {cells[0]} and {cells[1]} cells across (cells of "
+        f"{box / cells[0]:.3g} and {box / cells[1]:.3g} nm), seen with pixels of "
+        f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
+    )
+    if box < 2 * long:
+        notes.append(
+            f"The box holds less than two of the longest helix period of {long:.3g} nm, so that it "
+            "shapes the texture: take a larger picture, or a narrower range."
+        )
+    if pixel > short / 4:
+        notes.append(
+            f"A helix of the shortest period in the ranges, {short:.3g} nm, takes less than four "
+            f"pixels of {pixel:.3g} nm."
+        )
+    heat = thermal_energy(conditions.temperature_K)
+    weakest = 2e21 * 1e-12 * ranges.low[0] * 1e-9 * conditions.thickness_nm
+    if heat > 0.5 * weakest:
+        notes.append(
+            f"At {conditions.temperature_K:g} K the thermal energy is {heat / weakest:.2g} of the "
+            "weakest exchange between two cells: such films are close to disorder."
+        )
+    return Plan(box, pixels, seen, cells, tuple(notes))
+
+
+def _fourfold(number: float) -> int:
+    """The next multiple of four: kind to the FFT, and even, as a periodic checkerboard must be."""
+    return max(8, 4 * math.ceil(number / 4 - 1e-9))
+
+
+def recipe(
+    plan_: Plan,
+    conditions: Conditions,
+    ranges: Ranges,
+    effort: Effort,
+    *,
+    cells: int,
+    seed: int,
+    drawn: int = 0,
+) -> FieldOfView:
+    """The films of the plan: the grid, or so many drawn at random inside the ranges."""
+    values = 2 if drawn else effort.values
+    grid = [
+        tuple(np.linspace(low, high, values).tolist())
+        for low, high in zip(ranges.low, ranges.high, strict=True)
+    ]
+    return FieldOfView(
+        *grid,
+        drawn=drawn,
+        temperature=conditions.temperature_K,
+        field=conditions.field_T,
+        cell=plan_.box / cells,
+        thickness=conditions.thickness_nm,
+        size=(cells, cells),
+        cooling=effort.cooling,
+        staying=effort.staying,
+        shard=8,
+        seed=seed,
+    )
+
+
+# --- pictures ----------------------------------------------------------------------------------
+
+
+def observed(picture: Picture | torch.Tensor | str | Path, conditions: Conditions) -> torch.Tensor:
+    """A picture, or a file of one, as (channels, height, width), grey levels evened out."""
+    if isinstance(picture, str | Path):
+        picture = read_picture(picture, pixel_size=1e-9 * conditions.pixel_size_nm)
+    pixels, source = picture, "The picture"
+    if isinstance(picture, Picture):
+        pixels, source = picture.pixels, picture.source
+    if pixels.ndim != 3 or not torch.isfinite(pixels).all():
+        raise PictureError(
+            f"{source} is (channels, height, width) of finite numbers, not {tuple(pixels.shape)}."
+        )
+    channels = CHANNELS[conditions.contrast]
+    if len(pixels) != channels:
+        raise PictureError(
+            f"{source} has {len(pixels)} channel(s), but contrast {conditions.contrast!r} has "
+            f"{channels}: choose another contrast, or save the picture in "
+            f"{'grey' if channels == 1 else 'colour'}."
+        )
+    return even(pixels[None].float(), conditions)[0]
+
+
+def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
+    """Grey pictures brought to one mean and one contrast, which files do not keep; colours stay."""
+    if not conditions.grey:
+        return pictures.clamp(0, 1)
+    middle = pictures.mean((-3, -2, -1), keepdim=True)
+    spread = pictures.std((-3, -2, -1), keepdim=True).clamp_min(1e-12)
+    return 0.5 + _GREY * (pictures - middle) / spread
+
+
+def see(
+    spins: torch.Tensor, plan_: Plan, conditions: Conditions, *, seed: int, first: int = 0
+) -> torch.Tensor:
+    """Pictures of simulated films with the instrument's pixels, without its noise.
+
+    Each film is seen with a blur of its own: up and down by `SCATTER` from the one that is known,
+    or anything up to `UNKNOWN_BLUR` pixels.
+    """
+    states = range(first, first + len(spins))
+    random = random_uniform((1,), seed=seed, states=states, purpose="blur")[:, 0].tolist()
+    known, cell = conditions.blur_nm, plan_.box / spins.shape[-1]
+    pictures = []
+    for film, number in zip(spins, random, strict=True):
+        unknown = UNKNOWN_BLUR * conditions.pixel_size_nm * number
+        blur = unknown if known is None else known * (1 + SCATTER * (2 * number - 1))
+        # To a hundredth of a pixel, so that the optics are made once for many films.
+        step = conditions.pixel_size_nm / 20
+        blur = step * round(blur / step)
+        pictures.append(conditions.microscope(plan_.pixels, blur)(film[None], cell))
+    return even(torch.cat(pictures), conditions)
+
+
+def record(
+    pictures: torch.Tensor,
+    noise: float,
+    conditions: Conditions,
+    *,
+    seed: int,
+    first: int = 0,
+    scatter: float = SCATTER,
+) -> torch.Tensor:
+    """What a detector with readout noise makes of pictures; a level of `noise` for each its own."""
+    states = range(first, first + len(pictures))
+    random = random_uniform((1,), seed=seed, states=states, purpose="noise level")
+    levels = noise * (1 + scatter * (2 * random - 1))
+    white = gaussian_noise(torch.zeros_like(pictures), 1.0, seed=seed, states=states)
+    return even(pictures + levels[:, :, None, None].to(white) * white, conditions)
+
+
+def matching_noise(pictures: torch.Tensor, level: float, conditions: Conditions) -> float:
+    """The noise that gives simulated pictures the `noise_level` of the observed one.
+
+    Films have a roughness of their own, and colours end at 0 and 1: both count in.
+    """
+
+    def found(noise: float) -> float:
+        recorded = record(pictures, noise, conditions, seed=0, scatter=0.0)
+        return float(np.median([noise_level(picture) for picture in recorded]))
+
+    if found(0.0) >= level:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if found(middle) < level else (low, middle)
+    return (low + high) / 2
+
+
+def at_seen_pixels(pictures: torch.Tensor, plan_: Plan) -> torch.Tensor:
+    """The middle of pictures of the instrument's pixels with those that the network sees."""
+    ratio = plan_.pixels / plan_.seen
+    shape = tuple(int(n / ratio * (1 + 1e-9)) for n in pictures.shape[-2:])
+    return resample(pictures, shape, ratio)
+
+
+def middle(picture: torch.Tensor, plan_: Plan) -> torch.Tensor:
+    """The middle of a picture (channels, height, width), as large as the box."""
+    return crop(picture, (plan_.pixels, plan_.pixels))

@@ -1,0 +1,154 @@
+"""How alike two pictures of magnetic textures are, whatever their positions.
+
+Pictures are (batch, channels, height, width) from 0 to 1, of one contrast (see `Microscope`), with
+open edges. Lengths are in pixels.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.ndimage import convolve, find_objects, gaussian_filter, label
+
+from spinlib.contrast import vectors_from_colour
+
+# Of a second difference across a pixel's neighbourhood only white noise survives, with six times
+# its standard deviation (Immerkaer, Comput. Vis. Image Underst. 64, 300 (1996)).
+_SECOND_DIFFERENCE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], float)
+_NORMAL_MEDIAN = 0.6745  # median of |n| for a standard normal n
+
+
+def noise_level(picture: torch.Tensor) -> float:
+    """Standard deviation of the white noise of one picture (channels, height, width)."""
+    levels = []
+    for channel in picture.double().cpu().numpy():
+        rough = convolve(channel, _SECOND_DIFFERENCE)[1:-1, 1:-1]
+        levels.append(np.median(np.abs(rough)) / (6 * _NORMAL_MEDIAN))
+    return float(np.sqrt(np.mean(np.square(levels))))
+
+
+def radial_spectrum(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Waves per pixel (rings,), and the share of the power in each ring (batch, rings).
+
+    The power of all channels is averaged over directions; rings are as wide as one wave across the
+    shorter side. Pictures are faded out towards their edges (Hann). The shares sum to 1.
+    """
+    height, width = pictures.shape[-2:]
+    fade = torch.outer(*(torch.hann_window(n, False, dtype=torch.float64) for n in (height, width)))
+    signal = pictures.double().cpu()
+    middle = (signal * fade).sum((-2, -1), keepdim=True) / fade.sum()
+    power = torch.fft.fft2((signal - middle) * fade).abs().square().sum(1).numpy()
+    k = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
+    side = min(height, width)
+    ring = np.rint(k * side).astype(int)
+    rings = side // 2
+    sums = np.stack([np.bincount(ring.ravel(), p.ravel(), rings + 1)[1 : rings + 1] for p in power])
+    total = sums.sum(1, keepdims=True)
+    return np.arange(1, rings + 1) / side, np.divide(sums, total, where=total > 0, out=sums)
+
+
+def spectrum_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Half the summed |difference| of two spectra of shares: 0 if equal, 1 if nothing overlaps."""
+    return float(np.abs(np.asarray(one) - np.asarray(other)).sum() / 2)
+
+
+def look(pictures: torch.Tensor) -> pd.DataFrame:
+    """Numbers that tell kinds of pictures apart, one row each, for any contrast.
+
+    brightness       mean of all channels
+    contrast         standard deviation, root mean square over the channels
+    colourfulness    mean difference of the brightest and the darkest channel; 0 for grey
+    alignment        correlation of neighbouring pixels: noise and fineness lower it
+    skewness         of the brightness: bright spots on dark ground have a positive one
+    waves per pixel  mean of the spectrum
+    spread of waves  standard deviation of the spectrum, relative to its mean
+    """
+    signal = pictures.double().cpu()
+    centred = signal - signal.mean((-2, -1), keepdim=True)
+    variance = centred.square().mean((1, 2, 3)).clamp_min(1e-30)
+    right = (centred[..., 1:] * centred[..., :-1]).mean((1, 2, 3))
+    up = (centred[..., 1:, :] * centred[..., :-1, :]).mean((1, 2, 3))
+    grey = centred.mean(1)
+    cubes = grey.pow(3).mean((1, 2)) / grey.square().mean((1, 2)).clamp_min(1e-30).pow(1.5)
+    k, share = radial_spectrum(pictures)
+    mean = share @ k
+    spread = np.sqrt(np.maximum(share @ k**2 - mean**2, 0)) / np.maximum(mean, 1e-12)
+    return pd.DataFrame(
+        {
+            "brightness": signal.mean((1, 2, 3)).numpy(),
+            "contrast": variance.sqrt().numpy(),
+            "colourfulness": (signal.amax(1) - signal.amin(1)).mean((1, 2)).numpy(),
+            "alignment": ((right + up) / 2 / variance).numpy(),
+            "skewness": cubes.numpy(),
+            "waves per pixel": mean,
+            "spread of waves": spread,
+        }
+    )
+
+
+# --- skyrmions ---------------------------------------------------------------------------------
+
+
+def core_map(pictures: torch.Tensor, contrast: str, field: float = 1.0) -> torch.Tensor:
+    """A map (batch, height, width) that is high in the cores of skyrmions.
+
+    colour, perpendicular    m_z against the field along z
+    in_plane                 (curl m)_z; cores of Bloch walls are where m turns about
+    lorentz_defocus          the grey level, which is that curl
+    The last two do not know the sense of rotation: cores are the side that is rarer.
+    """
+    against = -1.0 if field >= 0 else 1.0
+    if contrast == "colour":
+        return against * vectors_from_colour(pictures.float(), unit=False)[0][:, 2]
+    if contrast == "perpendicular":
+        return against * pictures[:, 0]
+    if contrast == "in_plane":
+        x, y = in_plane_vectors(pictures)
+        curl = torch.gradient(y, dim=-1)[0] - torch.gradient(x, dim=-2)[0]
+    elif contrast == "lorentz_defocus":
+        curl = pictures[:, 0]
+    else:
+        raise ValueError(f"Nobody knows what a skyrmion looks like in {contrast!r} contrast.")
+    centred = curl - curl.median()
+    return centred * torch.sign(centred.pow(3).sum())
+
+
+def in_plane_vectors(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """m_x and m_y from hue and value: the inverse of `contrast.in_plane`."""
+    red, green, blue = pictures.double().unbind(1)
+    # The three channels of a hue are a triangle wave each; their first harmonic keeps the angle to
+    # within 1.2 degrees.
+    x, y = red - (green + blue) / 2, (green - blue) * math.sqrt(3) / 2
+    length = pictures.double().amax(1)
+    return tuple(length * part / torch.hypot(x, y).clamp_min(1e-9) for part in (x, y))
+
+
+def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float = 1.0):
+    """Number of skyrmions per square pixel in each picture, (batch,).
+
+    A skyrmion is a connected region above the middle of the map's range (first to last percentile),
+    no larger than half a square of the helix `period`, no smaller than a hundredth, and less than
+    twice as long as wide. The map is smoothed by a fourteenth of the period. Of regions that touch
+    an edge those on the lower and left side are left out, those on the other two count.
+    """
+    densities = []
+    for picture in pictures:
+        values = core_map(picture[None], contrast, field)[0].double().cpu().numpy()
+        values = gaussian_filter(values, period / 14)
+        low, high = np.percentile(values, (1, 99))
+        regions, _ = label(values > (low + high) / 2)
+        count = 0
+        for number, box in enumerate(find_objects(regions), start=1):
+            y, x = np.nonzero(regions[box] == number)
+            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and _elongation(y, x) < 2
+            count += compact and min(box[0].start, box[1].start) > 0
+        densities.append(count / values.size)
+    return np.array(densities)
+
+
+def _elongation(y: np.ndarray, x: np.ndarray) -> float:
+    """Ratio of the principal axes of a region of square pixels."""
+    moments = np.cov(np.stack((y, x)), bias=True) + np.eye(2) / 12
+    small, large = np.linalg.eigvalsh(moments)
+    return math.sqrt(large / small)

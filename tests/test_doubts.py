@@ -1,0 +1,99 @@
+"""Every warning is given in a case made for it, and not given when all is well."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from spinlib import doubts
+from spinlib.thermal_recipes import NAMES
+
+ENDS = (np.array([5.0, 1.0, 200.0]), np.array([12.0, 2.2, 600.0]))
+GOOD = np.array([8.8, 1.6, 390.0])
+LOW, HIGH = 0.9 * GOOD, 1.1 * GOOD
+
+
+def generator(seed: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(seed))
+
+
+def test_edges():
+    assert doubts.at_edges(NAMES, GOOD, LOW, HIGH, ENDS) == []
+    low, high = LOW.copy(), HIGH.copy()
+    low[0], high[1] = 0.0, math.inf
+    low[2], high[2] = 0.0, math.inf
+    below, above, wide = doubts.at_edges(NAMES, GOOD, low, high, ENDS)
+    assert "A = 8.8 pJ/m" in below and "A < 9.68: lower the range" in below
+    assert "D = 1.6 mJ/m²" in above and "D > 1.44: raise the range" in above
+    assert "M_s = 390 kA/m" in wide and "from 200 to 600 kA/m" in wide and "nothing" in wide
+
+
+def states(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates and truths of 30 states with these relative errors (30, 3)."""
+    truth = GOOD * (1 + 0.05 * generator(9).uniform(-1, 1, (30, 3)))
+    return truth * np.exp(error), truth
+
+
+def guess() -> np.ndarray:
+    return (ENDS[1] - ENDS[0]) / math.sqrt(12)
+
+
+def test_parameters_that_are_told_apart():
+    error = 0.06 * generator().standard_normal((30, 3))
+    assert doubts.not_apart(NAMES, *states(error), guess()) == []
+
+
+@pytest.mark.parametrize(("sign", "known"), [(1, "A/D"), (-1, "A·D")])
+def test_only_a_ratio_or_a_product_is_known(sign, known):
+    error = 0.01 * generator().standard_normal((30, 3))
+    common = 0.1 * generator(1).standard_normal(30)
+    error[:, 0] += common
+    error[:, 1] += sign * common
+    (sentence,) = doubts.not_apart(NAMES, *states(error), guess())
+    assert sentence.startswith("A and D cannot be told apart") and f"only {known} " in sentence
+    # The number that is known, to the standard error of 30 states' deviation.
+    left = float(sentence.split("to ")[-1].rstrip("%.")) / 100
+    assert left == pytest.approx(0.01 * math.sqrt(2), rel=4 / math.sqrt(60))
+
+
+def test_errors_that_go_together_but_are_small_are_no_matter():
+    error = np.outer(0.02 * generator(1).standard_normal(30), [1.0, 1.0, 0.0])
+    error[:, 2] = 0.06 * generator(2).standard_normal(30)
+    assert doubts.not_apart(NAMES, *states(error), guess()) == []
+
+
+def test_a_parameter_of_which_nothing_is_known():
+    truth = ENDS[0] + (ENDS[1] - ENDS[0]) * generator(2).uniform(size=(30, 3))
+    found = truth * np.exp(0.03 * generator(3).standard_normal((30, 3)))
+    found[:, 2] = 400.0  # whatever the picture, the middle of the range
+    (sentence,) = doubts.not_apart(NAMES, found, truth, guess())
+    assert "next to nothing about M_s" in sentence
+
+
+def looks(middle: float) -> pd.DataFrame:
+    return pd.DataFrame({"contrast": middle + np.linspace(-0.1, 0.1, 11)})
+
+
+def test_pictures_unlike_all_simulations():
+    known = looks(0.4)
+    assert doubts.unlike(looks(0.45), known) == []
+    assert doubts.unlike(pd.DataFrame({"contrast": [0.51]}), known) == []  # a tenth of the span
+    (sentence,) = doubts.unlike(looks(0.9), known)
+    assert "contrast is 0.9" in sentence and "from 0.3 to 0.5" in sentence
+
+
+def test_resolution():
+    assert doubts.unresolved(70.0, 2.3, 4.0, 450.0) == []
+    (pixels,) = doubts.unresolved(70.0, 20.0, 4.0, 450.0)
+    assert "3.5 pixels of 20 nm" in pixels
+    (cells,) = doubts.unresolved(12.0, 2.3, 4.0, 450.0)
+    assert "3 cells of 4 nm" in cells
+    (small,) = doubts.unresolved(70.0, 2.3, 4.0, 130.0)
+    assert "shows 1.9 helix periods" in small
+
+
+def test_texture_that_is_not_the_pictures():
+    assert doubts.other_texture(0.15, 0.08) == []
+    (sentence,) = doubts.other_texture(0.4, 0.08)
+    assert "0.40 apart" in sentence and "0.08" in sentence

@@ -1,0 +1,137 @@
+"""One call from picture to answer: its parts, what it keeps, what a kill leaves, what it refuses.
+
+Sizes are tiny and the network hardly trained: what is tested is the way, not how well it goes.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from spinlib import estimation
+from spinlib.estimation import PERIOD, QUANTITIES, estimate
+from spinlib.observation import Conditions, Effort, plan, recipe, record, see
+from spinlib.pictures import PictureError
+from spinlib.thermal_recipes import NAMES, thermal_states
+from spinlib.windowed import Ranges
+
+CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
+RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
+TINY = Effort(
+    **{"values": 2, "drawn": 4, "validation": 8, "held_out": 9, "tested": 4, "cells": 32},
+    **{"cooling": 20, "staying": 10, "epochs": 1, "again": 2},
+    **{"loop_films": 2, "loop_cells": 8, "loop_sweeps": 2},
+)
+
+
+def picture() -> torch.Tensor:
+    made = plan((60, 60), CONDITIONS, RANGES, TINY)
+    films = recipe(made, CONDITIONS, RANGES, TINY, cells=made.finer, seed=4321)
+    spins = thermal_states(films, pd.DataFrame([[8.0, 1.7, 400.0]], columns=NAMES))
+    return record(see(spins, made, CONDITIONS, seed=3), 0.03, CONDITIONS, seed=3)[0]
+
+
+def ask(root: Path, **changed):
+    asked = {"effort": TINY, "root": root, "progress": False} | changed
+    return estimate(asked.pop("picture", picture()), CONDITIONS, RANGES, **asked)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("estimates")
+
+
+@pytest.fixture(scope="module")
+def answer(root):
+    return ask(root)
+
+
+def test_answer_has_all_its_parts(answer, tmp_path):
+    table = answer.table
+    assert tuple(table.index) == QUANTITIES
+    value = table["estimate"]
+    assert (table["low"] <= value).all() and (value <= table["high"]).all()
+    for name, low, high in zip(NAMES, RANGES.low, RANGES.high, strict=True):
+        assert low <= value[name] <= high
+    period = 4 * np.pi * value[NAMES[0]] / value[NAMES[1]]
+    assert value[PERIOD] == pytest.approx(period)
+    assert len(answer.tested) == 4 and answer.coverage["states"].eq(4).all()
+    assert answer.again.shape == (2, 3, *[answer.again.shape[-1]] * 2)
+    content = json.loads(answer.to_json(tmp_path / "answer.json"))
+    assert json.loads((tmp_path / "answer.json").read_text()) == content
+    assert content["table"][NAMES[0]]["estimate"] == value[NAMES[0]]
+    assert isinstance(answer.figure(), Figure)
+
+
+def test_volume_from_the_saturated_moment(answer):
+    field = answer.loop.field_T.max()
+    along = answer.loop[answer.loop.field_T == field].magnetisation[: answer.repeats].mean()
+    saturation = 1e3 * answer.table.loc[NAMES[2], "estimate"]
+    found, _ = answer.volume(3e-15 * saturation, 1e-12, field)
+    # By hand: the moment over M_s and the mean magnetisation at that field.
+    assert found == pytest.approx(3e-15 / along, rel=1e-6)
+
+
+def test_second_call_finds_the_first(answer, root, monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("nothing is to be made again")
+
+    for name in ("dataset", "train_windows", "texture_again", "loops"):
+        monkeypatch.setattr(estimation, name, refuse)
+    again = ask(root)
+    assert again.to_json() == answer.to_json()
+    assert torch.equal(again.again, answer.again) and torch.equal(again.picture, answer.picture)
+    pd.testing.assert_frame_equal(again.loop, answer.loop)
+    with pytest.raises(AssertionError, match="made again"):
+        ask(root, seed=2)
+
+
+def test_killed_call_goes_on(answer, tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\nimport test_estimation\n"
+        f"test_estimation.ask(Path({str(tmp_path)!r}))\n"
+    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        # Killed as soon as the second data set is there, in the midst of the third or after it.
+        while len(list(tmp_path.glob("FieldOfView-*/c.*"))) < 2 and process.poll() is None:
+            time.sleep(0.01)
+        assert process.poll() is None, "it was done before it could be killed"
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not list(tmp_path.glob("estimates/*/result.safetensors"))
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("FieldOfView-*/c.*")}
+    resumed = ask(tmp_path)
+    assert kept and all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert resumed.to_json() == answer.to_json()
+    assert torch.equal(resumed.again, answer.again)
+
+
+def test_picture_unlike_all_simulations_is_told(root):
+    noise = torch.rand((3, 60, 60), generator=torch.Generator().manual_seed(2))
+    answer = ask(root, picture=noise)
+    assert any("does not look like anything simulated" in words for words in answer.warnings)
+    assert (answer.table["low"] == 0).all() and np.isinf(answer.table["high"]).all()
+    assert json.loads(answer.to_json())["table"][NAMES[0]]["high"] is None
+
+
+def test_bad_input_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(PictureError, match="12 pixels across"):
+        ask(tmp_path, picture=torch.rand(3, 12, 40))
+    with pytest.raises(PictureError, match="1 channel"):
+        ask(tmp_path, picture=torch.rand(1, 60, 60))
+    with pytest.raises(ValueError, match="no effort 'heroic'"):
+        ask(tmp_path, effort="heroic")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,151 @@
+"""How a picture is planned and seen: refusals, cells, and one texture on cells of two sizes."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spinlib import textures
+from spinlib.hamiltonian import VACUUM_PERMEABILITY
+from spinlib.observation import (
+    EFFORT,
+    Conditions,
+    Effort,
+    FieldOfView,
+    at_seen_pixels,
+    even,
+    helix_period,
+    matching_noise,
+    observed,
+    plan,
+    recipe,
+    record,
+    see,
+)
+from spinlib.pictures import Picture, PictureError
+from spinlib.similarity import noise_level
+from spinlib.windowed import Ranges
+
+CONDITIONS = Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, blur_nm=3.0)
+RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"temperature_K": 0.0}, "temperature_K is 0.0"),
+        ({"field_T": math.nan}, "field_T is nan"),
+        ({"pixel_size_nm": -1.0}, "pixel_size_nm is -1.0"),
+        ({"thickness_nm": math.inf}, "thickness_nm is inf"),
+        ({"contrast": "vector"}, "'vector' cannot be estimated from"),
+        ({"contrast": "lorentz_defocus"}, "needs a defocus"),
+        ({"defocus_nm": 3.0}, "needs a defocus"),
+        ({"blur_nm": -2.0}, "blur_nm is -2.0"),
+    ],
+)
+def test_conditions_are_refused_in_words(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        replace(CONDITIONS, **wrong)
+
+
+def test_helix_period_of_iron_germanium():
+    assert helix_period(8.78, 1.58) == pytest.approx(69.8, abs=0.05)  # nm; 70 nm in the literature
+
+
+def test_cells_resolve_the_shortest_lengths():
+    made = plan((192, 260), CONDITIONS, RANGES, EFFORT["laptop"])
+    length = 1e9 * math.sqrt(2 * 5e-12 / VACUUM_PERMEABILITY / 6e5**2)
+    assert made.cell <= min(helix_period(5.0, 2.2) / 4, length) * 1.001
+    assert made.box <= 192 * 2.34 * 1.001 and made.pixels <= 192
+    assert made.box / made.cells[1] < made.cell and made.seen_pixel >= 2.34
+    assert len({*made.cells, made.between, made.finer}) == 4
+    assert all(n % 4 == 0 for n in (*made.cells, made.between, made.finer))
+    assert len(made.notes) == 1 and f"{made.box:.4g} nm" in made.notes[0]
+
+
+def test_few_cells_give_up_the_exchange_length_and_say_so():
+    made = plan((192, 192), CONDITIONS, RANGES, Effort(cells=48))
+    assert made.cell <= helix_period(5.0, 2.2) / 4 * 1.001
+    assert any("exchange length of 4.7 nm" in note for note in made.notes)
+
+
+def test_notes_of_what_cannot_be_resolved():
+    coarse = plan((192, 192), replace(CONDITIONS, pixel_size_nm=10.0), RANGES, EFFORT["laptop"])
+    assert any("less than four pixels of 10 nm" in note for note in coarse.notes)
+    hot = plan((192, 192), replace(CONDITIONS, thickness_nm=0.3), RANGES, EFFORT["laptop"])
+    assert any("close to disorder" in note for note in hot.notes)
+    small = plan((80, 80), CONDITIONS, RANGES, EFFORT["laptop"])
+    assert any("less than two of the longest helix period" in note for note in small.notes)
+
+
+def test_pictures_and_ranges_that_are_refused():
+    with pytest.raises(PictureError, match="20 pixels across"):
+        plan((20, 300), CONDITIONS, RANGES, EFFORT["laptop"])
+    with pytest.raises(ValueError, match="begin above zero"):
+        plan((192, 192), CONDITIONS, Ranges((5.0, 0.0, 200.0), RANGES.high), EFFORT["laptop"])
+    with pytest.raises(PictureError, match="1 channel"):
+        observed(torch.zeros(1, 64, 64), CONDITIONS)
+    with pytest.raises(PictureError, match=r"a\.png has 3 channel.* in grey"):
+        observed(
+            Picture(torch.rand(3, 64, 64), None, "a.png"),
+            replace(CONDITIONS, contrast="perpendicular"),
+        )
+    with pytest.raises(PictureError, match="finite numbers"):
+        observed(torch.full((3, 64, 64), math.nan), CONDITIONS)
+    with pytest.raises(PictureError, match=r"no_such\.png does not exist"):
+        observed("no_such.png", CONDITIONS)
+
+
+def test_films_of_the_plan():
+    made = plan((192, 192), CONDITIONS, RANGES, EFFORT["laptop"])
+    grid = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=made.cells[0], seed=3)
+    table = grid.parameters()
+    assert len(table) == 27 and table.min().tolist() == [5.0, 1.0, 200.0]
+    film = grid.film(table)
+    assert isinstance(grid, FieldOfView) and film.boundary == "periodic"
+    assert film.cell * made.cells[0] == pytest.approx(1e-9 * made.box)
+    drawn = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=50)
+    unit = RANGES.unit(drawn.parameters())
+    assert unit.min() >= 0 and unit.max() <= 1 and unit.std() > 0.2
+
+
+def test_one_texture_on_cells_of_two_sizes_gives_one_picture():
+    made = plan((96, 96), CONDITIONS, RANGES, EFFORT["laptop"])
+    pictures = [
+        see(textures.helix((n, n), (3, 0), kind="bulk"), made, CONDITIONS, seed=1)
+        for n in (made.cells[0], made.finer)
+    ]
+    # Steps of cells are hidden by a blur of about a cell; what remains is below two grey levels,
+    # but for the sites, which lie at the left edge of their cells: half a cell between the two.
+    shift = [made.box / n / 2 for n in (made.cells[0], made.finer)]
+    phase = 2 * math.pi * 3 * abs(shift[0] - shift[1]) / made.box
+    assert (pictures[0] - pictures[1]).abs().mean() < 2 / 255 + phase / 2
+
+
+@pytest.mark.parametrize("contrast", ["colour", "perpendicular"])
+def test_noise_is_matched(contrast):
+    conditions = replace(CONDITIONS, contrast=contrast)
+    made = plan((96, 96), conditions, RANGES, EFFORT["laptop"])
+    spins = textures.helix((made.cells[0],) * 2, (3, 0), kind="bulk")
+    clean = see(spins.repeat(4, 1, 1, 1), made, conditions, seed=1)
+    noisy = record(clean, 0.07, conditions, seed=5, scatter=0.0)
+    found = matching_noise(clean, float(np.mean([noise_level(p) for p in noisy])), conditions)
+    assert found == pytest.approx(0.07, rel=0.03)  # 4 × 96² pixels give the level to a percent
+    assert matching_noise(noisy, 0.0, conditions) == 0.0
+
+
+def test_grey_pictures_lose_their_mean_and_contrast():
+    conditions = replace(CONDITIONS, contrast="perpendicular")
+    picture = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(even(picture, conditions), even(0.2 + 0.3 * picture, conditions))
+    colours = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(1))
+    assert torch.equal(even(colours, CONDITIONS), colours)
+
+
+def test_pictures_of_any_size_come_to_the_networks_pixels():
+    made = plan((192, 192), CONDITIONS, RANGES, EFFORT["laptop"])
+    simulated = at_seen_pixels(torch.zeros(1, 3, made.pixels, made.pixels), made)
+    assert simulated.shape[-2:] == (made.seen, made.seen)
+    assert at_seen_pixels(torch.zeros(1, 3, 192, 384), made).shape[-1] >= 2 * made.seen - 2

@@ -1,0 +1,120 @@
+"""Spectra and their distance against known waves, noise of known level, skyrmions that were put."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from spinlib import textures
+from spinlib.contrast import in_plane
+from spinlib.kernels import random_normal
+from spinlib.microscope import Microscope
+from spinlib.similarity import (
+    core_map,
+    in_plane_vectors,
+    look,
+    noise_level,
+    radial_spectrum,
+    skyrmions,
+    spectrum_distance,
+)
+
+
+def wave(period: float, size: int = 96) -> torch.Tensor:
+    """A grey wave along x, (1, 1, size, size)."""
+    x = torch.arange(size, dtype=torch.float64)
+    return (0.5 + 0.3 * torch.sin(2 * math.pi * x / period)).expand(1, 1, size, size)
+
+
+def test_spectrum_of_a_wave_is_at_its_wave_number():
+    k, share = radial_spectrum(wave(12.0))
+    assert share.sum() == pytest.approx(1.0)
+    # The Hann window spreads a wave over three rings: exactly 1/6, 2/3 and 1/6 of its power along
+    # the wave, over rings that also take in a little of the window's width across it.
+    assert k[share[0].argmax()] == pytest.approx(1 / 12)
+    assert share[0][np.abs(k - 1 / 12) < 1.5 / 96].sum() > 0.99
+
+
+def test_distances_of_known_spectra():
+    spectra = [radial_spectrum(wave(period))[1][0] for period in (12.0, 4.0)]
+    assert spectrum_distance(spectra[0], spectra[0]) == 0
+    assert spectrum_distance(*spectra) > 0.99
+    assert spectrum_distance([0.5, 0.5, 0.0], [0.25, 0.25, 0.5]) == pytest.approx(0.5)
+
+
+def test_shifted_picture_has_the_same_spectrum():
+    moved = wave(12.0).roll(5, -1)  # 96 pixels hold eight waves, so that this is a shift
+    _, share = radial_spectrum(torch.cat([wave(12.0), moved]))
+    # The window fixes a place: what remains is how its sidelobes meet the wave's negative one.
+    assert spectrum_distance(*share) < 0.01
+
+
+@pytest.mark.parametrize("sigma", [0.01, 0.1])
+def test_noise_level(sigma):
+    noise = random_normal((3, 96, 96), seed=1, states=[0], purpose="test")[0].double()
+    picture = wave(24.0)[0] + sigma * noise
+    # 3 × 94² second differences, each sharing pixels with its neighbours: about 2 % of scatter.
+    # The wave itself adds (2π/24)⁴ of its height, in quadrature with little weight.
+    assert noise_level(picture) == pytest.approx(sigma, rel=0.06)
+    assert noise_level(wave(24.0)[0]) < 1e-3
+
+
+def test_look_of_a_wave():
+    row = look(wave(12.0).float()).iloc[0]
+    assert row["brightness"] == pytest.approx(0.5, abs=1e-6)
+    assert row["contrast"] == pytest.approx(0.3 / math.sqrt(2), rel=1e-6)
+    assert row["colourfulness"] == 0
+    assert row["skewness"] == pytest.approx(0, abs=1e-6)
+    # Neighbours along x have correlation cos(2π/12), up to the edge's two pixels; along y 1.
+    assert row["alignment"] == pytest.approx((1 + math.cos(math.pi / 6)) / 2, abs=0.01)
+    assert row["waves per pixel"] == pytest.approx(1 / 12, rel=0.05)
+
+
+def test_in_plane_colours_are_read_back():
+    angle = torch.linspace(-3.1, 3.1, 200)
+    spins = 0.7 * torch.stack((angle.cos(), angle.sin(), 0 * angle))[None, :, None]
+    x, y = in_plane_vectors(in_plane(spins))
+    assert (torch.atan2(y, x)[0, 0] - angle).abs().max() < math.radians(1.2)  # see the function
+    torch.testing.assert_close(torch.hypot(x, y)[0, 0], torch.full((200,), 0.7).double())
+
+
+SIZE, PERIOD = 96, 24.0
+
+
+def film_with(centres) -> torch.Tensor:
+    return textures.skyrmions((SIZE, SIZE), centres, 10.0, kind="bulk")
+
+
+@pytest.mark.parametrize(
+    "contrast",
+    [
+        Microscope("colour"),
+        Microscope("perpendicular"),
+        Microscope("in_plane"),
+        Microscope("lorentz_defocus", defocus=1.0),
+    ],
+    ids=lambda microscope: microscope.contrast,
+)
+def test_skyrmions_are_counted(contrast):
+    centres = [(20.0, 20.0), (50.0, 22.0), (76.0, 30.0), (34.0, 60.0), (70.0, 70.0)]
+    pictures = contrast(film_with(centres))
+    assert core_map(pictures, contrast.contrast).shape == (1, SIZE, SIZE)
+    found = skyrmions(pictures, contrast.contrast, PERIOD)
+    assert found.tolist() == [pytest.approx(5 / SIZE**2)]
+
+
+def test_stripes_are_no_skyrmions():
+    pictures = Microscope("colour")(textures.helix((SIZE, SIZE), (4, 0), kind="bulk"))
+    assert skyrmions(pictures, "colour", PERIOD).tolist() == [0.0]
+
+
+def test_field_downwards_turns_cores_over():
+    spins = film_with([(30.0, 30.0), (66.0, 60.0)]) * torch.tensor([1.0, 1.0, -1.0])[:, None, None]
+    pictures = Microscope("colour")(spins)
+    assert skyrmions(pictures, "colour", PERIOD, field=-0.1)[0] == pytest.approx(2 / SIZE**2)
+
+
+def test_unknown_contrast_is_refused():
+    with pytest.raises(ValueError, match="'vector' contrast"):
+        core_map(torch.zeros(1, 3, 4, 4), "vector")
