@@ -7,6 +7,7 @@ One call does it: `estimate`. It goes on where it was stopped, and finds what it
 """
 
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
 from spinlib.training import checkpoint_name, seeded
-from spinlib.windowed import Ranges, estimate_windows, train_windows
+from spinlib.windowed import Ranges, Windows, estimate_windows, train_windows
 
 PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)
@@ -91,7 +92,9 @@ def estimate(
         result = folder / "result.safetensors"
         if result.exists():
             return Estimate.load(result)
-        with _Bar(progress) as bar:
+        with _Bar(progress) as bar, warnings.catch_warnings():
+            # Cells that are too coarse are spoken of in the plan's notes, once.
+            warnings.filterwarnings("ignore", "(Cells of|A helix of period)")
             work = _Work(pixels, conditions, ranges, effort, plan, seed, Path(root), device, bar)
             return _answer(work, folder, about).keep(result)
 
@@ -192,7 +195,7 @@ def _answer(work: _Work, folder: Path, about: dict) -> Estimate:
 
     pixel, side = work.conditions.pixel_size_nm, min(work.pixels.shape[-2:])
     parts = table.loc[list(NAMES), ["low", "high"]].to_numpy().T
-    warnings = [
+    warned = [
         *strange,
         *doubts.at_edges(NAMES, value, *parts, (work.ranges.low, work.ranges.high)),
         *doubts.not_apart(
@@ -207,7 +210,7 @@ def _answer(work: _Work, folder: Path, about: dict) -> Estimate:
     ]
     return Estimate(
         table=table,
-        warnings=warnings,
+        warnings=warned,
         choices=[
             *work.plan.notes,
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
@@ -228,7 +231,7 @@ def _answer(work: _Work, folder: Path, about: dict) -> Estimate:
         films=films.join(loop.summary().reset_index(drop=True)),
         repeats=work.effort.loop_films,
         pixel_size_nm=pixel,
-        settings=about | {"noise": noise},
+        settings=about | {"noise": noise, "loop_cell_nm": work.plan.cell},
         picture=work.pixels,
         again=again.pictures,
     )
@@ -272,7 +275,8 @@ def _simulate(work: _Work) -> tuple[dict[str, _States], float]:
             ]
         )
         if noise is None:
-            noise = observation.matching_noise(clean[:16], level, work.conditions)
+            some = clean[:: -(-len(clean) // 4)]
+            noise = observation.matching_noise(some, level, work.conditions)
         recorded = observation.record(clean, noise, work.conditions, seed=seed)
         pictures = observation.at_seen_pixels(recorded, plan)
         parts.setdefault("training" if name in ("grid", "drawn") else name, []).append(
@@ -293,14 +297,14 @@ def _train(work: _Work, training: _States, validation: _States, checkpoint: Path
     """The paper's network with today's batch norm, trained on all windows of the training set."""
     with seeded(work.seed):
         network = WindowedCNN(WINDOW, channels=CHANNELS[work.conditions.contrast], batch_norm=True)
-    per_side = (training.pictures.shape[-1] - WINDOW) // STEP + 1
-    total, seen = work.effort.epochs * len(training.pictures) * per_side**2, 0
+    looks = len(Windows(training.pictures, WINDOW, STEP))
+    epochs, seen = max(1, round(work.effort.looks / looks)), 0
 
     def count(module: WindowedCNN, inputs: tuple) -> None:
         nonlocal seen
         if module.training:
             seen += len(inputs[0])
-            work.bar.to("training", seen / total)
+            work.bar.to("training", seen / (epochs * looks))
 
     counting = network.register_forward_pre_hook(count)
     train_windows(
@@ -310,7 +314,7 @@ def _train(work: _Work, training: _States, validation: _States, checkpoint: Path
             for states in (training, validation)
         ),
         step=STEP,
-        epochs=work.effort.epochs,
+        epochs=epochs,
         seed=work.seed,
         device=work.device,
         checkpoint=checkpoint,

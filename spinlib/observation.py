@@ -86,7 +86,7 @@ class Effort:
     cells: int = 96  # across a simulated picture, at most
     cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
     staying: int = 200  # sweeps there
-    epochs: int = 8
+    looks: int = 80_000  # looks at a window of a training picture
     again: int = 4  # simulations with the estimate
     loop_films: int = 4  # films whose loops are taken with the estimate, and as many around it
     loop_cells: int = 48  # across such a film
@@ -96,13 +96,13 @@ class Effort:
 EFFORT = {
     "smoke": Effort(
         **{"values": 2, "drawn": 8, "validation": 8, "held_out": 19, "tested": 9, "cells": 48},
-        **{"cooling": 40, "staying": 20, "epochs": 1, "again": 2},
+        **{"cooling": 40, "staying": 20, "looks": 400, "again": 2},
         **{"loop_films": 2, "loop_cells": 16, "loop_sweeps": 10},
     ),
     "laptop": Effort(),
     "paper": Effort(
         **{"values": 5, "drawn": 1000, "validation": 200, "held_out": 499, "tested": 499},
-        **{"cells": 512, "cooling": 2000, "staying": 500, "epochs": 30, "again": 8},
+        **{"cells": 512, "cooling": 2000, "staying": 500, "looks": 30_000_000, "again": 8},
         **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
     ),
 }
@@ -112,7 +112,7 @@ EFFORT = {
 class FieldOfView(ThermalFilms):
     """Films that go on beyond the picture: periodic, where the picture's box repeats."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 100 + ThermalFilms.version
 
     def film(self, parameters) -> Film:
         return replace(super().film(parameters), boundary="periodic")

@@ -28,7 +28,7 @@ CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
 TINY = Effort(
     **{"values": 2, "drawn": 4, "validation": 8, "held_out": 9, "tested": 4, "cells": 32},
-    **{"cooling": 20, "staying": 10, "epochs": 1, "again": 2},
+    **{"cooling": 20, "staying": 10, "looks": 200, "again": 2},
     **{"loop_films": 2, "loop_cells": 8, "loop_sweeps": 2},
 )
 
