@@ -95,8 +95,8 @@ class FullyConnected(nn.Module):
 
 def check_window(window: int) -> None:
     """Refuse windows that three halvings do not divide."""
-    if window < 8 or window % 8:
-        raise ValueError(f"Three halvings need windows of 8, 16, 24 … pixels, not {window}.")
+    if window < 16 or window % 8:
+        raise ValueError(f"Three halvings need windows of 16, 24, 32 … pixels, not {window}.")
 
 
 def _head(inputs: int, neurons: Sequence[int], outputs: int, batch_norm: bool) -> nn.Sequential:
