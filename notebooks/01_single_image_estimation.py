@@ -26,17 +26,1321 @@ profile: str = "laptop"  # sizes: smoke, laptop or paper
 device: str = "auto"  # auto, cpu or cuda
 seed: int = 1  # seed of every random number
 output: str = ""  # folder of the results; empty is figures/<profile>/01
-
-# %% [markdown]
-# ## What it has to show
-# The paper's claims, one row each. A run that measures a claim writes its own value beside the
-# paper's; this page does not measure any yet.
+looks: int = 45000  # looks at a window in each of the main trainings
+other_looks: int = 12000  # the same in the trainings that are compared with each other
+batch_size: int = 128  # windows per step of AdamW
+learning_rate: float = 2e-3  # highest rate of its one cycle
+sgd_batch_size: int = 32  # windows per step of plain gradient descent
+sgd_rate: float = 0.3  # its rate
+window_sizes: list[int] = [16, 32, 64]  # pixels; W4 compares these
+window_steps: list[int] = [8, 16, 32]  # with these
+inside_films: int = 40  # test films at random parameters
+validation_films: int = 16  # films that choose the best epoch
+picture_sizes: list[str] = ["128×128", "128×256", "256×256", "512×512"]  # W3: cells
+size_films: int = 4  # films of each of these sizes
+protocol_size: int = 48  # cells along each side of the films that are made in both ways
+protocol_films: int = 6  # films made in each way
+protocol_time: float = 0.3  # nanoseconds of the Landau–Lifshitz–Gilbert equation
+virtual_sides_nm: list[float] = [449.0, 346.0]  # sides of the virtual pictures: FeGe, FeGe0.5Si0.5
+image: str = ""  # your own picture: a file; empty takes the virtual one of FeGe
+pixel_size_nm: float = 2.34  # side of a pixel of your picture
+temperature_K: float = 265.0  # at which it was taken
+field_T: float = 0.18  # field along z, out of the picture
+thickness_nm: float = 3.0  # of the film
+contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
+blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if nobody knows it
+defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
+exchange_range: list[float] = [5.0, 12.0]  # between which values of A to look, pJ/m
+dmi_range: list[float] = [1.0, 2.2]  # the same for D, mJ/m²
+saturation_range: list[float] = [200.0, 600.0]  # and for M_s, kA/m
 
 # %%
+import time
+import warnings
+from dataclasses import replace
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import display
+
+from spinlib import errors, figures, windowed
+from spinlib.contrast import colour
+from spinlib.dataset import dataset, recipe_hash
+from spinlib.microscope import rotate
+from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
+from spinlib.notebooks import ROOT
+from spinlib.observation import EFFORT, Conditions, observed, plan
+from spinlib.similarity import radial_spectrum, spectrum_distance
 from spinlib.study import Study
+from spinlib.thermal_recipes import FILMS, NAMES, half_way, in_microjoule, thermal_states
+from spinlib.training import seeded, side_by_side
+from spinlib.windowed import Ranges, estimate_windows
 
 study = Study("01", profile=profile, output=output, seed=seed, device=device)
-study.claims()
+recipes = {name: replace(recipe, seed=seed) for name, recipe in FILMS[profile].items()}
+resolved, printed = recipes["resolved"], recipes["as printed"]
+SYMBOLS = ("A", "D", "M_s")
+LABELS = ("$A$ (pJ/m)", "$D$ (mJ/m²)", "$M_s$ (kA/m)")
+FEGE = pd.DataFrame([(8.78, 1.58, 384.0)], columns=NAMES)  # doi:10.1038/srep17137
+
+# %% [markdown]
+# A picture of your own (last chapter) is looked at now, so that anything wrong with it is said
+# before work starts.
+
+# %%
+effort, own_question = EFFORT[profile], None
+if image:
+    own_conditions = Conditions(
+        *(temperature_K, field_T, pixel_size_nm, thickness_nm, contrast),
+        blur_nm=None if blur_nm < 0 else blur_nm,
+        defocus_nm=defocus_nm,
+    )
+    own_ranges = Ranges(*zip(exchange_range, dmi_range, saturation_range))
+    plan(tuple(observed(image, own_conditions).shape[-2:]), own_conditions, own_ranges, effort)
+    own_question = (image, own_conditions, own_ranges)
+
+# %% [markdown]
+# ## 1. One picture
+# A film of FeGe, 1 nm thin, at 300 K in a field of 0.18 T along its normal. Hue is the in-plane
+# angle of the magnetisation, white points up and black down. Every picture below is of such a film;
+# this one has *A* = 8.78 pJ/m, *D* = 1.58 mJ/m² and *M*_s = 384 kA/m (Beg et al., Sci. Rep. 5,
+# 17137), which no network of this page is told. Chapter 4 says what they read in it.
+
+# %%
+fege = thermal_states(replace(resolved, seed=seed + 10), FEGE, device=study.device).cpu()
+ax = figures.draw_spins(fege[0], pixel=1e-9 * resolved.cell, wheel=True)
+ax.figure
+
+# %% [markdown]
+# ## 2. Films at a temperature
+# The energy of a film of thickness *t* is that of exchange, bulk Dzyaloshinskii–Moriya interaction
+# (FeGe and its relatives are B20 crystals), field and dipoles,
+#
+# $$E = t \int \left[ A (\nabla \vec m)^2 + D\, \vec m \cdot (\nabla \times \vec m)
+#   - M_s \vec m \cdot \vec B - \tfrac12 M_s \vec m \cdot \vec B_\mathrm{dip} \right] dA ,$$
+#
+# without anisotropy, with open edges, in cells of 4×4×1 nm³. Exchange and DMI twist the
+# magnetisation with the period 4π*A*/*D*; the field and *M*_s decide between stripes and skyrmions.
+# The state is thermal. In a cell the exchange 2*At* is a few times $k_B T$ = 4.1 zJ at 300 K, so
+# every picture shows noise, and how much of it is information about *A*.
+#
+# **Two recipes.** The paper's grid, *as printed*, takes *A* = 1 … 5 pJ/m, *D* = 1 … 5 and
+# *M*_s = 1 … 5 MA/m. Cells of 4 nm cannot resolve most of these films: their exchange length
+# $\sqrt{2A/\mu_0 M_s^2}$ is 0.3 to 2.5 nm. The second recipe, *resolved*, has the same box, cells,
+# temperature and field, and ranges around FeGe, whose helices take 9 cells at least.
+
+# %%
+full = {name: replace(recipe, drawn=0) for name, recipe in FILMS["paper"].items()}
+full["as printed, D in µJ/m²"] = in_microjoule(full["as printed"])
+lines = {}
+for name, recipe in full.items():
+    table = recipe.parameters()
+    films = recipe.film(table)
+    period = 4e9 * np.pi * (films.exchange_stiffness / films.dmi).numpy() / recipe.cell
+    length = np.array(
+        [1e9 * recipe.film(table.iloc[[row]]).exchange_length() for row in range(len(table))]
+    )
+    lines[name] = {
+        "4πA/D (cells)": f"{period.min():.3g} – {period.max():.3g}",
+        "films with 4 cells or more": f"{(period >= 4).mean():.0%}",
+        "films with less than the box": f"{(period <= recipe.size[0]).mean():.0%}",
+        "exchange length (nm)": f"{length.min():.2g} – {length.max():.2g}",
+        "films with cells below it": f"{(length >= recipe.cell).mean():.0%}",
+    }
+pd.DataFrame(lines)
+
+# %% [markdown]
+# The paper's appendix prints *D* in **µJ/m²**. Then 4π*A*/*D* is wider than the picture for all
+# films but a few, and *D* can leave no trace in it: chapter 8 puts a number to that. Everywhere
+# else *D* is in mJ/m².
+#
+# **Further places where the text is open, or contradicts itself.** FeGe was observed in 0.18 T
+# according to the body and in 50 mT according to the appendix, and its picture was taken at 265 K
+# while the loop is of 250 K (both matter below, with the virtual experiments). Table I has
+# "strides" without saying which, and no activation after the linear layers; neither the rate and
+# batch size of the gradient descent nor the number of its steps are given. How long the
+# simulations ran before the picture was taken is not said either.
+
+# %%
+clock = time.perf_counter()
+
+
+def made(recipe):
+    """The data set of a recipe, and its pictures."""
+    with warnings.catch_warnings():
+        # That cells of 4 nm are too coarse for the recipe as printed has been said above.
+        warnings.simplefilter("ignore", UserWarning)
+        data = dataset(recipe, ROOT / "data", study.device, progress=False)
+    return data, colour(data.states())
+
+
+validation = {"drawn": validation_films, "seed": seed + 3}
+sets = {
+    "training": resolved,
+    "test A": replace(resolved, seed=seed + 1),
+    "test B": replace(half_way(resolved), seed=seed + 2),
+    "inside": replace(resolved, drawn=inside_films, seed=seed + 4),
+    "validation": replace(resolved, **validation),
+}
+sets |= {
+    f"printed {name}": recipe
+    for name, recipe in {
+        "training": printed,
+        "test A": replace(printed, seed=seed + 1),
+        "test B": replace(half_way(printed), seed=seed + 2),
+        "validation": replace(printed, **validation),
+    }.items()
+}
+sets |= {
+    name.replace("printed", "µJ"): in_microjoule(sets[name])
+    for name in ("printed training", "printed test A", "printed validation")
+}
+data, pictures = {}, {}
+for name, recipe in sets.items():
+    data[name], pictures[name] = made(recipe)
+parameters = {name: entry.parameters for name, entry in data.items()}
+data_seconds = time.perf_counter() - clock
+made_states = sum(map(len, data.values()))
+print(f"{data_seconds:.0f} s to make or find {made_states} films of {resolved.size} cells")
+
+# %% [markdown]
+# The states of the training set on the three axes of its grid: one parameter varies along each row,
+# the other two have their middle value. *A* and *D* set the distance of the textures; *M*_s pulls
+# the magnetisation into the film's plane and makes the field count.
+
+# %%
+SHOWN = {"resolved": "training", "as printed": "printed training"}
+for name, key in SHOWN.items():
+    recipe, table = sets[key], parameters[key]
+    middle = [values[len(values) // 2] for values in recipe.values]
+    chosen, titles = [], []
+    columns = max(len(values) for values in recipe.values)
+    for axis, values in enumerate(recipe.values):
+        for value in values:
+            point = [value if other == axis else m for other, m in enumerate(middle)]
+            chosen.append(int(np.flatnonzero((table == point).all(1))[0]))
+            titles.append(f"${SYMBOLS[axis]}$ = {value:g} {NAMES[axis].split(' ')[1].strip('[]')}")
+    sheet = figures.contact_sheet(
+        pictures[key][chosen], titles, columns=columns, pixel=1e-9 * recipe.cell
+    )
+    study.save(
+        sheet,
+        f"states_{name.replace(' ', '_')}",
+        numbers={"parameters": table.iloc[chosen]},
+        caption=f"Training states of the recipe “{name}” on the axes of its grid; the parameters "
+        "that do not vary along a row have their middle values.",
+        recipe=recipe_hash(recipe),
+    )
+    display(sheet)
+
+# %% [markdown]
+# ### Two ways to a thermal state
+# The text names its program and its temperature, and no more. Two protocols stand side by side
+# here, on the film of chapter 1 with fewer cells:
+#
+# - **heat bath**: Monte Carlo from above the ordering temperature down to 300 K, and on at 300 K.
+#   It samples the equilibrium of the very same energy, and makes all the data;
+# - **LLG**: the stochastic Landau–Lifshitz–Gilbert equation at 300 K from random spins.
+#
+# In equilibrium both must show the same spectrum, whatever the dynamics.
+
+# %%
+small = replace(resolved, size=(protocol_size, protocol_size), time=protocol_time, seed=seed + 11)
+several = pd.concat([FEGE] * protocol_films, ignore_index=True)
+ways, spectra, seconds, energies = {}, {}, {}, {}
+for protocol in ("heat bath", "llg"):
+    clock = time.perf_counter()
+    way = thermal_states(replace(small, protocol=protocol), several, device=study.device).cpu()
+    seconds[protocol] = (time.perf_counter() - clock) / protocol_films
+    waves, shares = radial_spectrum(way)
+    ways[protocol], spectra[protocol] = way, shares
+    film = small.film(several)
+    energies[protocol] = film.hamiltonian(small.field).energy_per_site(way).numpy()
+waves = waves / small.cell  # per nm
+
+
+def mean_period(shares):
+    """4πA/D as the picture shows it: one over the mean wave number below the cells' noise, nm."""
+    low = waves < 0.25 / small.cell
+    return 1 / ((shares[:, low] * waves[low]).sum(1) / shares[:, low].sum(1))
+
+
+between = spectrum_distance(*(spectra[p].mean(0) for p in spectra))
+half = spectra["heat bath"][: protocol_films // 2], spectra["heat bath"][protocol_films // 2 :]
+within = spectrum_distance(half[0].mean(0), half[1].mean(0))
+rows = {}
+for protocol, way in ways.items():
+    entries = {
+        "period (nm)": mean_period(spectra[protocol]),
+        "energy per cell (zJ)": energies[protocol],
+        "mean m_z": way[:, 2].mean((1, 2)).numpy(),
+    }
+    rows[protocol] = {
+        name: f"{values.mean():.3g} ± {values.std(ddof=1) / np.sqrt(len(values)):.2g}"
+        for name, values in entries.items()
+    } | {"seconds per film": f"{seconds[protocol]:.2g}"}
+compared = pd.DataFrame(rows)
+
+figure, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+for (protocol, shares), shade in zip(spectra.items(), figures.CURVES[1:]):
+    error = shares.std(0, ddof=1) / np.sqrt(len(shares))
+    ax.errorbar(waves, shares.mean(0), error, color=shade, marker="o", ms=3, lw=1, label=protocol)
+ax.axvline(1 / (4 * np.pi * 8.78 / 1.58), color="0.6", lw=1, ls="--")
+ax.set(xlabel="waves per nm", ylabel="share of the power", yscale="log")
+ax.legend()
+study.save(
+    figure,
+    "two_protocols",
+    numbers={"waves per nm": waves, "compared": compared.to_dict()}
+    | {protocol: shares.mean(0) for protocol, shares in spectra.items()}
+    | {"distance between the protocols": between, "distance between halves": within},
+    caption="Radially averaged spectrum of FeGe's magnetisation in thermal equilibrium, by both "
+    "protocols; dashed: one wave per 4πA/D.",
+    recipe=recipe_hash(small),
+)
+plt.close(figure)
+figure
+
+# %%
+print(f"distance of the spectra {between:.3f}; between two halves of one protocol {within:.3f}")
+compared
+
+# %% [markdown]
+# ## 3. Windows and networks
+# A picture is cut into overlapping windows of 32×32 pixels, a step of 8 apart. Any of them is a
+# sample of the same three parameters, which makes hundreds of samples out of one simulation. The
+# network of Table I reads a window:
+
+# %%
+network = WindowedCNN()
+rows = []
+inside_window = torch.zeros(1, 3, network.window, network.window)
+for layer in [*network.features, *network.head]:
+    inside_window = layer.eval()(inside_window)
+    numbers = sum(weight.numel() for weight in layer.parameters())
+    rows.append(
+        (str(layer).split(", stride=(1")[0], "×".join(map(str, inside_window.shape[1:])), numbers)
+    )
+pd.DataFrame(rows, columns=["layer", "output", "numbers to learn"])
+
+# %% [markdown]
+# Its sigmoid outputs are the three parameters, 0 and 1 being the ends of their ranges; the loss is
+# their mean squared error; the estimate of a picture is the mean over its windows, its spread their
+# standard deviation. All trainings run here, as many at a time as there are cores:
+#
+# - **SGD**: the paper's, Table I with plain stochastic gradient descent until the loss saturates;
+# - **AdamW**: what today's practice makes of the same layers, with batch norm in place of the
+#   dropout inside and AdamW in place of plain descent. Unless it is said otherwise, this is meant;
+# - **film turned**: the same, and every film is also shown turned by 90°, 180° and 270°, its spins
+#   with it, which is again a film with these parameters;
+# - AdamW on the recipe as printed, in mJ/m² and in µJ/m²;
+# - for comparison, and with fewer looks each: nine windows and steps, two distortions of the
+#   windows, and a fully connected network.
+#
+# Which epoch is kept is decided on a few films at random parameters that are in no test.
+
+# %%
+folder = ROOT / "data" / "windowed"
+ranges = {name: Ranges.of(sets[name]) for name in ("training", "printed training", "µJ training")}
+
+
+def material(name):
+    """Pictures and targets of a set, normalised over the ranges of its training set."""
+    first = name.split(" ")[0] + " training" if name.startswith(("printed", "µJ")) else "training"
+    return pictures[name], ranges[first].unit(parameters[name])
+
+
+def training(make, *, on="training", turned=False, sgd=False, seen=looks, **settings):
+    """A training to be run: a network, made by `make`, on a training set."""
+    with seeded(seed):
+        network = make()
+    shown, targets = material(on)
+    if turned:
+        copies = [colour(rotate(data[on].states(), turns)) for turns in range(4)]
+        shown, targets = torch.cat(copies), targets.repeat(4, 1)
+    return partial(
+        windowed.learn,
+        *(network, (shown, targets), material(on.replace("training", "validation"))),
+        looks=seen,
+        seed=seed,
+        sgd=sgd,
+        batch_size=sgd_batch_size if sgd else batch_size,
+        learning_rate=sgd_rate if sgd else learning_rate,
+        device=study.device,
+        folder=folder,
+        **settings,
+    )
+
+
+today = partial(WindowedCNN, batch_norm=True)
+trainings = {
+    "AdamW": training(today),
+    "SGD": training(WindowedCNN, sgd=True),
+    "film turned": training(today, turned=True),
+    "printed": training(today, on="printed training"),
+    "µJ": training(today, on="µJ training"),
+    "fully connected": training(FullyConnected, seen=other_looks),
+    "picture turned": training(today, seen=other_looks, distort=windowed.turned),
+    "picture scaled": training(today, seen=other_looks, distort=windowed.scaled),
+}
+for window in window_sizes:
+    for step in window_steps:
+        trainings[f"{window}/{step}"] = training(
+            partial(today, window), seen=other_looks, step=step
+        )
+clock = time.perf_counter()
+learnt = side_by_side(list(trainings.values()), study.device, progress="networks")
+networks = {name: network for name, (network, _) in zip(trainings, learnt)}
+curves = {name: curve for name, (_, curve) in zip(trainings, learnt)}
+training_seconds = time.perf_counter() - clock
+print(f"{len(networks)} trainings in {training_seconds:.0f} s")
+
+# %%
+figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.2), layout="constrained")
+MAIN = ("AdamW", "SGD", "film turned", "printed")
+for name, shade in zip(MAIN, figures.CURVES):
+    curve = curves[name]
+    per_epoch = looks / max(1, len(curves["AdamW"]))
+    axes[0].semilogy(curve["train loss"].to_numpy(), color=shade, ls=":", lw=0.8)
+    axes[0].semilogy(curve["validation loss"].to_numpy(), color=shade, label=name)
+for name, shade in zip(("fully connected", "picture turned", "picture scaled"), figures.CURVES):
+    axes[1].semilogy(curves[name]["validation loss"].to_numpy(), color=shade, label=name)
+for ax in axes:
+    ax.set(xlabel="epoch", ylabel="mean squared error")
+    ax.legend(fontsize=8)
+study.save(
+    figure,
+    "training",
+    numbers=curves,
+    caption="Loss by epoch of the main trainings (left; dotted: training) and of some that are "
+    "compared (right), on the validation films. An epoch sees every window once; with turned films "
+    "these are four times as many.",
+    recipe=recipe_hash(resolved),
+)
+plt.close(figure)
+figure
+
+# %%
+answers = {}
+
+
+def answer(network, name, step=8):
+    """Estimates of a set's pictures, normalised, with the spread over their windows."""
+    if (network, name, step) not in answers:
+        answers[network, name, step] = estimate_windows(
+            networks[network], pictures[name], step=step, device=study.device
+        )
+    return answers[network, name, step]
+
+
+def limits(name):
+    """The ranges that estimates of a set are in."""
+    first = name.split(" ")[0] + " training" if name.startswith(("printed", "µJ")) else "training"
+    return ranges[first]
+
+
+def score(network, name):
+    """Relative error and R² of A, D and M_s over a set of pictures, with standard errors."""
+    found = limits(name).units(answer(network, name).mean)
+    truth = parameters[name].to_numpy()
+    relative = 100 * np.abs(found / truth - 1)
+    both = np.concatenate((found, truth), 1)
+
+    def r2(chosen):
+        found, truth = chosen[:, :3], chosen[:, 3:]
+        return 1 - ((found - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
+
+    mean, error = errors.mean_with_error(relative, seed=seed)
+    return pd.DataFrame(
+        {
+            "error (%)": mean,
+            "± error": error,
+            "R²": r2(both),
+            "± R²": errors.bootstrap(r2, both, seed=seed).std(0),
+            "slope": [np.polyfit(t, f, 1)[0] for t, f in zip(truth.T, found.T)],
+        },
+        SYMBOLS,
+    )
+
+
+def said(scores, column, digits=1):
+    """A column of scores in words: A …, D …, M_s …"""
+    return ", ".join(
+        f"{name} {row[column]:.{digits}f} ± {row['± ' + column.split(' ')[0]]:.{digits}f}"
+        for name, row in scores.iterrows()
+    )
+
+
+# %% [markdown]
+# ## 4. The answer
+# The picture of chapter 1, which was simulated with yet another seed and with values that lie
+# between those of the grid:
+
+# %%
+for name in ("AdamW", "film turned"):
+    found = estimate_windows(networks[name], colour(fege), device=study.device)
+    values = ranges["training"].units(found.mean[0])
+    spreads = ranges["training"].units(found.spread[0]) - np.array(ranges["training"].low)
+    print(
+        f"{name:>12}: "
+        + ", ".join(
+            f"{symbol} = {value:.3g} ± {spread:.2g} {unit.split(' ')[1].strip('[]')}"
+            for symbol, value, spread, unit in zip(SYMBOLS, values, spreads, NAMES)
+        )
+    )
+print(f"{'truth':>12}: " + ", ".join(f"{s} = {v:g}" for s, v in zip(SYMBOLS, FEGE.iloc[0])))
+
+# %% [markdown]
+# (± is the spread over windows. How far an estimate may be off is another question: the second half
+# of this page answers it with intervals calibrated on simulations.)
+#
+# ### What gradient descent makes of it, and what is usual today
+# Relative errors and $R^2$ over the test films: **A** has the grid's values and fresh random
+# numbers, **B** the values half-way between them, *inside* has random ones.
+
+# %%
+TESTS = ("test A", "test B", "inside")
+pd.concat(
+    {
+        (network, name): score(network, name)[["error (%)", "R²"]].T
+        for network in ("SGD", "AdamW", "film turned")
+        for name in TESTS
+    },
+    names=["training", "films", ""],
+).round(2)
+
+# %% [markdown]
+# ## 5. Values that were trained on, and values between them (W1, W2)
+# The paper's Fig. 3: for every value of a parameter the estimates of all films that have it, test A
+# in blue and test B in pink, on the resolved recipe and on the one as printed.
+
+
+# %%
+def violins(axes, network, prefix=""):
+    """Estimates against true values, one axis for each parameter."""
+    for name, shade in ((prefix + "test A", figures.CURVES[1]), (prefix + "test B", "#CC79A7")):
+        found = limits(name).units(answer(network, name).mean)
+        for axis, ax in enumerate(axes):
+            truth = parameters[name].iloc[:, axis].to_numpy()
+            low, high = limits(name).low[axis], limits(name).high[axis]
+            groups = {value: found[truth == value, axis] for value in np.unique(truth)}
+            body = ax.violinplot(
+                list(groups.values()), list(groups), widths=0.08 * (high - low), showextrema=False
+            )
+            for part in body["bodies"]:
+                part.set(facecolor=shade, alpha=0.4)
+            ax.plot(truth, found[:, axis], ".", ms=4, color=shade, label=name)
+            ax.axline((low, low), slope=1, color="0.6", lw=0.8, zorder=0)
+            ax.set(xlabel=f"true {LABELS[axis]}", ylabel=f"estimated {LABELS[axis]}")
+
+
+scores = {
+    (network, name): score(network, name)
+    for network, prefix in (("AdamW", ""), ("printed", "printed "))
+    for name in (prefix + "test A", prefix + "test B")
+}
+figure, axes = plt.subplots(2, 3, figsize=(9.6, 6.0), layout="constrained")
+violins(axes[0], "AdamW")
+violins(axes[1], "printed", "printed ")
+for row, title in zip(axes, ("resolved", "as printed")):
+    row[1].set_title(title)
+    row[0].legend(fontsize=8)
+study.save(
+    figure,
+    "estimated_against_true",
+    numbers={
+        f"{network}, {name}": {
+            "true": parameters[name],
+            "estimated": limits(name).units(answer(network, name).mean),
+            "scores": scores[network, name].to_dict(),
+        }
+        for network, name in scores
+    },
+    caption="The paper's Fig. 3c–e: estimated against true A, D and M_s. Blue: test A, the trained "
+    "values in new states; pink: test B, values half-way between. Each dot is one film.",
+    recipe=recipe_hash(resolved),
+)
+plt.close(figure)
+figure
+
+# %% [markdown]
+# The paper's Fig. 3(b): the films of test A in the space of the parameters, each an ellipsoid whose
+# half axes are the distances of the estimates from the truth.
+
+# %%
+figure = plt.figure(figsize=(8.8, 4.2), layout="constrained")
+polar, around = np.meshgrid(np.linspace(0, np.pi, 12), np.linspace(0, 2 * np.pi, 20))
+ball = np.stack((np.sin(polar) * np.cos(around), np.sin(polar) * np.sin(around), np.cos(polar)))
+ELLIPSOIDS = {"resolved": ("AdamW", "test A"), "as printed": ("printed", "printed test A")}
+for place, (title, (network, name)) in enumerate(ELLIPSOIDS.items(), start=1):
+    ax = figure.add_subplot(1, 2, place, projection="3d")
+    truth = parameters[name].to_numpy()
+    half_axes = np.abs(limits(name).units(answer(network, name).mean) - truth)
+    for centre, reach in zip(truth, half_axes):
+        surface = centre[:, None, None] + reach[:, None, None] * ball
+        ax.plot_surface(*surface, color=figures.CURVES[1], alpha=0.6, lw=0)
+    ax.set(xlabel=LABELS[0], ylabel=LABELS[1], zlabel=LABELS[2], title=title)
+study.save(
+    figure,
+    "error_ellipsoids",
+    numbers={
+        title: np.abs(limits(name).units(answer(network, name).mean) - parameters[name].to_numpy())
+        for title, (network, name) in ELLIPSOIDS.items()
+    },
+    caption="The paper's Fig. 3b: errors of the estimates of test A in the space of parameters.",
+    recipe=recipe_hash(resolved),
+)
+plt.close(figure)
+figure
+
+# %% [markdown]
+# **Criterion for W1 and W2.** Estimates lie *on the diagonal* if $R^2$ is at least 0.85 and the
+# slope of a line through them between 0.85 and 1.15, for each of *A*, *D* and *M*_s. W1 is
+# reproduced if they do so in test A of the resolved recipe and the relative error of *A* is the
+# smallest of the three; partly, if only the first holds. W2 is reproduced if they do so in test B,
+# partly if two parameters do. The recipe as printed is reported beside it and decides nothing.
+
+
+# %%
+def on_diagonal(scores):
+    """Which parameters lie on the diagonal."""
+    return (scores["R²"] >= 0.85) & scores["slope"].between(0.85, 1.15)
+
+
+def aside(name):
+    return f"as printed: {said(scores['printed', 'printed ' + name], 'R²', 2)} (R²)"
+
+
+trained_enough = looks >= 10_000
+a, b = scores["AdamW", "test A"], scores["AdamW", "test B"]
+good, best = on_diagonal(a), a["error (%)"].idxmin()
+off = ", ".join(name for name in SYMBOLS if not good[name])
+study.claim(
+    "W1",
+    ours=f"relative error (%) {said(a, 'error (%)')}; R² {said(a, 'R²', 2)}; {aside('test A')}",
+    verdict="not tested at this size"
+    if not trained_enough
+    else "reproduced"
+    if good.all() and best == "A"
+    else "partly"
+    if good.all()
+    else "not reproduced",
+    reason="the training is too short to say"
+    if not trained_enough
+    else ""
+    if good.all() and best == "A"
+    else f"off the diagonal: {off}"
+    if off
+    else f"all are on the diagonal, but {best} has the smallest relative error, not A",
+)
+good_b = on_diagonal(b)
+off_b = ", ".join(name for name in SYMBOLS if not good_b[name])
+study.claim(
+    "W2",
+    ours=f"relative error (%) {said(b, 'error (%)')}; R² {said(b, 'R²', 2)}; {aside('test B')}",
+    verdict="not tested at this size"
+    if not trained_enough
+    else ("not reproduced", "not reproduced", "partly", "reproduced")[int(good_b.sum())],
+    reason="the training is too short to say"
+    if not trained_enough
+    else f"off the diagonal: {off_b}"
+    if off_b
+    else "",
+)
+study.claims().loc[["W1", "W2"]]
+
+# %% [markdown]
+# ## 6. Pictures of any size (W3)
+# FeGe's own parameters again, in films of several sizes. The network is the same, the windows are
+# more: it never saw a picture of another size than that of its training.
+
+# %%
+sized = {}
+for size in picture_sizes:
+    height, width = (int(cells) for cells in size.split("×"))
+    recipe = replace(resolved, size=(height, width), seed=seed + 12)
+    seen = colour(
+        thermal_states(
+            recipe, pd.concat([FEGE] * size_films, ignore_index=True), device=study.device
+        ).cpu()
+    )
+    found = estimate_windows(networks["AdamW"], seen, device=study.device)
+    values = ranges["training"].units(found.mean)
+    off = 100 * np.abs(values / FEGE.to_numpy() - 1)
+    sized[size] = {
+        "picture": seen[0],
+        "estimates": values,
+        "errors": off.mean(0),
+        "± errors": off.std(0, ddof=1) / np.sqrt(size_films),
+    }
+size_table = pd.DataFrame(
+    {
+        size: [f"{e:.1f} ± {s:.1f}" for e, s in zip(entry["errors"], entry["± errors"])]
+        for size, entry in sized.items()
+    },
+    [f"error of {symbol} (%)" for symbol in SYMBOLS],
+)
+figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.0), layout="constrained")
+for axis, ax in enumerate(axes):
+    for place, entry in enumerate(sized.values()):
+        ax.plot([place] * size_films, entry["estimates"][:, axis], "o", color=figures.CURVES[1])
+    ax.axhline(FEGE.iloc[0, axis], color="0.5", ls="--")
+    ax.set(ylabel=LABELS[axis], ylim=(ranges["training"].low[axis], ranges["training"].high[axis]))
+    ax.set_xticks(range(len(sized)), sized, rotation=40, fontsize=8)
+study.save(
+    figure,
+    "picture_sizes",
+    numbers={
+        size: {key: entry[key] for key in ("estimates", "errors", "± errors")}
+        for size, entry in sized.items()
+    },
+    caption="The paper's Fig. 4f: estimates from films of FeGe of several sizes (cells), and the "
+    "truth (dashed). Axes span the range of the training.",
+    recipe=recipe_hash(resolved),
+)
+plt.close(figure)
+display(figure)
+size_table
+
+# %% [markdown]
+# **Criterion for W3.** At every size the mean error of *A* is below 2 % and those of *D* and *M*_s
+# below 10 %. Partly: *D* and *M*_s are so.
+
+# %%
+worst = np.max([entry["errors"] for entry in sized.values()], 0)
+largest = list(sized)[-1]
+fits = worst < np.array([2.0, 10.0, 10.0])
+study.claim(
+    "W3",
+    ours="; ".join(
+        f"{size}: " + ", ".join(f"{s} {e:.1f}" for s, e in zip(SYMBOLS, entry["errors"]))
+        for size, entry in sized.items()
+    ),
+    uncertainty=f"at {largest} "
+    + ", ".join(f"{s} {e:.1f}" for s, e in zip(SYMBOLS, sized[largest]["± errors"])),
+    verdict="not tested at this size"
+    if not trained_enough or len(sized) < 3
+    else "reproduced"
+    if fits.all()
+    else "partly"
+    if fits[1:].all()
+    else "not reproduced",
+    reason=""
+    if fits.all() and trained_enough and len(sized) > 2
+    else "largest errors over the sizes: "
+    + ", ".join(f"{s} {e:.1f} %" for s, e in zip(SYMBOLS, worst)),
+)
+study.claims().loc[["W3"]]
+
+# %% [markdown]
+# ## 7. Windows, and other ways to more data (W4, W5)
+# Nine trainings with as many looks each, on windows of three sizes with three steps; a step of a
+# window or more does not overlap. Estimates use the step of their training. The error of a film is
+# the root mean square of its three normalised errors.
+
+
+# %%
+def misses(network, step=8):
+    """Errors of the films of test A: root mean square over the normalised parameters."""
+    _, wanted = material("test A")
+    return np.sqrt(((answer(network, "test A", step).mean - wanted.numpy()) ** 2).mean(1))
+
+
+grid = {
+    (window, step): misses(f"{window}/{step}", step)
+    for window in window_sizes
+    for step in window_steps
+}
+means = {key: errors.mean_with_error(miss, seed=seed) for key, miss in grid.items()}
+table = pd.DataFrame(
+    {
+        f"window {window}": {
+            f"step {step}": "{:.3f} ± {:.3f}".format(*means[window, step]) for step in window_steps
+        }
+        for window in window_sizes
+    }
+)
+figure, ax = plt.subplots(figsize=(5.4, 3.4), layout="constrained")
+for window, shade in zip(window_sizes, figures.CURVES[1:]):
+    line = np.array([means[window, step] for step in window_steps])
+    ax.errorbar(
+        window_steps, line[:, 0], line[:, 1], marker="o", color=shade, label=f"window {window}"
+    )
+ax.set(xlabel="step (pixels)", ylabel="normalised error in test A", ylim=(0, None))
+ax.set_xticks(window_steps)
+ax.legend()
+study.save(
+    figure,
+    "windows_and_steps",
+    numbers={f"{window}/{step}": miss for (window, step), miss in grid.items()},
+    caption="Error in test A for windows of several sizes and steps, after equally many looks.",
+    recipe=recipe_hash(resolved),
+)
+plt.close(figure)
+display(figure)
+table
+
+# %% [markdown]
+# **Criterion for W4.** (a) For every window of at most the largest step, the smallest step has a
+# smaller error than the step that equals the window, by more than the standard error of the
+# difference over films; (b) of the nine, 32/8 has the smallest error, or one within the standard
+# error of the difference to the smallest. Reproduced: both; partly: one.
+
+
+# %%
+def difference(one, other):
+    """Mean difference of the films' errors, and its standard error."""
+    mean, error = errors.mean_with_error(grid[one] - grid[other], seed=seed)
+    return float(mean), float(error)
+
+
+smallest = min(window_steps)
+pairs = {
+    w: difference((w, w), (w, smallest)) for w in window_sizes if (w, w) in grid and w > smallest
+}
+overlap_wins = all(mean > error for mean, error in pairs.values())
+first = min(grid, key=lambda key: grid[key].mean())
+gap = difference((32, 8), first) if (32, 8) in grid and first != (32, 8) else (0.0, 0.0)
+best_is_theirs = (32, 8) in grid and gap[0] <= gap[1]
+complete = len(grid) == 9 and other_looks >= 5000
+study.claim(
+    "W4",
+    ours=f"best {first[0]}/{first[1]} with {means[first][0]:.3f} ± {means[first][1]:.3f}, 32/8 "
+    f"{means[32, 8][0]:.3f} ± {means[32, 8][1]:.3f}; without overlap the error is larger by "
+    + ", ".join(f"{m:.3f} ± {e:.3f} (window {w})" for w, (m, e) in pairs.items()),
+    verdict="not tested at this size"
+    if not complete
+    else ("not reproduced", "partly", "reproduced")[overlap_wins + best_is_theirs],
+    reason="too few looks and windows"
+    if not complete
+    else ""
+    if overlap_wins and best_is_theirs
+    else "; ".join(
+        words
+        for words, so in (
+            ("overlap does not win for each window", overlap_wins),
+            (f"{first[0]}/{first[1]} is better than 32/8", best_is_theirs),
+        )
+        if not so
+    ),
+)
+study.claims().loc[["W4"]]
+
+# %% [markdown]
+# The paper turned and scaled its pictures to have more of them, and found that it hurts, because it
+# changes “the meaning of spin configurations”. So it does: where a picture turns and its colours
+# stay, spins that pointed along a wall point across it, which bulk DMI never makes; and a scaled
+# picture has another 4π*A*/*D*. A film that is turned *with* its spins is a film again: that is the
+# augmentation which physics allows, and chapter 4 has it in a longer training.
+#
+# **Criterion for W5.** Turning and scaling each raise the error above that of plain windows after
+# as many looks, by more than the standard error of the difference; and the error of the fully
+# connected network is at least 1.5 times that of the convolutional one. Reproduced: all three;
+# partly: two.
+
+# %%
+plain_name = "32/8"
+plain = grid[32, 8]
+others = {name: misses(name) for name in ("picture turned", "picture scaled", "fully connected")}
+ratios = {name: errors.ratio_with_error(miss, plain, seed=seed) for name, miss in others.items()}
+changes = {name: errors.mean_with_error(miss - plain, seed=seed) for name, miss in others.items()}
+hurt = {name: changes[name][0] > changes[name][1] for name in ("picture turned", "picture scaled")}
+worse = ratios["fully connected"][0] >= 1.5
+held = sum(hurt.values()) + worse
+study.claim(
+    "W5",
+    ours="error over that of plain windows: "
+    + ", ".join(f"{name} {ratio:.2f} ± {error:.2f}" for name, (ratio, error) in ratios.items()),
+    verdict="not tested at this size"
+    if other_looks < 5000
+    else "reproduced"
+    if held == 3
+    else "partly"
+    if held == 2
+    else "not reproduced",
+    reason="too few looks"
+    if other_looks < 5000
+    else ""
+    if held == 3
+    else "not so: "
+    + ", ".join(
+        [f"{name} hurts" for name, so in hurt.items() if not so]
+        + ([] if worse else ["fully connected is 1.5 times worse"])
+    ),
+)
+study.claims().loc[["W5"]]
+
+# %% [markdown]
+# ## 8. The unit of *D* (W10)
+# The recipe as printed twice, with the same random numbers: with *D* = 1 … 5 mJ/m², and with
+# *D* = 1 … 5 µJ/m² as the paper has it.
+#
+# **Criterion for W10.** In µJ/m² the $R^2$ of *D* in test A is below 0.1, and in mJ/m² above 0.5.
+# Reproduced: both. Partly: it is lower in µJ/m² by more than three standard errors.
+# (The text's unit is a misprint or *D* cannot be read; the claim is that *D* leaves no imprint.)
+
+# %%
+units = {
+    "mJ/m²": score("printed", "printed test A"),
+    "µJ/m²": score("µJ", "µJ test A"),
+}
+(milli, milli_error), (micro, micro_error) = (
+    units[unit].loc["D", ["R²", "± R²"]].astype(float) for unit in units
+)
+apart = milli - micro > 3 * np.hypot(milli_error, micro_error)
+figure, axes = plt.subplots(1, 2, figsize=(7.2, 3.2), layout="constrained")
+for ax, (unit, name) in zip(axes, {"mJ/m²": "printed", "µJ/m²": "µJ"}.items()):
+    test = f"{name} test A"
+    truth = parameters["printed test A"]["dmi [mJ/m²]"]  # 1 … 5 of either unit
+    low, high = printed.dmi[0], printed.dmi[-1]
+    ax.plot(truth, low + (high - low) * answer(name, test).mean[:, 1], "o", ms=4, alpha=0.6)
+    ax.axline((low, low), slope=1, color="0.6", lw=0.8)
+    ax.set(xlabel=f"true $D$ ({unit})", ylabel=f"estimated $D$ ({unit})", ylim=(low, high))
+study.save(
+    figure,
+    "unit_of_dmi",
+    numbers={unit: table.to_dict() for unit, table in units.items()},
+    caption="Estimated against true D in test A, trained and tested on the recipe as printed, in "
+    "mJ/m² (left) and in the µJ/m² of the paper's text (right).",
+    recipe=recipe_hash(sets["µJ training"]),
+)
+plt.close(figure)
+display(figure)
+study.claim(
+    "W10",
+    ours=f"R² of D {micro:.2f} ± {micro_error:.2f} in µJ/m², {milli:.2f} ± {milli_error:.2f} in "
+    "mJ/m²",
+    verdict="not tested at this size"
+    if not trained_enough
+    else "reproduced"
+    if micro < 0.1 and milli > 0.5
+    else "partly"
+    if apart
+    else "not reproduced",
+    reason=""
+    if trained_enough and micro < 0.1 and milli > 0.5
+    else "the training is too short to say"
+    if not trained_enough
+    else "R² of A and M_s: "
+    + "; ".join(
+        f"{unit} " + ", ".join(f"{s} {table.loc[s, 'R²']:.2f}" for s in ("A", "M_s"))
+        for unit, table in units.items()
+    ),
+)
+display(study.claims().loc[["W10"]])
+pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).round(2)
+
+# %% [markdown]
+# ## From one picture to a material
+# What follows is for any picture of a B20 film. `estimate` simulates films under the conditions of
+# that picture, sends them through the same microscope, trains the network on their windows, and
+# answers with the mean over the picture's windows. Then it goes the way back: with the estimate it
+# simulates texture and hysteresis loop.
+#
+# Beyond the paper, the answer comes with an interval, which holds the truth in 90 % of cases
+# (split-conformal: from the errors of simulations that had no part in training), and with
+# warnings. Simulations have cells of two sizes, more or less blur and more or less noise, so that
+# the network does not learn what belongs to them and not to the film.
+#
+# The authors' pictures are not public. In their place stand two virtual experiments whose truth is
+# known to nobody but the last cells. Their films have random numbers of their own, and cells of a
+# size that nothing else here has; their pictures are blurred, brought to the instrument's pixels,
+# made noisy, and stored in 8 bits.
+#
+# - **FeGe**: 265 K, 2.34 nm per pixel, 0.18 T. The field is 0.18 T in the body of the text, but 50
+#   mT in its appendix; 0.18 T is taken, as in its other figures. The picture is of 265 K, the
+#   measured loop that the paper compares with of 250 K; here both are of 265 K. Truth: the
+#   literature's parameters, as in chapter 1. The film is 3 nm thin, as the volume of W9 has it.
+# - **FeGe₀.₅Si₀.₅**: 95 K, 0.54 nm per pixel, 160 mT. Its skyrmion lattice was observed by
+#   differential phase contrast (Matsumoto et al., Sci. Adv. 2, e1501280 (2016)), which sees the
+#   magnetisation in the plane. The literature has no parameters of this composition, and the text
+#   does not give the estimate: the truth is an invention, softer than FeGe and with a period of
+#   about the same length.
+
+# %%
+from dataclasses import asdict
+
+from PIL import Image
+
+from spinlib.estimation import PERIOD, estimate
+from spinlib.microscope import Microscope
+from spinlib.observation import FieldOfView
+from spinlib.prediction import loops, magnetisation
+
+CONDITIONS = {
+    "FeGe": Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, contrast="colour", blur_nm=3.0),
+    "FeGe0.5Si0.5": Conditions(
+        95.0, 0.16, 0.54, thickness_nm=3.0, contrast="in_plane", blur_nm=3.0
+    ),
+}
+RANGES = {
+    "FeGe": Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0)),
+    "FeGe0.5Si0.5": Ranges((4.0, 0.8, 150.0), (10.0, 1.6, 450.0)),
+}
+TRUTH = {"FeGe": FEGE, "FeGe0.5Si0.5": pd.DataFrame([(6.4, 1.13, 290.0)], columns=NAMES)}
+HIDDEN_CELL = {"FeGe": 3.1, "FeGe0.5Si0.5": 2.7}  # nm
+HIDDEN_SEED = 777_777
+
+
+def photograph(name: str, pixels: int, noise: float) -> torch.Tensor:
+    """A virtual picture (3, pixels, pixels) of 8 bits: the middle of a larger film."""
+    conditions, cell = CONDITIONS[name], HIDDEN_CELL[name]
+    size = 4 * int(np.ceil(1.15 * pixels * conditions.pixel_size_nm / cell / 4))
+    film = FieldOfView(
+        *((value,) for value in TRUTH[name].iloc[0]),
+        temperature=conditions.temperature_K,
+        field=conditions.field_T,
+        cell=cell,
+        thickness=conditions.thickness_nm,
+        size=(size, size),
+        seed=HIDDEN_SEED + seed,
+    )
+    spins = thermal_states(film, TRUTH[name], device=study.device).cpu()
+    see = Microscope(
+        conditions.contrast,
+        pixel_size=conditions.pixel_size_nm,
+        shape=(pixels, pixels),
+        blur=conditions.blur_nm,
+        readout=noise,
+        boundary="periodic",
+    )
+    picture = see(spins, cell, seed=HIDDEN_SEED + seed)[0].clamp(0, 1)
+    return (255 * picture).round() / 255
+
+
+clock = time.perf_counter()
+photographs = {
+    name: photograph(name, round(side / CONDITIONS[name].pixel_size_nm), 0.08)
+    for name, side in zip(CONDITIONS, virtual_sides_nm)
+}
+sheet = figures.contact_sheet(
+    [*photographs.values()],
+    [
+        f"{name}, {c.temperature_K:g} K, {1e3 * c.field_T:g} mT"
+        for name, c in zip(CONDITIONS, CONDITIONS.values())
+    ],
+    pixel=[1e-9 * conditions.pixel_size_nm for conditions in CONDITIONS.values()],
+    width=3.4,
+)
+study.save(
+    sheet,
+    "virtual_experiments",
+    numbers={name: asdict(conditions) for name, conditions in CONDITIONS.items()},
+    caption="The two virtual experiments. Left, hue is the in-plane angle and lightness m_z. "
+    "Right, as a Lorentz reconstruction shows it, hue is the in-plane angle and brightness the "
+    "length of the in-plane part: cores of skyrmions and what is between them are black.",
+)
+sheet
+
+# %% [markdown]
+# One call each. They run side by side here; from a terminal one shows a progress bar, and goes on
+# where it was if it is stopped.
+
+# %%
+answers = dict(
+    zip(
+        CONDITIONS,
+        side_by_side(
+            [
+                partial(
+                    estimate,
+                    *(photographs[name], CONDITIONS[name], RANGES[name]),
+                    **{"effort": effort, "seed": seed, "device": study.device, "progress": False},
+                )
+                for name in CONDITIONS
+            ],
+            study.device,
+        ),
+    )
+)
+estimation_seconds = time.perf_counter() - clock
+for name, answer in answers.items():
+    print(
+        f"{name}:", *answer.choices, *(f"Warning: {words}" for words in answer.warnings), sep="\n"
+    )
+print(f"both in {estimation_seconds:.0f} s")
+pd.concat({name: answer.table for name, answer in answers.items()}).round(3)
+
+# %% [markdown]
+# ### Do the intervals keep their promise?
+# They were calibrated on one set of simulations at random parameters, and are tried here on
+# another. **Criterion**: nominal 90 % intervals of *A*, *D* and *M*_s hold between 85 and 95 % of
+# the truths. Binomial errors; where an interval reaches an end of the simulated range it is open
+# on that side.
+
+# %%
+coverage = pd.concat({name: answer.coverage for name, answer in answers.items()})
+states = sum(len(answer.tested) for answer in answers.values())
+all_held = coverage.xs("A, D and M_s", level=1)
+share = float((all_held["share"] * all_held["states"]).sum() / all_held["states"].sum())
+share_error = float(np.sqrt(share * (1 - share) / states))
+print(
+    f"90 % intervals hold {share:.1%} ± {share_error:.1%} of the truths of {states} tested states "
+    f"(three of each): {'as promised' if 0.85 <= share <= 0.95 else 'not as promised'}."
+)
+coverage.round(3)
+
+# %% [markdown]
+# ## FeGe0.5Si0.5: the texture again (W6)
+# **Criterion for W6.** Films are simulated with nothing but the estimate, on cells that no training
+# used. (a) The spectra of picture and simulations, averaged over directions, are no farther apart
+# than one and a half times the distance of such simulations among themselves; the distance is half
+# the summed difference of the shares of power, 0 for equal spectra and 1 for disjoint ones. (b) The
+# density of skyrmions agrees within twice the standard deviation from simulation to simulation.
+# Reproduced: both; partly: one.
+
+# %%
+texture = {name: answer.texture for name, answer in answers.items()}
+silicon = answers["FeGe0.5Si0.5"]
+apart, among, density, density_again, scatter = silicon.texture.values()
+statements = {
+    "the spectra are as close as those of two simulations": apart <= 1.5 * among,
+    "there are as many skyrmions": abs(density - density_again) <= 2 * scatter,
+}
+tested = profile != "smoke"
+small = "the smoke profile trains for a few steps"
+study.claim(
+    "W6",
+    ours=f"distance of spectra {apart:.2f} to the picture, {among:.2f} among simulations; "
+    f"skyrmions per µm² {density:.0f} and {density_again:.0f}",
+    uncertainty=f"{scatter:.0f} skyrmions per µm² between simulations",
+    verdict=("not reproduced", "partly", "reproduced")[sum(statements.values())]
+    if tested
+    else "not tested at this size",
+    reason=""
+    if tested and all(statements.values())
+    else "it is not so that " + "; ".join(words for words, so in statements.items() if not so)
+    if tested
+    else small,
+)
+figure = silicon.figure()
+study.save(
+    figure,
+    "silicon_estimate",
+    numbers={"table": silicon.table.reset_index(), "texture": texture, "spectra": silicon.spectra},
+    caption="FeGe0.5Si0.5. Above: the observed picture, one simulated with the estimate (the "
+    "paper's Fig. 5a), and the spectra of both. Below: 90 % intervals on the simulated ranges, "
+    "estimates of tested simulations against their truth, and the predicted loop.",
+)
+figure
+
+# %% [markdown]
+# ### Against the truth
+
+# %%
+truth_table = pd.concat(
+    {
+        name: answer.table.assign(
+            truth=[
+                *TRUTH[name].iloc[0],
+                4 * np.pi * TRUTH[name].iloc[0, 0] / TRUTH[name].iloc[0, 1],
+            ]
+        )
+        for name, answer in answers.items()
+    }
+)
+truth_table["off by"] = truth_table["estimate"] / truth_table["truth"] - 1
+truth_table["inside"] = truth_table["truth"].between(truth_table["low"], truth_table["high"])
+truth_table.round(3)
+
+# %% [markdown]
+# ## FeGe: the parameters (W7)
+# **Criterion for W7.** (a) 4π*A*/*D* is within 10 % of the literature's; (b) each of the three
+# literature values lies inside the 90 % interval. Reproduced: both; partly: (a).
+
+# %%
+iron = answers["FeGe"]
+rows = truth_table.loc["FeGe"]
+period_off = float(rows.loc[PERIOD, "off by"])
+inside = bool(rows.loc[list(NAMES), "inside"].all())
+study.claim(
+    "W7",
+    ours="; ".join(
+        "{} {:.3g} [{:.3g}, {:.3g}] for {:.3g}".format(
+            symbol, *row[["estimate", "low", "high", "truth"]]
+        )
+        for symbol, (_, row) in zip((*SYMBOLS, "4πA/D (nm)"), rows.iterrows())
+    ).replace("inf", "∞"),
+    uncertainty="90 % intervals in brackets",
+    verdict="not tested at this size"
+    if not tested
+    else "not reproduced"
+    if abs(period_off) > 0.1
+    else "reproduced"
+    if inside
+    else "partly",
+    reason=small
+    if not tested
+    else ""
+    if inside and abs(period_off) <= 0.1
+    else f"4πA/D is off by {period_off:+.1%}; outside their intervals: "
+    + (", ".join(rows.index[~rows["inside"]]) or "none"),
+)
+figure = iron.figure()
+study.save(
+    figure,
+    "iron_estimate",
+    numbers={"table": rows.reset_index(), "coverage": coverage.reset_index()},
+    caption="FeGe, as the figure before. The paper's Fig. 5c and the inset of 5b.",
+)
+figure
+
+# %% [markdown]
+# ## FeGe: the loop (W8)
+# Films are taken from saturation through zero to saturation at 265 K, by heat bath. $H_c$ is where
+# *M* = 0, $H_s$ the knee: where the line through 60 and 90 % of the largest magnetisation reaches
+# it. Loops of films with the true parameters come from the same protocol with other random numbers.
+#
+# **Criterion for W8.** $H_c$ and $H_s$ of the estimate's loops lie within 15 % of those of the
+# truth's. Reproduced: both; partly: one.
+
+# %%
+condition = CONDITIONS["FeGe"]
+true_films = pd.concat([TRUTH["FeGe"]] * iron.repeats, ignore_index=True)
+loop_cell = float(iron.settings["loop_cell_nm"])
+true_loop = loops(
+    *(true_films, condition, loop_cell, effort), seed=HIDDEN_SEED + seed, device=study.device
+)
+points = iron.loop_points()
+true_points = true_loop.summary()
+points["truth"], points["± truth"] = (
+    true_points.mean(),
+    true_points.std() / np.sqrt(len(true_points)),
+)
+points["off by"] = points["estimate"] / points["truth"] - 1
+points.round(4)
+
+# %%
+figure, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
+for table, shade, label in (
+    (iron.loop[iron.loop.state >= iron.repeats], "0.75", "possible as well"),
+    (iron.loop[iron.loop.state < iron.repeats], figures.CURVES[1], "estimate"),
+    (true_loop.points, figures.CURVES[2], "truth"),
+):
+    for state in table.state.unique():
+        branch = table[table.state == state]
+        for sign in (1, -1):
+            ax.plot(sign * branch.field_T, sign * branch.magnetisation, color=shade, lw=0.8)
+    ax.plot([], [], color=shade, label=label)
+ax.set(xlabel="field (T)", ylabel="$M/M_s$")
+ax.legend(frameon=False)
+off = points.loc[["coercive_field_T", "saturation_field_T"], "off by"]
+agree = off.abs() <= 0.15
+study.save(
+    figure,
+    "iron_loop",
+    numbers={"points": points.reset_index(), "estimate": iron.loop, "truth": true_loop.points},
+    caption="Loops at 265 K of films with the estimate, of films with parameters that are possible "
+    "as well, and of films with the truth; the paper's Fig. 5b.",
+)
+plt.close(figure)
+study.claim(
+    "W8",
+    ours="; ".join(
+        f"{symbol} {1e3 * points.loc[name, 'estimate']:.3g} mT for "
+        f"{1e3 * points.loc[name, 'truth']:.3g} mT"
+        for symbol, name in (("H_c", "coercive_field_T"), ("H_s", "saturation_field_T"))
+    ),
+    uncertainty="; ".join(
+        f"{1e3 * points.loc[name, 'scatter']:.2g} and {1e3 * points.loc[name, '± truth']:.2g} mT"
+        for name in off.index
+    ),
+    verdict=("not reproduced", "partly", "reproduced")[int(agree.sum())]
+    if tested
+    else "not tested at this size",
+    reason=small
+    if not tested
+    else ""
+    if agree.all()
+    else f"H_c is off by {off.iloc[0]:+.0%}, H_s by {off.iloc[1]:+.0%}",
+)
+figure
+
+# %% [markdown]
+# ## FeGe: the volume of the sample (W9)
+# A magnetometer measures the moment of the whole sample, of which the picture shows a part. Moment
+# over magnetisation is the volume. The virtual sample is a film of 1 mm × 1 mm × 3 nm; its moment
+# is "measured" at five fields, with an error of 2 % of the largest. The volume's error has two
+# parts, of the moment and of the predicted magnetisation: mostly that of *M*_s.
+#
+# **Criterion for W9.** The volume agrees with the hidden one within 15 %; and within twice its
+# error, which is below a third. Reproduced: both; partly: one.
+
+# %%
+hidden_volume = 1e-3 * 1e-3 * 3e-9  # m³
+fields = np.linspace(0.4, 1, 5) * min(true_loop.points.field_T.max(), iron.loop.field_T.max())
+true_curve = np.array(
+    [magnetisation(true_loop, true_films[NAMES[2]], field).mean() for field in fields]
+)
+moment_error = 0.02 * hidden_volume * true_curve.max()
+chance = np.random.Generator(np.random.Philox(HIDDEN_SEED + seed))
+moments = hidden_volume * true_curve + moment_error * chance.standard_normal(len(fields))
+found_volume, volume_error = iron.volume(moments, moment_error, fields)
+statements = {
+    "it agrees within 15 %": abs(found_volume / hidden_volume - 1) <= 0.15,
+    "it agrees within twice its error": abs(found_volume - hidden_volume) <= 2 * volume_error
+    and volume_error < found_volume / 3,
+}
+study.claim(
+    "W9",
+    ours=f"1 mm × 1 mm × {1e15 * found_volume:.2f} nm",
+    uncertainty=f"{1e15 * volume_error:.2f} nm",
+    verdict=("not reproduced", "partly", "reproduced")[sum(statements.values())]
+    if tested
+    else "not tested at this size",
+    reason=small
+    if not tested
+    else ""
+    if all(statements.values())
+    else "it is not so that " + "; ".join(words for words, so in statements.items() if not so),
+)
+pd.DataFrame({"field (T)": fields, "moment (A m²)": moments})
+
+# %% [markdown]
+# ## Your own picture
+# Set `image` to a file (PNG, TIFF, NPY, OVF, DM3 …), and say under what conditions it was taken:
+# `pixel_size_nm`, `temperature_K`, `field_T`, `thickness_nm`, `contrast`, `blur_nm`, and the ranges
+# to look in. `contrast` is `colour` (hue and lightness, three channels), `in_plane` (a Lorentz
+# reconstruction), `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Outside
+# this notebook it is
+#
+#     from spinlib.estimation import estimate
+#     from spinlib.observation import Conditions
+#     from spinlib.windowed import Ranges
+#
+#     ranges = Ranges((5, 1, 200), (12, 2, 600))
+#     answer = estimate("helices.tif", Conditions(265, 0.18, 2.34), ranges)
+#     answer.table, answer.warnings, answer.figure(), answer.to_json("helices.json")
+#
+# Without a file, the FeGe picture is written to one and read back: the same picture under the same
+# conditions, whose answer is found and not made again.
+
+# %%
+if own_question:
+    own_file, own_conditions, own_ranges = own_question
+else:
+    own_conditions, own_ranges = CONDITIONS["FeGe"], RANGES["FeGe"]
+    own_file = ROOT / "data" / f"study01_{study.profile}_virtual_fege.png"
+    pixels_ = (255 * photographs["FeGe"]).round().byte().permute(1, 2, 0).numpy()[::-1]
+    Image.fromarray(np.ascontiguousarray(pixels_)).save(own_file)
+own = estimate(own_file, own_conditions, own_ranges, effort=effort, seed=seed, device=study.device)
+print(*own.choices, sep="\n")
+print("\n".join(own.warnings) or "Nothing about this answer is doubtful.")
+own.to_json(study.output / "own_picture_answer.json")
+own.table.round(3)
+
+# %%
+figure = own.figure()
+study.save(
+    figure,
+    "own_picture",
+    numbers={"table": own.table.reset_index(), "warnings": own.warnings, "texture": own.texture},
+    caption="The answer to one's own picture, or to that of the virtual FeGe film.",
+)
+figure
 
 # %% [markdown]
 # ## About this run
