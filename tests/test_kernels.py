@@ -16,7 +16,7 @@ from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import KernelError, heat_bath, loader, random_normal, random_uniform
 from spinlib.kernels.loader import SCALAR_FLAGS
-from spinlib.kernels.random import philox_words
+from spinlib.kernels.random import philox_lanes, philox_words
 from spinlib.kernels.spectrum import can_transform, fourier
 from spinlib.textures import random
 
@@ -45,6 +45,14 @@ def test_philox_known_answers(device):
         "0xa20bc7c6",
         "0x6d5451fd",
     ]
+
+
+def test_philox_in_vectors():
+    sites = (torch.arange(256) * 2**24 + 12345).to(torch.uint32)  # products with every high bit
+    others = 0xFFFFFFFF, 7, 0x80000001
+    counters = torch.tensor([[int(site), *others] for site in sites]).to(torch.uint32)
+    seed = 2**63 + 987654321
+    assert torch.equal(philox_lanes(sites, *others, seed), philox_words(counters, seed).T)
 
 
 def test_random_numbers_depend_only_on_their_purpose(device):

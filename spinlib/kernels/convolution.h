@@ -12,7 +12,7 @@
 #include "fourier.h"
 #include "host.h"
 #include "normal.cuh"
-#include "philox.cuh"
+#include "philox_lanes.h"
 
 // Floats to work in that begin with a cache line and stay with their thread.
 struct Memory {
@@ -23,15 +23,20 @@ struct Memory {
     }
 };
 
-// a0 b0 a1 b1 … of the lower or the upper halves of two vectors.
 #if defined(__clang__)
-SITE Lanes interleave_low(Lanes a, Lanes b) { return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11); }
-SITE Lanes interleave_high(Lanes a, Lanes b) { return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15); }
+#define CHOOSE_LANES(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
 typedef int LaneNumbers __attribute__((vector_size(4 * FFT_LANES)));
-SITE Lanes interleave_low(Lanes a, Lanes b) { return __builtin_shuffle(a, b, LaneNumbers{0, 8, 1, 9, 2, 10, 3, 11}); }
-SITE Lanes interleave_high(Lanes a, Lanes b) { return __builtin_shuffle(a, b, LaneNumbers{4, 12, 5, 13, 6, 14, 7, 15}); }
+#define CHOOSE_LANES(a, b, ...) __builtin_shuffle(a, b, LaneNumbers{__VA_ARGS__})
 #endif
+
+// a0 b0 a1 b1 … as two vectors, and back.
+SITE Complex interleave(Lanes a, Lanes b) {
+    return {CHOOSE_LANES(a, b, 0, 8, 1, 9, 2, 10, 3, 11), CHOOSE_LANES(a, b, 4, 12, 5, 13, 6, 14, 7, 15)};
+}
+SITE Complex take_apart(Lanes a, Lanes b) {
+    return {CHOOSE_LANES(a, b, 0, 2, 4, 6, 8, 10, 12, 14), CHOOSE_LANES(a, b, 1, 3, 5, 7, 9, 11, 13, 15)};
+}
 
 // Rows become columns by three perfect shuffles.
 SITE void transpose(Lanes* v) {
@@ -40,8 +45,8 @@ SITE void transpose(Lanes* v) {
     for (int round = 0; round < 3; ++round) {
         UNROLLED
         for (int i = 0; i < 4; ++i) {
-            w[2 * i] = interleave_low(v[i], v[i + 4]);
-            w[2 * i + 1] = interleave_high(v[i], v[i + 4]);
+            const Complex pair = interleave(v[i], v[i + 4]);
+            w[2 * i] = pair.re, w[2 * i + 1] = pair.im;
         }
         UNROLLED
         for (int i = 0; i < FFT_LANES; ++i) v[i] = w[i];
@@ -177,18 +182,24 @@ struct Convolution {
         v[2] = {zz * v[2].re, zz * v[2].im};
     }
 
-    // noise at [word of a block][p][lane], so that one long vector loop fills it.
+    // White noise of one component as noise[word of a block][p][lane], in long vector loops.
     void draw(int block, int component, White white, float* noise) const {
-        const uint32 first = component * wavenumbers + block * FFT_LANES, count = pairs;
-        const int blocks_drawn = pairs * FFT_LANES;
-        const White w = white;
-        float *a = noise, *b = a + blocks_drawn, *c = b + blocks_drawn, *d = c + blocks_drawn;
-        VECTOR_LOOP
-        for (int i = 0; i < blocks_drawn; ++i) {
-            const uint32 lane = (uint32)i % FFT_LANES, p = (uint32)i / FFT_LANES;
-            float four[4];
-            four_normal(philox((first + lane) * count + p, w.draw, w.state, w.purpose, w.seed), four);
-            a[i] = four[0], b[i] = four[1], c[i] = four[2], d[i] = four[3];
+        const int numbers = pairs * FFT_LANES, at_once = 128;
+        const uint32 first = (uint32)(component * wavenumbers + block * FFT_LANES) * pairs;
+        float *a = noise, *b = a + numbers, *c = b + numbers, *d = c + numbers;
+        uint32 counters[at_once], words[4][at_once];
+        for (int start = 0; start < numbers; start += at_once) {
+            for (int i = 0; i < at_once; ++i)
+                counters[i] = (uint32)(i % FFT_LANES * pairs + (start + i) / FFT_LANES);
+            philox_many(counters, first, at_once, white.draw, white.state, white.purpose, white.seed, words);
+            const int count = numbers - start < at_once ? numbers - start : at_once;
+            VECTOR_LOOP
+            for (int i = 0; i < count; ++i) {
+                float four[4];
+                four_normal({words[0][i], words[1][i], words[2][i], words[3][i]}, four);
+                a[start + i] = four[0], b[start + i] = four[1];
+                c[start + i] = four[2], d[start + i] = four[3];
+            }
         }
     }
 

@@ -31,15 +31,18 @@ struct Maps {
 
 template <bool ANISOTROPIC, bool RELAX_OVER>
 SITE Vec3 update(Vec3 old, Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 map_field,
-                 float map_anisotropy, const Replica& replica, float temperature, uint32 site,
-                 uint32 counter, uint64 seed) {
+                 float map_anisotropy, const Replica& replica, float temperature, Words random) {
     Vec3 field = linear_field(right, left, up, down, replica.couplings) + map_field;
     float anisotropy = replica.couplings.anisotropy + map_anisotropy;
-    uint32 stream = RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH;
-    Words random = {0u, 0u, 0u, 0u};
-    if (ANISOTROPIC || !RELAX_OVER) random = philox(site, counter, replica.state, stream, seed);
     if (RELAX_OVER) return over_relax(old, field, anisotropy, temperature, random);
     return heat_bath<ANISOTROPIC>(old, field, anisotropy, temperature, random);
+}
+
+// Over-relaxation needs no random numbers where there is no anisotropy.
+template <bool ANISOTROPIC, bool RELAX_OVER>
+SITE Words draw(uint32 site, uint32 counter, uint32 state, uint64 seed) {
+    if (!ANISOTROPIC && RELAX_OVER) return {0u, 0u, 0u, 0u};
+    return philox(site, counter, state, RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH, seed);
 }
 
 SITE Vec3 load(const float* s, long long plane, long long i) {
@@ -76,9 +79,10 @@ static __device__ void update_colour(float* spins, const Replica* replicas, Maps
     Vec3 field = maps.field ? load(maps.field + r * maps.field_stride, plane, site) : none;
     float anisotropy = maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
     Vec3 old = load(s, plane, site);
+    Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replicas[r].state, seed);
     store(s, plane, site,
           update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, field, anisotropy, replicas[r],
-                                          temperatures[r * sweeps + sweep], site, counter, seed));
+                                          temperatures[r * sweeps + sweep], random));
 }
 
 extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replicas,
@@ -125,9 +129,10 @@ static __device__ void update_colour_shared(float* shared, const Replica& replic
         Vec3 field = maps.field ? load(maps.field + r * maps.field_stride, full, site) : none;
         float anisotropy = maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
         Vec3 old = load(own, plane, row + k);
+        Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replica.state, seed);
         store(own, plane, row + k,
               update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, field, anisotropy, replica,
-                                              temperature, site, counter, seed));
+                                              temperature, random));
     }
 }
 
@@ -185,6 +190,9 @@ extern "C" __global__ void __launch_bounds__(1024)
 #else
 
 #include "convolution.h"
+#include "philox_lanes.h"
+
+#define LANES_AT_ONCE 256  // whose random words wait in the nearest cache
 
 // A replica on the host. Rows of one colour and one parity (y even or odd) see their neighbours at the
 // same distances in memory, so they lie together and make one long vector loop:
@@ -247,26 +255,21 @@ struct Colours {
                 for (int k = 0; k < count; ++k) to[k] = from[2 * k];
             });
     }
-    // Sixteen sites of a row from an even x on, zeros beyond its end, and back. Even x come first.
+    // Sixteen sites of a row from an even x on, zeros beyond its end, and back.
     void load_sites(int component, int y, int x, float* line) {
-        if (x + FFT_LINE <= width) {
-            const Lanes even = *(const Lanes*)(of_row(y & 1, y, component) + x / 2);
-            const Lanes odd = *(const Lanes*)(of_row(1 - (y & 1), y, component) + x / 2);
-            store_line(line, {interleave_low(even, odd), interleave_high(even, odd)});
-            return;
-        }
-        for (int i = 0; i < FFT_LINE; ++i)
-            line[i] = x + i < width ? of_row((y + i) & 1, y, component)[(x + i) / 2] : 0.0f;
+        const Lanes even = *(const Lanes*)(of_row(y & 1, y, component) + x / 2);
+        const Lanes odd = *(const Lanes*)(of_row(1 - (y & 1), y, component) + x / 2);
+        store_line(line, interleave(even, odd));
+        for (int i = width - x; i < FFT_LINE; ++i) line[i] = 0.0f;
     }
     void store_sites(int component, int y, int x, const float* line) {
-        const int count = x + FFT_LINE <= width ? FFT_LINE : width - x;
-        for (int odd = 0; odd < 2; ++odd) {
-            float* to = of_row((y + odd) & 1, y, component) + x / 2;
-            if (count == FFT_LINE)
-                for (int i = 0; i < FFT_LANES; ++i) to[i] = line[2 * i + odd];
-            else
-                for (int i = 0; 2 * i + odd < count; ++i) to[i] = line[2 * i + odd];
+        float *even = of_row(y & 1, y, component) + x / 2, *odd = of_row(1 - (y & 1), y, component) + x / 2;
+        if (x + FFT_LINE <= width) {
+            const Complex parts = take_apart(*(const Lanes*)line, *(const Lanes*)(line + FFT_LANES));
+            *(Lanes*)even = parts.re, *(Lanes*)odd = parts.im;
+            return;
         }
+        for (int i = 0; i < width - x; ++i) (i % 2 ? odd : even)[i / 2] = line[i];
     }
     void write(float* spins) {
         for (int c = 0; c < 3; ++c)
@@ -312,18 +315,26 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
         const float *map_x = s.lane(colour, parity, map), *map_y = s.lane(colour, parity, map + MAPPED),
                     *map_z = s.lane(colour, parity, map + 2 * MAPPED), *map_k = s.lane(colour, parity, 2 * map);
         const Replica here = replica;
-        VECTOR_LOOP
-        for (int i = 0; i < lanes; ++i) {
-            Vec3 map_field = {MAPPED ? map_x[i] : 0.0f, MAPPED ? map_y[i] : 0.0f, MAPPED ? map_z[i] : 0.0f};
-            float map_anisotropy = MAPPED ? map_k[i] : 0.0f;
-            Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
-                {x[i], y[i], z[i]}, {right_x[i], right_y[i], right_z[i]},
-                {right_x[i - 1], right_y[i - 1], right_z[i - 1]}, {up_x[i], up_y[i], up_z[i]},
-                {down_x[i], down_y[i], down_z[i]}, map_field, map_anisotropy, here, temperature,
-                first + site[i], counter, seed);
-            x[i] = spin.x;
-            y[i] = spin.y;
-            z[i] = spin.z;
+        const uint32 stream = RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH;
+        uint32 words[4][LANES_AT_ONCE] = {};
+        for (int start = 0; start < lanes; start += LANES_AT_ONCE) {
+            const int end = start + LANES_AT_ONCE < lanes ? start + LANES_AT_ONCE : lanes;
+            if (ANISOTROPIC || !RELAX_OVER)
+                philox_many(site + start, first, end - start, counter, replica.state, stream, seed, words);
+            VECTOR_LOOP
+            for (int i = start; i < end; ++i) {
+                const int w = i - start;
+                Words random = {words[0][w], words[1][w], words[2][w], words[3][w]};
+                Vec3 map_field = {MAPPED ? map_x[i] : 0.0f, MAPPED ? map_y[i] : 0.0f, MAPPED ? map_z[i] : 0.0f};
+                float map_anisotropy = MAPPED ? map_k[i] : 0.0f;
+                Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
+                    {x[i], y[i], z[i]}, {right_x[i], right_y[i], right_z[i]},
+                    {right_x[i - 1], right_y[i - 1], right_z[i - 1]}, {up_x[i], up_y[i], up_z[i]},
+                    {down_x[i], down_y[i], down_z[i]}, map_field, map_anisotropy, here, temperature, random);
+                x[i] = spin.x;
+                y[i] = spin.y;
+                z[i] = spin.z;
+            }
         }
         s.fill_ghosts(colour, parity);
     }

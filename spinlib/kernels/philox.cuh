@@ -4,9 +4,11 @@
 #pragma once
 #include "portable.cuh"
 
-struct Words {
-    uint32 a, b, c, d;
+template <class Word>
+struct WordsOf {
+    Word a, b, c, d;
 };
+typedef WordsOf<uint32> Words;
 
 // What a stream is for: the last counter word, so that no two uses ever share numbers.
 #define STREAM_HEAT_BATH 0u
@@ -14,8 +16,9 @@ struct Words {
 #define STREAM_FILL 2u
 #define STREAM_THERMAL_FIELD 3u
 
-SITE Words philox_round(Words w, uint32 key_low, uint32 key_high) {
-    Words next;
+template <class Word>
+SITE WordsOf<Word> philox_round(WordsOf<Word> w, uint32 key_low, uint32 key_high) {
+    WordsOf<Word> next;
     next.a = multiply_high(0xCD9E8D57u, w.c) ^ w.b ^ key_low;
     next.b = 0xCD9E8D57u * w.c;
     next.c = multiply_high(0xD2511F53u, w.a) ^ w.d ^ key_high;
@@ -23,11 +26,11 @@ SITE Words philox_round(Words w, uint32 key_low, uint32 key_high) {
     return next;
 }
 
-// Counter (site, sweep, state, stream) and a 64-bit seed -> 128 random bits.
-SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64 seed) {
+// Counter words and a 64-bit seed -> 128 random bits, for one counter or for a vector of them.
+template <class Word>
+SITE WordsOf<Word> philox_rounds(WordsOf<Word> w, uint64 seed) {
     const uint32 weyl_low = 0x9E3779B9u, weyl_high = 0xBB67AE85u;
     uint32 low = (uint32)seed, high = (uint32)(seed >> 32);
-    Words w = {site, sweep, state, stream};
     w = philox_round(w, low, high);
     w = philox_round(w, low + weyl_low, high + weyl_high);
     w = philox_round(w, low + 2u * weyl_low, high + 2u * weyl_high);
@@ -39,6 +42,10 @@ SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64
     w = philox_round(w, low + 8u * weyl_low, high + 8u * weyl_high);
     w = philox_round(w, low + 9u * weyl_low, high + 9u * weyl_high);
     return w;
+}
+
+SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64 seed) {
+    return philox_rounds(Words{site, sweep, state, stream}, seed);
 }
 
 // Uniform in the open interval (0, 1): the 24 leading bits, at the middle of their bin.

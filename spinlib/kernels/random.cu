@@ -43,6 +43,7 @@ extern "C" __global__ void philox_words(const uint32* counters, uint32* words, u
 #else
 
 #include "host.h"
+#include "philox_lanes.h"
 
 extern "C" void fill_host(float* out, const uint32* states, long long elements, uint32 draw,
                           uint32 purpose, uint64 seed, int normal, int count, int threads) {
@@ -69,6 +70,12 @@ extern "C" void philox_words_host(const uint32* counters, uint32* words, uint64 
         Words w = philox(c[0], c[1], c[2], c[3], seed);
         words[4 * i] = w.a, words[4 * i + 1] = w.b, words[4 * i + 2] = w.c, words[4 * i + 3] = w.d;
     }
+}
+
+// The same from whole vectors of sites, (4, 256), for the tests.
+extern "C" void philox_lanes_host(const uint32* sites, uint32* words, uint32 sweep, uint32 state,
+                                  uint32 stream, uint64 seed) {
+    philox_many(sites, 0, 256, sweep, state, stream, seed, (uint32(*)[256])words);
 }
 
 #endif

@@ -96,3 +96,13 @@ def philox_words(
     else:
         call_host("random.cu", "philox_words_host", arguments)
     return words
+
+
+def philox_lanes(
+    sites: torch.Tensor, sweep: int, state: int, stream: int, seed: int
+) -> torch.Tensor:
+    """The blocks of 256 sites, uint32 (4, 256), as the host's heat bath makes them."""
+    words = torch.empty((4, len(sites)), dtype=torch.uint32)
+    counters = (np.uint32(n) for n in (sweep, state, stream))
+    call_host("random.cu", "philox_lanes_host", [sites, words, *counters, check_seed(seed)])
+    return words
