@@ -28,8 +28,8 @@ image: str = ""  # your own picture, grey: a file; empty takes one of a film tha
 pixel_size_nm: float = 0.0  # side of one of its pixels, or
 field_of_view_nm: float = 0.0  # side of its largest square; 0 for both: what the file says
 pixels: int = 64  # side of the pictures a network sees, a multiple of 64; 128 in the paper
-looks: int = 32000  # looks at a training picture in each training
-cuts_per_film: int = 16  # least number of training cuts per film and scale
+looks: int = 40000  # looks at a training picture in each training
+cuts_per_film: int = 4  # least number of training cuts per film and scale
 batch_size: int = 32  # pictures per step; 128 in the paper, which takes many more steps
 learning_rate: float = 2e-3  # highest rate of Adam's one cycle
 two_protocols: list[float] = [200.0, 325.0, 450.0, 575.0, 700.0]  # M_s (kA/m) made in both ways
@@ -345,7 +345,7 @@ sheet
 # the same: as many epochs as make the same number of looks at a training picture, under one-cycle
 # Adam. Each look is at a copy turned by multiples of 90 degrees as in the paper, or mirrored, or
 # with black and white exchanged, which are symmetries of $m_z$ as well. Large cuts are few, so
-# films are shifted around their periodic boxes and cut again until each scale has its share.
+# films are shifted around their periodic boxes and cut again until there are a few of each scale.
 
 # %%
 alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
