@@ -16,6 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from spinlib import textures
+from spinlib.anneal import exponential, linear, random_rate
 from spinlib.dataset import DatasetError, dataset
 from spinlib.film_recipes import PinnedFilms
 from spinlib.hamiltonian import Film, Hamiltonian
@@ -157,3 +158,20 @@ def test_sizes(size, which):
     ]
     made = outcome(makers[which], ["size", "states of"])
     assert made is None or finite(made)
+
+
+# Temperatures that single precision holds, and what is none.
+TEMPERATURES = st.one_of(st.floats(max_value=1e30), st.sampled_from([math.nan, math.inf]))
+
+
+@many
+@given(TEMPERATURES, TEMPERATURES, st.integers(-5, 300), st.integers(-5, 300))
+def test_schedules(hot, cold, sweeps, fastest):
+    makers = [
+        lambda: linear(hot, cold, sweeps),
+        lambda: exponential(hot, cold, sweeps),
+        lambda: random_rate(hot, sweeps, fastest, seed=1, states=range(2)),
+    ]
+    for make in makers:
+        made = outcome(make, ["emperatures", "schedule", "cooling"])
+        assert made is None or (finite(made) and made.shape[-1] == sweeps and (made >= 0).all())
