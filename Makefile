@@ -50,8 +50,8 @@ test: $(READY) ## Run all that CI runs: lint, unit tests, notebook pairs, every 
 	@$(MAKE) --no-print-directory sync CHECK=1
 	@$(RUN) -m spinlib.reproduce --profile smoke
 
-lab: $(READY) ## Open the notebooks in JupyterLab
-	@$(RUN) -m jupyterlab --notebook-dir=.
+lab: $(READY) ## Open the notebooks in JupyterLab, on their index
+	@$(RUN) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/index.ipynb
 
 bench: $(READY) ## Measure the kernels into figures/bench.json (ONLY=pattern for some of them)
 	@$(RUN) -m spinlib.bench $(if $(ONLY),--only="$$ONLY")

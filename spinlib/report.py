@@ -1,4 +1,7 @@
-"""The scoreboard in the README, and figures/report.html: all results on one page without network.
+"""What readers meet first, made from the results: scoreboard, report, and the notebooks' index.
+
+The scoreboard stands in the README; figures/report.html has all results on one page that needs no
+network; notebooks/index.ipynb is the page that `make lab` opens on.
 
 python -m spinlib.report
 """
@@ -79,11 +82,51 @@ def page(root: Path = ROOT) -> str:
     )
 
 
+INDEX = """\
+# Magnetic parameters from pictures
+Four papers that read magnetic Hamiltonian parameters out of pictures of spin textures, rerun from
+the physics to the figure. Every page below can be read as it is, with its outputs, and run again
+from top to bottom; its first cell of code holds all that can be changed.
+
+{table}
+
+- **You have one picture** and want its parameters: the last chapter of [study 1]({one}) takes a
+  file, and so do those of [2]({two}) (vector pictures, as of SPLEEM) and [3]({three}) (grey ones).
+- **You want to play**: chapter 11 of [study 4]({four}) has sliders through a latent space, and
+  needs no training.
+- **All results on one page**: `make report`, then `figures/report.html`. What each claim says and
+  how it fared: the scoreboard in [README.md](../README.md).
+- **In batches, without this browser**: `make reproduce STUDY=04 P="seed=7"`.
+"""
+
+
+def index(root: Path = ROOT) -> str:
+    """The notebook of one Markdown cell that maps the others: question, verdicts, run time."""
+    lines = ["| page | question | claims | took |", "|---|---|---|---|"]
+    rows = {row.id: row for row in claims.newest(root / "figures")}
+    pages = find(root)
+    for study, path in pages.items():
+        count = Counter(rows[name].verdict for name in claims.of_study(study))
+        verdicts = ", ".join(f"{count[v]} {v}" for v in claims.VERDICTS if count[v])
+        link = f"[{_title(path)}]({path.stem}.ipynb)"
+        cells = (_question(path), verdicts, _minutes(root / "figures" / "laptop" / study))
+        lines.append(f"| {link} | " + " | ".join(map(_cell, cells)) + " |")
+    links = {
+        word: f"{pages[study].stem}.ipynb" if study in pages else ""
+        for word, study in zip(("one", "two", "three", "four"), claims.catalogue(), strict=True)
+    }
+    text = INDEX.format(table="\n".join(lines), **links)
+    cell = {"cell_type": "markdown", "id": "index", "metadata": {}, "source": text}
+    python = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    page = {"cells": [cell], "metadata": {"kernelspec": python}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(page, indent=1, ensure_ascii=False) + "\n"
+
+
 def write(root: Path = ROOT) -> Path:
-    """Write figures/report.html and bring the README's scoreboard up to date."""
+    """Write figures/report.html, and bring the README's scoreboard and the index up to date."""
     path = root / "figures" / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    readme = root / "README.md"
+    readme, contents = root / "README.md", root / "notebooks" / "index.ipynb"
     with (path.parent / ".report.lock").open("ab") as lock:
         wait_for_lock(lock, str(path))
         write_whole(path, page(root).encode())
@@ -92,6 +135,7 @@ def write(root: Path = ROOT) -> Path:
             new = with_scoreboard(old, claims.newest(root / "figures"))
             if new != old:
                 write_whole(readme, new.encode())
+        write_whole(contents, index(root).encode())
     return path
 
 
@@ -137,6 +181,22 @@ def _figure(path: Path, figures: Path) -> dict[str, str]:
 def _title(notebook: Path) -> str:
     found = re.search(r"^# # (.+)$", notebook.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return found[1] if found else notebook.stem
+
+
+def _question(notebook: Path) -> str:
+    """What stands in italics below a notebook's title."""
+    text = notebook.read_text(encoding="utf-8")
+    found = re.search(r"^# # .+\n# \*(.+?)\*$", text, flags=re.MULTILINE | re.DOTALL)
+    return found[1].replace("\n# ", " ") if found else ""
+
+
+def _minutes(folder: Path) -> str:
+    """How long the run in a folder took, by what its page says."""
+    for page in folder.glob("*.ipynb"):
+        about = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
+        if seconds := about.get("papermill", {}).get("duration"):
+            return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+    return "–"
 
 
 def _cell(text: str) -> str:

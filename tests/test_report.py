@@ -5,6 +5,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import nbformat
 import pytest
 from matplotlib.figure import Figure
 
@@ -127,6 +128,19 @@ def test_the_readme_shows_the_newest_results():
     readme = (ROOT / "README.md").read_text()
     assert report.with_scoreboard(readme, claims.newest(ROOT / "figures")) == readme, (
         "run `make report` and commit README.md"
+    )
+
+
+def test_the_index_maps_every_page_and_shows_the_newest_results():
+    page = nbformat.reads(report.index(), as_version=4)
+    nbformat.validate(page)
+    (cell,) = page.cells
+    links = set(re.findall(r"\]\(([^)#]+)\)", cell.source))
+    assert links == {"../README.md"} | {f"{path.stem}.ipynb" for path in find().values()}
+    assert all((ROOT / "notebooks" / link).exists() for link in links)
+    assert all(report._question(path) for path in find().values())
+    assert (ROOT / "notebooks" / "index.ipynb").read_text() == report.index(), (
+        "run `make report` and commit notebooks/index.ipynb"
     )
 
 
