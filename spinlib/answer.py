@@ -115,7 +115,7 @@ class Estimate:
         ax.set(xlabel="wavelength (nm)", ylabel="share of the power")
         ax.legend(frameon=False, fontsize=8)
         for ax, name, shade in zip(
-            [axes[1, 0].inset_axes((0.0, 0.7 - 0.35 * n, 1.0, 0.28)) for n in range(3)],
+            [axes[1, 0].inset_axes((0.0, 0.76 - 0.36 * n, 1.0, 0.14)) for n in range(3)],
             NAMES,
             figures.CURVES[1:],
             strict=False,

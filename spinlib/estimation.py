@@ -69,6 +69,9 @@ def estimate(
     root        where simulations and results are kept; the call may be killed at any moment, and
                 goes on when it is made again; once finished it returns at once
 
+    All windows of the picture count. The intervals are those of pictures as large as the simulated
+    box, so for a larger picture they are longer than they need be.
+
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
     """
     if isinstance(effort, str):
@@ -188,7 +191,7 @@ def _answer(work: _Work, folder: Path, about: dict) -> Estimate:
     )
     work.bar.to("predicting", 0.3)
     # What else the parameters may be follows from the errors of simulations like the picture.
-    possible = best.to_numpy() * (alike_truth / alike_found)[: work.effort.loop_films]
+    possible = best.to_numpy() * (alike_truth / alike_found)[: max(2, work.effort.loop_films // 3)]
     films = pd.DataFrame(np.vstack([[value] * work.effort.loop_films, possible]), columns=NAMES)
     loop = loops(films, work.conditions, work.plan.cell, work.effort, **given)
     work.bar.to("predicting", 1.0)
@@ -253,7 +256,7 @@ def _simulate(work: _Work) -> tuple[dict[str, _States], float]:
         "held_out": (effort.held_out, (plan.cells[0], plan.between, plan.cells[1])),
         "tested": (effort.tested, (plan.cells[0], plan.between, plan.cells[1])),
     }
-    jobs = [("grid", 0, plan.cells[0], 0)]
+    jobs = [("grid", work.number(0), plan.cells[0], 0)]
     for part, (name, (count, cells)) in enumerate(counts.items(), start=1):
         batches = max(-(-count // _BATCH), min(len(cells), count))
         sizes = [count // batches + (batch < count % batches) for batch in range(batches)]

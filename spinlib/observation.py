@@ -88,7 +88,7 @@ class Effort:
     staying: int = 200  # sweeps there
     looks: int = 80_000  # looks at a window of a training picture
     again: int = 4  # simulations with the estimate
-    loop_films: int = 4  # films whose loops are taken with the estimate, and as many around it
+    loop_films: int = 12  # films whose loops are taken with the estimate, and a third as many near
     loop_cells: int = 48  # across such a film
     loop_sweeps: int = 100  # heat-bath sweeps at each field
 
