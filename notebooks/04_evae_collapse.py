@@ -87,11 +87,11 @@ hamiltonian
 
 # %%
 annealed = {}
-for sweeps in cooling_sweeps:
-    annealed[sweeps] = anneal(
+for count in cooling_sweeps:
+    annealed[count] = anneal(
         hamiltonian,
         (box, box),
-        linear(1.0, 0.0, sweeps),
+        linear(1.0, 0.0, count),
         seed=seed,
         states=range(shown_states),
         device=study.device,
@@ -851,19 +851,19 @@ def seconds_per(action, count):
 
 rivals = generated // 2
 slowness = []
-for sweeps in speed_sweeps:
+for count in speed_sweeps:
     start = time.perf_counter()
     cool = anneal(
         hamiltonian,
         (size, size),
-        linear(1.0, 0.0, sweeps),
+        linear(1.0, 0.0, count),
         seed=seed + 7,
         states=range(rivals),
         device=study.device,
     )
     slowness.append(
         {
-            "sweeps": sweeps,
+            "sweeps": count,
             "energy per site (J)": hamiltonian.energy_per_site(cool).mean().item(),
             "states per second": rivals / (time.perf_counter() - start),
         }

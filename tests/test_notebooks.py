@@ -1,5 +1,8 @@
 """Parameters cells are read or refused as written; an `.ipynb` is its `.py` with true outputs."""
 
+import ast
+import re
+
 import nbformat
 import pytest
 import yaml
@@ -184,3 +187,19 @@ def test_executed_notebooks_stay_small_enough_to_be_read_online():
     assert pages
     large = {page.name: page.stat().st_size for page in pages if page.stat().st_size > 3_000_000}
     assert not large
+
+
+@pytest.mark.parametrize("study", notebooks.find())
+def test_no_cell_takes_the_name_of_a_parameter(study):
+    """A loop over `sweeps` would change what the parameter of that name says to later cells."""
+    path = notebooks.find()[study]
+    source = re.sub(r"^%.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    names = set(notebooks.parameters(path))
+    taken = [
+        node.id
+        for statement in ast.parse(source).body
+        if not isinstance(statement, ast.AnnAssign | ast.FunctionDef | ast.ClassDef)
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    ]
+    assert not names.intersection(taken)
