@@ -181,7 +181,7 @@ def _alone(run: Run, root: Path) -> Iterator[None]:
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
-    """Run what was asked for; return 0, 1 if a study failed, 2 if the request was refused."""
+    """Run what was asked for; return 0, 1 if a study failed, 2 if refused, 130 if interrupted."""
     try:
         options = _parser().parse_args(arguments)
         runs = plan(options, root)
@@ -205,6 +205,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
                     continue
                 print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
                 execute(run, root)
+        except KeyboardInterrupt:
+            print(
+                "Stopped; the study that was running left nothing, earlier results are kept.",
+                file=sys.stderr,
+            )
+            return 130
         except Exception as error:  # whatever ends one study, the others still run
             failures += 1
             page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
@@ -266,18 +272,23 @@ def _words(text: str) -> list[str]:
         raise Refused(f"The changes {text!r} cannot be split into name=value: {error}.") from None
 
 
-def _mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that maps names to values."""
+def _yaml(path: Path) -> Any:
+    """Read a YAML file of plain values."""
     import yaml
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Refused(f"The parameter file {path} cannot be read: {error.strerror}.") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise Refused(
             f"The parameter file {path} is no YAML: {' '.join(str(error).split())}."
         ) from None
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file that maps names to values."""
+    content = _yaml(path) or {}
     if not isinstance(content, dict):
         raise Refused(f"The parameter file {path} must map names to values, as in `seed: 3`.")
     return {str(name): entry for name, entry in content.items()}
@@ -348,7 +359,4 @@ def _or(names: Any) -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit("Stopped; the study that was running left nothing behind.")
+    sys.exit(main())
