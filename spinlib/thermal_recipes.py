@@ -193,7 +193,7 @@ def _smaller(recipe: ThermalFilms, every: int, **sizes) -> ThermalFilms:
 
 
 _SMOKE = {"size": (48, 48), "cooling": 60, "staying": 20}
-_LAPTOP = {"size": (128, 128)}
+_LAPTOP = {"size": (128, 128)}  # a sixteenth of the paper's area
 
 FILMS = {
     "smoke": {
@@ -201,7 +201,7 @@ FILMS = {
         "as printed": _smaller(_AS_PRINTED, 4, **_SMOKE),
     },
     "laptop": {
-        "resolved": _smaller(_RESOLVED, 2, **_LAPTOP),
+        "resolved": replace(_RESOLVED, **_LAPTOP),
         "as printed": _smaller(_AS_PRINTED, 2, **_LAPTOP),
     },
     "paper": {"resolved": _RESOLVED, "as printed": _AS_PRINTED},
