@@ -189,7 +189,7 @@ def _dipole_field(spins, kernel, strength, temperature, seed, states, draw) -> t
         # The field is multiplied by the strength, its variance is to be d T.
         white *= (temperature / strength).nan_to_num(0, 0).sqrt()[:, None, None, None, None]
         noise = kernel.thermal_noise(white)
-    return kernel.field(spins, noise).mul_(strength[:, None, None, None])
+    return kernel.field_by_torch(spins, noise).mul_(strength[:, None, None, None])
 
 
 def quench(

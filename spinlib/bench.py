@@ -243,7 +243,7 @@ def right_hand_side(device: torch.device) -> Iterator[Row]:
 
 @benchmark
 def dipole_field(device: torch.device) -> Iterator[Row]:
-    """Fields per second by FFT, point dipoles (study 2) and open demagnetisation (study 1)."""
+    """Fields by FFT, point dipoles (study 2) and open demagnetisation (study 1), beside torch's."""
     for size, batch, boundary in ((100, 20, "periodic"), (256, 8, "periodic"), (512, 4, "open")):
         if boundary == "periodic":
             kernel = point_dipoles(size, size)
@@ -251,12 +251,15 @@ def dipole_field(device: torch.device) -> Iterator[Row]:
             kernel = demagnetisation(size, size, 4e-9, 1e-9, boundary)
         spins = textures.random((size, size), states=range(batch), device=device)
         name = f"dipole field, {size}×{size} {boundary}, batch of {batch}"
-        for count in (1,) if device.type == "cuda" else (1, 2):
+        amount = batch * size * size
+        own, plain = partial(kernel.field, spins), partial(kernel.field_by_torch, spins)
+        if device.type == "cuda":
+            yield measure(name, amount, "sites/s", own, device, 1)
+            continue
+        for count in (1, 2):
+            label = f"{name}, {count} thread{'s'[: count - 1]}"
             with threads(count):
-                yield measure(
-                    *(f"{name}, {count} thread{'s'[: count - 1]}", batch * size * size),
-                    *("sites/s", lambda k=kernel, s=spins: k.field(s), device, count),
-                )
+                yield compare(label, amount, "sites/s", own, "torch's FFT", plain, device, count)
 
 
 @benchmark

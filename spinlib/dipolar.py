@@ -57,13 +57,10 @@ class DipoleKernel:
     quarter: np.ndarray = dataclasses.field(repr=False)
     _cast: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
 
-    def field(self, spins: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width).
-
-        `noise` from `thermal_noise` is added to it; this is not differentiable.
-        """
+    def field(self, spins: torch.Tensor) -> torch.Tensor:
+        """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width)."""
         self._check(spins)
-        return _Convolution.apply(spins, self) if noise is None else self._convolve(spins, noise)
+        return _Convolution.apply(spins, self)
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Energy E = -1/2 sum_i S_i . h_i of unit strength for each state, shape (batch,)."""
@@ -147,32 +144,35 @@ class DipoleKernel:
             float(shift_z),
         )
 
-    def _convolve(self, spins: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """K S for all states: on the host by the kernels' own transform, else by torch's."""
-        on_host = spins.device.type == "cpu" and spins.dtype == torch.float32
-        if on_host and noise is None and self.host is not None:
-            return convolve(spins, self.host)
+    def _convolve(self, spins: torch.Tensor) -> torch.Tensor:
+        """K S for all states: on the host by the kernels' own transform where it can."""
+        own = spins.device.type == "cpu" and spins.dtype == torch.float32 and self.host is not None
+        return convolve(spins, self.host) if own else self.field_by_torch(spins)
+
+    def field_by_torch(
+        self, spins: torch.Tensor, noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The field by torch's transforms: the GPU's way, and what the host's own is held against.
+
+        `noise` from `thermal_noise` is added to it; this is not differentiable.
+        """
         rows, columns = self.padded_size
         bytes_per_state = 3 * (rows // 2 + 1) * columns * 2 * spins.element_size()
         states = max(1, _WORK_BYTES // bytes_per_state)
         result = torch.empty(spins.shape, dtype=spins.dtype, device=spins.device)
         for start in range(0, len(spins), states):
             piece = slice(start, start + states)
-            added = None if noise is None else noise[piece]
-            result[piece] = self._convolve_by_torch(spins[piece], added)
+            # One axis at a time, so that of the columns that pad an open layer, which are zero,
+            # none is transformed, and none that is cut off again afterwards.
+            along_y = torch.fft.rfft(spins[piece], n=rows, dim=-2)
+            transformed = torch.fft.fft(along_y, n=columns)
+            _multiply(self._spectrum(spins), transformed)
+            if noise is not None:
+                transformed += noise[piece]
+            along_y = torch.fft.ifft(transformed, norm="forward")[..., : self.width]
+            back = torch.fft.irfft(along_y, n=rows, dim=-2, norm="forward")
+            result[piece] = back[..., : self.height, :]
         return result
-
-    def _convolve_by_torch(self, spins: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """One axis at a time, so that of the columns that pad an open layer, which are zero, none
-        is transformed, and none that is cut off again afterwards."""
-        rows, columns = self.padded_size
-        along_y = torch.fft.rfft(spins, n=rows, dim=-2)
-        transformed = torch.fft.fft(along_y, n=columns)
-        _multiply(self._spectrum(spins), transformed)
-        if noise is not None:
-            transformed += noise
-        along_y = torch.fft.ifft(transformed, norm="forward")[..., : self.width]
-        return torch.fft.irfft(along_y, n=rows, dim=-2, norm="forward")[..., : self.height, :]
 
 
 def _multiply(spectrum: torch.Tensor, transformed: torch.Tensor) -> None:
