@@ -177,9 +177,9 @@ FAULTS = [
     ),
     Fault(
         "kernel: normal numbers of half the variance",
-        "kernels/spin.cuh",
-        "float radius = square_root(-2.0f * log_unit(uniform(random.a)));",
-        "float radius = square_root(-1.0f * log_unit(uniform(random.a)));",
+        "kernels/normal.cuh",
+        "square_root(-2.0f * log_unit(uniform(w.a)))",
+        "square_root(-1.0f * log_unit(uniform(w.a)))",
         "test_llg.py::test_thermal_field_is_normal_and_of_the_given_width",
     ),
     Fault(
@@ -192,8 +192,8 @@ FAULTS = [
     Fault(
         "kernel: all states draw the same numbers",
         "kernels/heatbath.cu",
-        "philox(site, counter, replica.state, stream, seed)",
-        "philox(site, counter, 0u, stream, seed)",
+        "return philox(site, counter, state, RELAX_OVER",
+        "return philox(site, counter, 0u, RELAX_OVER",
         "test_anneal.py::test_a_state_does_not_depend_on_its_batch",
     ),
     # --- dynamics and annealing
@@ -228,8 +228,8 @@ FAULTS = [
     Fault(
         "annealing: every block draws the same numbers",
         "anneal.py",
-        "first_sweep=first_sweep + first,\n",
-        "first_sweep=first_sweep,\n",
+        "first : first + block], first_sweep + first",
+        "first : first + block], first_sweep",
         "test_anneal.py::test_sweeps_in_pieces_are_the_sweeps_in_one",
     ),
     # --- textures and pictures
