@@ -459,9 +459,11 @@ def _read(path: Path, tensors: bool = True) -> tuple[dict[str, torch.Tensor], di
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["about"])
+            if not isinstance(about, dict):
+                raise ValueError("what stands beside the weights is no mapping")
             names = file.keys() if tensors else ()
             return {name: file.get_tensor(name) for name in names}, about
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise TrainingError(
             f"{path} is no file of weights that this library wrote: {error}. Take another, or "
             "delete it to train anew."

@@ -1,0 +1,127 @@
+"""Run one study with many sets of parameters, or on many pictures, over the workers of Dask.
+
+    python -m spinlib.sweep sets.yaml --study 01 --profile laptop --scheduler tcp://host:8786
+
+sets.yaml is a list of sets, each a mapping as `--parameters` of `spinlib.reproduce` takes it:
+
+    - {picture: one.tif, seed: 1}
+    - {picture: two.tif, seed: 1}
+
+Each set gets a folder of its own below data/sweeps/<profile>/<study>/, with the executed notebook,
+figures and claims; claims.csv beside them holds the claims of all. Sets that are there already are
+not run again, so a sweep that was killed goes on where it was. Without a scheduler the sets are run
+one after the other.
+"""
+
+import argparse
+import hashlib
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from spinlib import claims, reproduce
+from spinlib.notebooks import ROOT, Refused
+from spinlib.reproduce import Run
+
+
+def plan(
+    study: str, sets: list[dict], profile: str, device: str = "auto", root: Path = ROOT
+) -> list[Run]:
+    """Turn sets of parameters into runs; refuse all of them if one cannot be carried out."""
+    parser, runs = reproduce._parser(), []
+    for number, values in enumerate(sets):
+        if not isinstance(values, dict):
+            raise Refused(f"Set {number} must map names to values, as in {{seed: 3}}: {values!r}.")
+        words = [f"-p{name}={value}" for name, value in values.items()]
+        common = ["--study", study, "--profile", profile, "--device", device]
+        try:
+            (run,) = reproduce.plan(parser.parse_args([*common, *words]), root)
+        except ValueError as refusal:
+            raise Refused(f"Set {number}: {refusal}") from None
+        name = hashlib.sha256(run.changes.encode()).hexdigest()[:12]
+        folder = root / "data" / "sweeps" / profile / study / name
+        runs.append(
+            replace(run, study=name, folder=folder, values=run.values | {"output": str(folder)})
+        )
+    return runs
+
+
+def carry_out(run: Run, root: Path = ROOT) -> str:
+    """Run one set unless its results are there; return what went wrong, or nothing."""
+    try:
+        with reproduce._alone(run, root):
+            if not reproduce.reusable(run, root):
+                reproduce.execute(run, root)
+    except Exception as error:  # one set that fails does not end the sweep
+        return reproduce._summary(error)
+    return ""
+
+
+def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> pd.DataFrame:
+    """Carry out all runs; return their claims, one row per set and claim, with what went wrong.
+
+    With the address of a Dask `scheduler` its workers run the notebooks, one at a time each; they
+    must see this folder. A set whose worker is lost is given to another.
+    """
+    distinct = {run.folder: run for run in runs}
+    if scheduler is None:
+        errors = {folder: carry_out(run, root) for folder, run in distinct.items()}
+    else:
+        import distributed
+
+        with distributed.Client(scheduler, set_as_default=False) as client:
+            futures = client.map(carry_out, distinct.values(), root=root, pure=False)
+            errors = dict(zip(distinct, client.gather(futures), strict=True))
+    rows = []
+    for run in runs:
+        found = claims.read(run.folder) if not errors[run.folder] else []
+        common = {"set": run.changes, "folder": run.folder.name, "error": errors[run.folder]}
+        rows += [
+            common
+            | {"claim": row.id, "ours": row.ours, "uncertainty": row.uncertainty}
+            | {"verdict": row.verdict, "reason": row.reason}
+            for row in found
+        ] or [common]
+    return pd.DataFrame(rows)
+
+
+def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
+    """Return 0, 1 if a set failed, 2 if the request was refused."""
+    parser = reproduce._Parser(
+        prog="python -m spinlib.sweep",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("sets", type=Path, help="YAML file: a list of sets of parameters")
+    parser.add_argument("--study", required=True, help="01 to 04")
+    parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
+    try:
+        options = parser.parse_args(arguments)
+        sets = reproduce._yaml(options.sets)
+        if not isinstance(sets, list) or not sets:
+            raise Refused(f"{options.sets} must be a list of sets, as in `- {{seed: 3}}`.")
+        runs = plan(options.study, sets, options.profile, options.device, root)
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    try:
+        table = sweep(runs, options.scheduler, root)
+    except KeyboardInterrupt:
+        print("Stopped; finished sets are kept, call it again to go on.", file=sys.stderr)
+        return 130
+    path = runs[0].folder.with_name("claims.csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(path, index=False)
+    failed = table.loc[table["error"] != ""].drop_duplicates("folder")
+    for row in failed.itertuples():
+        print(f"Set {row.set} failed: {row.error}", file=sys.stderr)
+    print(f"{len(set(table['folder'])) - len(failed)} sets done: {path.relative_to(root)}")
+    return 1 if len(failed) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
