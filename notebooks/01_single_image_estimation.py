@@ -129,7 +129,7 @@ ax.figure
 #
 # **Two recipes.** The paper's grid, *as printed*, takes *A* = 1 … 5 pJ/m, *D* = 1 … 5 and
 # *M*_s = 1 … 5 MA/m. Cells of 4 nm cannot resolve most of these films: their exchange length
-# $\sqrt{2A/\mu_0 M_s^2}$ is 0.3 to 2.5 nm. The second recipe, *resolved*, has the same box, cells,
+# $\sqrt{2A/\mu_0 M_s^2}$ is 0.25 to 2.8 nm. The second recipe, *resolved*, has the same box, cells,
 # temperature and field, and ranges around FeGe, whose helices take 9 cells at least.
 
 # %%
@@ -146,16 +146,16 @@ for name, recipe in full.items():
     lines[name] = {
         "4πA/D (cells)": f"{period.min():.3g} – {period.max():.3g}",
         "films with 4 cells or more": f"{(period >= 4).mean():.0%}",
-        "films with less than the box": f"{(period <= recipe.size[0]).mean():.0%}",
+        "films with a period below the box": f"{(period <= recipe.size[0]).mean():.0%}",
         "exchange length (nm)": f"{length.min():.2g} – {length.max():.2g}",
         "films with cells below it": f"{(length >= recipe.cell).mean():.0%}",
     }
 pd.DataFrame(lines)
 
 # %% [markdown]
-# The paper's appendix prints *D* in **µJ/m²**. Then 4π*A*/*D* is wider than the picture for all
-# films but a few, and *D* can leave no trace in it: chapter 8 puts a number to that. Everywhere
-# else *D* is in mJ/m².
+# The paper's appendix prints *D* in **µJ/m²**. Then 4π*A*/*D* is wider than the picture for
+# every film, and *D* can leave no trace in it: chapter 8 puts a number to that. Everywhere else *D*
+# is in mJ/m².
 #
 # **Further places where the text is open, or contradicts itself.** FeGe was observed in 0.18 T
 # according to the body and in 50 mT according to the appendix, and its picture was taken at 265 K
@@ -211,7 +211,7 @@ parameters["few validation"] = parameters["validation"]
 pictures["few validation"] = pictures["validation"]
 data_seconds = time.perf_counter() - clock
 made_states = sum(map(len, data.values()))
-print(f"{data_seconds:.0f} s to make or find {made_states} films of {resolved.size} cells")
+print(f"{data_seconds:.0f} s to make or find {made_states} films of {resolved.size[0]}² cells")
 
 # %% [markdown]
 # The states of the training set on the three axes of its grid: one parameter varies along each row,
@@ -228,7 +228,7 @@ for name, key in SHOWN.items():
     for axis, values in enumerate(recipe.values):
         for value in values:
             point = [value if other == axis else m for other, m in enumerate(middle)]
-            chosen.append(int(np.flatnonzero((table == point).all(1))[0]))
+            chosen.append(int(np.flatnonzero((table.to_numpy() == point).all(1))[0]))
             titles.append(f"${SYMBOLS[axis]}$ = {value:g} {NAMES[axis].split(' ')[1].strip('[]')}")
     sheet = figures.contact_sheet(
         pictures[key][chosen], titles, columns=columns, pixel=1e-9 * recipe.cell
@@ -455,7 +455,10 @@ def score(network, name):
 
     def r2(chosen):
         found, truth = chosen[:, :3], chosen[:, 3:]
-        return 1 - ((found - truth) ** 2).sum(0) / ((truth - truth.mean(0)) ** 2).sum(0)
+        varies = ((truth - truth.mean(0)) ** 2).sum(0)
+        missed = ((found - truth) ** 2).sum(0)
+        # Of few films, some bootstraps draw copies of one: those have no R².
+        return 1 - np.divide(missed, varies, where=varies > 0, out=np.full(3, np.nan))
 
     mean, error = errors.mean_with_error(relative, seed=seed)
     return pd.DataFrame(
@@ -463,7 +466,7 @@ def score(network, name):
             "error (%)": mean,
             "± error": error,
             "R²": r2(both),
-            "± R²": errors.bootstrap(r2, both, seed=seed).std(0),
+            "± R²": np.nanstd(errors.bootstrap(r2, both, seed=seed), 0),
             "slope": [np.polyfit(t, f, 1)[0] for t, f in zip(truth.T, found.T)],
         },
         SYMBOLS,

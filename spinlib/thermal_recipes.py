@@ -186,9 +186,9 @@ _RESOLVED = replace(
 )
 
 
-def _smaller(recipe: ThermalFilms, every: int, **sizes) -> ThermalFilms:
-    """The recipe with every so manieth of its values."""
-    exchange, dmi, saturation = (values[::every] for values in recipe.values)
+def _smaller(recipe: ThermalFilms, **sizes) -> ThermalFilms:
+    """The recipe with every other of its values."""
+    exchange, dmi, saturation = (values[::2] for values in recipe.values)
     return replace(recipe, exchange=exchange, dmi=dmi, saturation=saturation, **sizes)
 
 
@@ -197,12 +197,12 @@ _LAPTOP = {"size": (128, 128)}  # a sixteenth of the paper's area
 
 FILMS = {
     "smoke": {
-        "resolved": _smaller(_RESOLVED, 4, **_SMOKE),
-        "as printed": _smaller(_AS_PRINTED, 4, **_SMOKE),
+        "resolved": _smaller(_RESOLVED, **_SMOKE),
+        "as printed": _smaller(_AS_PRINTED, **_SMOKE),
     },
     "laptop": {
         "resolved": replace(_RESOLVED, **_LAPTOP),
-        "as printed": _smaller(_AS_PRINTED, 2, **_LAPTOP),
+        "as printed": _smaller(_AS_PRINTED, **_LAPTOP),
     },
     "paper": {"resolved": _RESOLVED, "as printed": _AS_PRINTED},
 }
