@@ -175,7 +175,7 @@ def _answer(work: _Work, folder: Path, about: dict) -> Estimate:
     limits, held = _intervals(found, **scaled)
     strange = _strange(work, seen, sets)
     if strange:  # what holds for simulations does not hold for this picture
-        limits = Intervals(0 * limits.low - np.inf, 0 * limits.high + np.inf)
+        limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
     table = _table(work.ranges, found, limits, own)
 
     value = table["estimate"].to_numpy()[: len(NAMES)]
