@@ -79,18 +79,18 @@ class Effort:
     """How much is simulated and learnt for one picture."""
 
     values: int = 3  # of each parameter in the grid that is trained on
-    drawn: int = 128  # further training states at random parameters
+    drawn: int = 256  # further training states at random parameters
     validation: int = 48  # states that choose the weights and straighten the estimates
     held_out: int = 99  # states that calibrate the intervals; 90 of 100 ranks make 90 %
     tested: int = 99  # states that verify them
     cells: int = 96  # across a simulated picture, at most
     cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
     staying: int = 200  # sweeps there
-    looks: int = 80_000  # looks at a window of a training picture
+    looks: int = 240_000  # looks at a window of a training picture
     again: int = 4  # simulations with the estimate
-    loop_films: int = 12  # films whose loops are taken with the estimate, and a third as many near
-    loop_cells: int = 48  # across such a film
-    loop_sweeps: int = 100  # heat-bath sweeps at each field
+    loop_films: int = 16  # films whose loops are taken with the estimate, and a third as many near
+    loop_cells: int = 64  # across such a film
+    loop_sweeps: int = 200  # heat-bath sweeps at each field
 
 
 EFFORT = {
