@@ -383,7 +383,9 @@ class Film:
         Warns if the cells are too large for the exchange length or the helix period.
         """
         self.warn_if_coarse()
-        area, volume = self.cell * self.thickness, self.cell**2 * self.thickness
+        # Large integers would overflow where large floats are infinite.
+        area = float(self.cell) * float(self.thickness)
+        volume = float(self.cell) * area
         vector = field_vector(_numbers("field", field, _SHAPES["zeeman"]))
         saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)
         return Hamiltonian(

@@ -247,7 +247,8 @@ MAX_PIXELS = 100_000_000  # of a picture
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and math.isfinite(value)
+    # Compared, because math.isfinite stumbles over integers beyond all floats.
+    return isinstance(value, int | float | np.number) and -math.inf < value < math.inf
 
 
 @dataclass(frozen=True)

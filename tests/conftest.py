@@ -2,8 +2,16 @@
 
 import spinlib  # noqa: F401, I001 - before torch: it says how idle threads wait
 
+import os
+
+import hypothesis
 import pytest
 import torch
+
+# The same examples each time: what is found must be found again. HYPOTHESIS_PROFILE=default tries
+# others.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 def pytest_addoption(parser) -> None:
