@@ -167,7 +167,7 @@ def execute(run: Run, root: Path = ROOT) -> None:
 
 
 @contextmanager
-def _alone(run: Run, root: Path) -> Iterator[None]:
+def alone(run: Run, root: Path) -> Iterator[None]:
     """Have other runs into this folder wait; undo an exchange of results that a kill cut short."""
     from spinlib.store import wait_for_lock
 
@@ -183,7 +183,7 @@ def _alone(run: Run, root: Path) -> Iterator[None]:
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run what was asked for; return 0, 1 if a study failed, 2 if refused, 130 if interrupted."""
     try:
-        options = _parser().parse_args(arguments)
+        options = request_parser().parse_args(arguments)
         runs = plan(options, root)
         if options.check:
             return 0
@@ -197,7 +197,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         place = run.folder.relative_to(root)
         start = time.perf_counter()
         try:
-            with _alone(run, root):
+            with alone(run, root):
                 if not options.force and reusable(run, root):
                     print(
                         f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True
@@ -214,7 +214,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         except Exception as error:  # whatever ends one study, the others still run
             failures += 1
             page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
-            print(f"Study {run.study} failed: {_summary(error)}", file=sys.stderr)
+            print(f"Study {run.study} failed: {in_short(error)}", file=sys.stderr)
             if (root / page).exists():
                 print(f"The notebook up to the error: {page}", file=sys.stderr, flush=True)
         else:
@@ -227,17 +227,17 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         print(f"Report: {report.write(root).relative_to(root)}")
     except (OSError, ValueError) as error:
         failures += 1
-        print(f"The report failed: {_summary(error)}", file=sys.stderr)
+        print(f"The report failed: {in_short(error)}", file=sys.stderr)
     return 1 if failures else 0
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise Refused(f"The request cannot be read: {message}.")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+def request_parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="python -m spinlib.reproduce", description="Run studies into figures/.", epilog=""
     )
     parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
@@ -272,7 +272,7 @@ def _words(text: str) -> list[str]:
         raise Refused(f"The changes {text!r} cannot be split into name=value: {error}.") from None
 
 
-def _yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values."""
     import yaml
 
@@ -288,7 +288,7 @@ def _yaml(path: Path) -> Any:
 
 def _mapping(path: Path) -> dict[str, Any]:
     """Read a YAML file that maps names to values."""
-    content = _yaml(path) or {}
+    content = read_yaml(path) or {}
     if not isinstance(content, dict):
         raise Refused(f"The parameter file {path} must map names to values, as in `seed: 3`.")
     return {str(name): entry for name, entry in content.items()}
@@ -343,7 +343,7 @@ def _hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def _summary(error: Exception) -> str:
+def in_short(error: Exception) -> str:
     """Say in one line what went wrong, as the notebook's own error does."""
     if hasattr(error, "ename"):
         return f"{error.ename}: {error.evalue}".strip().partition("\n")[0]

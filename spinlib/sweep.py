@@ -30,7 +30,7 @@ def plan(
     study: str, sets: list[dict], profile: str, device: str = "auto", root: Path = ROOT
 ) -> list[Run]:
     """Turn sets of parameters into runs; refuse all of them if one cannot be carried out."""
-    parser, runs = reproduce._parser(), []
+    parser, runs = reproduce.request_parser(), []
     for number, values in enumerate(sets):
         if not isinstance(values, dict):
             raise Refused(f"Set {number} must map names to values, as in {{seed: 3}}: {values!r}.")
@@ -51,11 +51,11 @@ def plan(
 def carry_out(run: Run, root: Path = ROOT) -> str:
     """Run one set unless its results are there; return what went wrong, or nothing."""
     try:
-        with reproduce._alone(run, root):
+        with reproduce.alone(run, root):
             if not reproduce.reusable(run, root):
                 reproduce.execute(run, root)
     except Exception as error:  # one set that fails does not end the sweep
-        return reproduce._summary(error)
+        return reproduce.in_short(error)
     return ""
 
 
@@ -89,7 +89,7 @@ def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> p
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Return 0, 1 if a set failed, 2 if the request was refused."""
-    parser = reproduce._Parser(
+    parser = reproduce.Parser(
         prog="python -m spinlib.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -101,7 +101,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     try:
         options = parser.parse_args(arguments)
-        sets = reproduce._yaml(options.sets)
+        sets = reproduce.read_yaml(options.sets)
         if not isinstance(sets, list) or not sets:
             raise Refused(f"{options.sets} must be a list of sets, as in `- {{seed: 3}}`.")
         runs = plan(options.study, sets, options.profile, options.device, root)

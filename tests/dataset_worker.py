@@ -67,6 +67,12 @@ def make(recipe: Noise, root: str, output: str = os.devnull, **options) -> None:
 
 def make_and_die(recipe: Noise, root: str, step: int) -> None:
     """Make a data set up to its `step`-th dealing with the disk, there lose half a file and die."""
+    die_at(step)
+    make(recipe, root)
+
+
+def die_at(step: int) -> None:
+    """Kill this process at its `step`-th dealing with the disk, half a file written."""
     steps = 0
 
     def dying(act):
@@ -82,7 +88,6 @@ def make_and_die(recipe: Noise, root: str, step: int) -> None:
         return stand_in
 
     os.fsync, os.replace = dying(os.fsync), dying(os.replace)
-    make(recipe, root)
 
 
 def peak_memory(recipe: Noise, root: str, result: str) -> None:

@@ -1,9 +1,9 @@
 """What the fault tests run, and kill: python fault_worker.py <work> <folder> [step to die at]"""
 
-import os
-import signal
 import sys
 from pathlib import Path
+
+from dataset_worker import die_at
 
 from spinlib import report
 
@@ -67,25 +67,6 @@ def train(folder: Path) -> None:
 
     torch.set_num_threads(1)
     training_worker.train(folder / "training.safetensors", slowly=True)
-
-
-def die_at(step: int) -> None:
-    """Kill this process at its `step`-th dealing with the disk, half a file written."""
-    steps = 0
-
-    def dying(act):
-        def stand_in(target, *rest):
-            nonlocal steps
-            steps += 1
-            if steps == step:
-                if isinstance(target, int):  # fsync: only half of the file has reached the disk
-                    os.ftruncate(target, os.fstat(target).st_size // 2)
-                os.kill(os.getpid(), signal.SIGKILL)
-            return act(target, *rest)
-
-        return stand_in
-
-    os.fsync, os.replace = dying(os.fsync), dying(os.replace)
 
 
 WORK = {"generate": generate, "train": train, "report": report.write}

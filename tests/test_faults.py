@@ -388,7 +388,7 @@ def test_a_clock_that_jumps_changes_nothing(first_run, tmp_path, monkeypatch):
     clock = iter(range(4_000_000_000, 0, -86_400))
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
     (run,) = reproduce.plan(
-        reproduce._parser().parse_args(["--profile", "smoke", "--device", "cpu"]), root
+        reproduce.request_parser().parse_args(["--profile", "smoke", "--device", "cpu"]), root
     )
     assert reproduce.reusable(run, root) and seed_of(results) == 1
     fault_worker.generate(tmp_path / "data")

@@ -189,7 +189,7 @@ def test_a_text_from_a_stranger_goes_through_notebook_and_report_as_text(root, t
         "P",
     ]
     (again,) = reproduce.plan(
-        reproduce._parser().parse_args(["--changes", words[-1].removeprefix("P=")]), root
+        reproduce.request_parser().parse_args(["--changes", words[-1].removeprefix("P=")]), root
     )
     assert again.values["picture"] == nasty.strip() or again.values["picture"] == nasty
     page = report.page(root)

@@ -59,7 +59,7 @@ def root(tmp_path):
 
 
 def options(*arguments):
-    return reproduce._parser().parse_args(list(arguments))
+    return reproduce.request_parser().parse_args(list(arguments))
 
 
 def everything(root):

@@ -59,7 +59,7 @@ def test_every_figure_names_the_command_that_makes_it_again(path):
     # The request is one that the runner takes, and leads to this folder.
     request = ["--profile", given["PROFILE"], "--study", given["STUDY"]]
     request += ["--changes", given.get("P", ""), "--device", "cpu"]
-    (run,) = reproduce.plan(reproduce._parser().parse_args(request))
+    (run,) = reproduce.plan(reproduce.request_parser().parse_args(request))
     assert run.folder == path.parent
 
 
