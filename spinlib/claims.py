@@ -2,7 +2,7 @@
 
 `claims.yaml` holds the papers' side, once. A study's run adds ours and writes `claims.json` beside
 its figures: a list of {id, statement, paper, ours, uncertainty, unit, verdict, reason, profile,
-device, commit, seconds}, with every claim of the study in it.
+device, commit, seconds, peak_memory}, with every claim of the study in it.
 """
 
 import json
@@ -22,7 +22,8 @@ class Claim:
     """One row of the claims table.
 
     `uncertainty` is one standard error in the unit of `ours`; `seconds` is the time from the start
-    of the study to the moment the claim was recorded.
+    of the study to the moment the claim was recorded, `peak_memory` the most that the whole run
+    took of the device's memory, in GB.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Claim:
     device: str = ""
     commit: str = ""
     seconds: float | None = None
+    peak_memory: float | None = None
 
 
 @cache
@@ -88,9 +90,9 @@ def read(folder: Path) -> list[Claim]:
         return []
     names = [field.name for field in fields(Claim)]
     try:
-        return [
-            Claim(**{name: row[name] for name in names}) for row in json.loads(path.read_text())
-        ]
+        # Runs used not to say how much memory they took.
+        rows = [{"peak_memory": None} | row for row in json.loads(path.read_text())]
+        return [Claim(**{name: row[name] for name in names}) for row in rows]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no claims table ({error}); make it again with "
@@ -98,23 +100,33 @@ def read(folder: Path) -> list[Claim]:
         ) from error
 
 
+def of_profile(figures: Path, profile: str) -> dict[str, Claim]:
+    """Return what the runs of a profile in `figures` found, by claim.
+
+    A run with changed parameters speaks for no profile.
+    """
+    return {
+        row.id: row
+        for study, known in catalogue().items()
+        for row in read(figures / profile / study)
+        if row.profile == profile and row.id in known
+    }
+
+
 def newest(figures: Path, profiles: tuple[str, ...] = ("paper", "laptop")) -> list[Claim]:
     """Return one row per claim of every study, from the results in `figures`.
 
     The first of `profiles` that tested a claim speaks for it; failing that, the first that at least
-    says why it did not. A run with changed parameters speaks for no profile.
+    says why it did not.
     """
-    rows = []
-    for study, claims in catalogue().items():
-        found: dict[str, Claim] = {}
-        for profile in profiles:
-            for row in read(figures / profile / study):
-                if row.profile != profile or row.id not in claims:
-                    continue
-                if row.id not in found or found[row.id].verdict == NOT_TESTED != row.verdict:
-                    found[row.id] = row
-        rows += [found.get(name, claim) for name, claim in claims.items()]
-    return rows
+    found: dict[str, Claim] = {}
+    for profile in profiles:
+        for name, row in of_profile(figures, profile).items():
+            if name not in found or found[name].verdict == NOT_TESTED != row.verdict:
+                found[name] = row
+    return [
+        found.get(name, claim) for known in catalogue().values() for name, claim in known.items()
+    ]
 
 
 def value(row: Claim) -> str:

@@ -23,6 +23,9 @@ from spinlib.store import wait_for_lock, write_whole
 BEGIN, END = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
 
 
+SIZES = {"laptop": "laptop", "paper": "full size"}  # profiles, and how the scoreboard calls them
+
+
 def summary(rows: list[claims.Claim]) -> str:
     """Count the verdicts in a sentence."""
     count = Counter(row.verdict for row in rows)
@@ -30,31 +33,65 @@ def summary(rows: list[claims.Claim]) -> str:
     return f"Of {len(rows)} claims: {counted}."
 
 
-def scoreboard(rows: list[claims.Claim]) -> str:
-    """Return the claims as a Markdown table."""
+def scoreboard(figures: Path) -> str:
+    """Return the claims as a Markdown table, and below it the runs that they come from."""
+    newest = claims.newest(figures)
+    sizes = {profile: claims.of_profile(figures, profile) for profile in SIZES}
     lines = [
-        summary(rows),
+        summary(newest),
         "",
-        "| id | claim | paper | ours | unit | verdict | run |",
-        "|---|---|---|---|---|---|---|",
+        f"| id | claim | paper | {' | '.join(SIZES.values())} |",
+        "|---|---|---|" + len(SIZES) * "---|",
     ]
-    for row in rows:
-        tested = row.verdict != claims.NOT_TESTED
-        verdict = f"{row.verdict}: {row.reason}" if tested and row.reason else row.verdict
-        run = f"{row.profile}, {row.device}, {row.commit}" if tested else ""
-        ours = claims.value(row)
-        cells = (row.id, row.statement, row.paper, ours, row.unit, verdict, run)
-        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    for claim in newest:
+        ours = [_found(found.get(claim.id)) for found in sizes.values()]
+        lines.append(_row(claim.id, claim.statement, claim.paper, *ours))
+    lines += ["", "| run | device | took | memory | commit |", "|---|---|---|---|---|"]
+    for (study, profile), row in _runs(figures).items():
+        memory = "" if row.peak_memory is None else f"{row.peak_memory:.3g} GB"
+        name = f"{study}, {SIZES[profile]}"
+        lines.append(_row(name, row.device, _duration(row.seconds), memory, row.commit))
     return "\n".join(lines)
 
 
-def with_scoreboard(readme: str, rows: list[claims.Claim]) -> str:
+def _found(row: claims.Claim | None) -> str:
+    """What one run says of a claim: verdict, value, reason."""
+    if row is None:
+        return ""
+    if row.verdict == claims.NOT_TESTED:
+        return row.verdict
+    text = f"**{row.verdict}**: {claims.value(row)} {row.unit}".rstrip()
+    return f"{text}; {row.reason}" if row.reason else text
+
+
+def _runs(figures: Path) -> dict[tuple[str, str], claims.Claim]:
+    """The claim that was recorded last in each run, which knows how long the run took."""
+    runs = {}
+    for study in claims.catalogue():
+        for profile in SIZES:
+            rows = [
+                row for row in claims.read(figures / profile / study) if row.seconds is not None
+            ]
+            if rows and rows[0].profile == profile:
+                runs[study, profile] = max(rows, key=lambda row: row.seconds)
+    return runs
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(map(_cell, cells)) + " |"
+
+
+def with_scoreboard(readme: str, figures: Path) -> str:
     """Return the README's text with the scoreboard between its markers."""
     before, begin, rest = readme.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"README.md lacks the lines {BEGIN!r} and {END!r} around its scoreboard.")
-    return f"{before}{begin}\n{scoreboard(rows)}\n{end}{after}"
+    return f"{before}{begin}\n{scoreboard(figures)}\n{end}{after}"
 
 
 def page(root: Path = ROOT) -> str:
@@ -77,8 +114,9 @@ def page(root: Path = ROOT) -> str:
         }
         for study, path in find(root).items()
     ]
+    sizes = {name: claims.of_profile(figures, profile) for profile, name in SIZES.items()}
     return template.render(
-        scoreboard=rows, summary=summary(rows), studies=studies, value=claims.value
+        scoreboard=rows, sizes=sizes, summary=summary(rows), studies=studies, value=claims.value
     )
 
 
@@ -109,8 +147,8 @@ def index(root: Path = ROOT) -> str:
         count = Counter(rows[name].verdict for name in claims.of_study(study))
         verdicts = ", ".join(f"{count[v]} {v}" for v in claims.VERDICTS if count[v])
         link = f"[{_title(path)}]({path.stem}.ipynb)"
-        cells = (_question(path), verdicts, _minutes(root / "figures" / "laptop" / study))
-        lines.append(f"| {link} | " + " | ".join(map(_cell, cells)) + " |")
+        took = _minutes(root / "figures" / "laptop" / study)
+        lines.append(_row(link, _question(path), verdicts, took))
     links = {
         word: f"{pages[study].stem}.ipynb" if study in pages else ""
         for word, study in zip(("one", "two", "three", "four"), claims.catalogue(), strict=True)
@@ -132,7 +170,7 @@ def write(root: Path = ROOT) -> Path:
         write_whole(path, page(root).encode())
         if readme.exists():
             old = readme.read_text(encoding="utf-8")
-            new = with_scoreboard(old, claims.newest(root / "figures"))
+            new = with_scoreboard(old, root / "figures")
             if new != old:
                 write_whole(readme, new.encode())
         write_whole(contents, index(root).encode())
@@ -195,7 +233,7 @@ def _minutes(folder: Path) -> str:
     for page in folder.glob("*.ipynb"):
         about = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
         if seconds := about.get("papermill", {}).get("duration"):
-            return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
+            return _duration(seconds)
     return "–"
 
 

@@ -11,8 +11,10 @@ import math
 import os
 import platform
 import re
+import resource
 import shlex
 import subprocess
+import sys
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -55,6 +57,8 @@ class Study:
         self.output = ROOT / (output or Path("figures", profile, study))
         self.commit = commit()
         self._claims = dict(claims.of_study(study))
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
 
@@ -178,6 +182,7 @@ class Study:
                 profile=self.label,
                 device=device,
                 commit=self.commit,
+                peak_memory=round(peak_memory(self.device), 2),
             )
             for row in self._claims.values()
         ]
@@ -198,6 +203,7 @@ class Study:
             "packages": ", ".join(f"{name} {_version(name)}" for name in packages),
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
             "took": f"{self.seconds:.0f} s",
+            "memory": f"{peak_memory(self.device):.1f} GB at most",
         }
         return pd.DataFrame({"about this run": facts})
 
@@ -219,6 +225,15 @@ def resolve_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """Name a device for a reader: "cpu", or the GPU's own name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+def peak_memory(device: torch.device) -> float:
+    """The most memory in GB that this process has had: of torch's on a GPU, of everything else."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1e-6 if sys.platform == "linux" else 1e-9
+    )
 
 
 def vector_width() -> str:

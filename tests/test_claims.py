@@ -75,7 +75,7 @@ def test_claims_file_has_exactly_the_agreed_fields(tmp_path):
     keep(tmp_path, "laptop", row("V1", "laptop", "partly", 1.0))
     (entry,) = json.loads((tmp_path / "laptop/04/claims.json").read_text())
     names = "id statement paper ours uncertainty unit verdict reason profile device commit seconds"
-    assert list(entry) == names.split()
+    assert list(entry) == [*names.split(), "peak_memory"]
 
 
 def test_a_broken_claims_file_is_named(tmp_path):

@@ -90,14 +90,29 @@ def test_report_holds_a_studys_own_page_in_a_sandbox(results):
 
 
 def test_scoreboard_has_one_row_per_claim_whatever_is_in_it(results):
-    rows = claims.newest(results / "figures")
-    lines = [line for line in report.scoreboard(rows).splitlines() if line.startswith("|")]
-    assert len(lines) == 2 + len(rows)
+    claimed = report.scoreboard(results / "figures").split("\n\n")[1].splitlines()
+    assert len(claimed) == 2 + sum(map(len, claims.catalogue().values()))
     # A pipe inside a cell would shift the columns: only unescaped ones divide cells.
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
-    (line,) = [line for line in lines if line.startswith("| V7 ")]
-    assert "−2.05751 ± 0.00010 | J per site | partly" in line
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in claimed} == {6}
+    (line,) = [line for line in claimed if line.startswith("| V7 ")]
+    assert "**partly**: −2.05751 ± 0.00010 J per site" in line
     assert "<script" not in line
+
+
+def test_scoreboard_shows_both_sizes_and_the_runs(results):
+    folder = results / "figures" / "paper" / "04"
+    study = Study("04", profile="paper", output=folder, seed=3, device="cpu")
+    study.claim("V7", ours=-2.0576, uncertainty=1e-5, verdict="reproduced")
+    study.about()
+    (line, *runs) = [
+        line
+        for line in report.scoreboard(results / "figures").splitlines()
+        if line.startswith(("| V7 ", "| 04, "))
+    ]
+    *_, laptop, full, _ = re.split(r"(?<!\\)\|", line)
+    assert "−2.05751" in laptop and "**reproduced**: −2.057600" in full
+    assert [run.split(" | ")[0] for run in runs] == ["| 04, laptop", "| 04, full size"]
+    assert all("GB" in run for run in runs)
 
 
 def test_summary_counts_the_verdicts():
@@ -119,14 +134,14 @@ def test_write_changes_only_what_stands_between_the_markers(results):
     assert readme.read_text() == text
 
 
-def test_a_readme_without_markers_is_refused():
+def test_a_readme_without_markers_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"README\.md lacks the lines"):
-        report.with_scoreboard("no markers", [])
+        report.with_scoreboard("no markers", tmp_path)
 
 
 def test_the_readme_shows_the_newest_results():
     readme = (ROOT / "README.md").read_text()
-    assert report.with_scoreboard(readme, claims.newest(ROOT / "figures")) == readme, (
+    assert report.with_scoreboard(readme, ROOT / "figures") == readme, (
         "run `make report` and commit README.md"
     )
 
