@@ -224,13 +224,14 @@ noise
 # %% [markdown]
 # ## 2. Six networks
 # ResNet18, ResNet50 and a small plain CNN, each trained once on clean and once on noisy films, with
-# the same films, noise and order; ResNet18 more than once, from other initial weights. They learn
-# several at a time, each on a core of its own, and keep the weights with the lowest validation
-# cost. Adam follows one cycle of the learning rate up to 0.002: a few thousand steps have to do
-# where the paper had 1000 epochs at 10⁻⁴.
+# the same films, noise and order; on a laptop ResNet18 more than once, from other initial weights.
+# They learn several at a time, each on a core of its own, or one after the other on a GPU, and keep
+# the weights with the lowest validation cost. Adam follows one cycle of the learning rate up to
+# 0.002: a few thousand steps have to do where the paper had 1000 epochs at 10⁻⁴.
 
 # %%
 calls = {}
+material = spins.half().to(study.device)  # the precision that films are stored in
 for name, rounds in zip(NETWORKS, epochs):
     for noisy in (True, False):
         for training in range(trainings if name == "ResNet18" else 1):
@@ -238,7 +239,7 @@ for name, rounds in zip(NETWORKS, epochs):
                 network = NETWORKS[name](width)
             calls[name, noisy, training] = partial(
                 regression.train,
-                *(network, spins, targets, parts),
+                *(network, material, targets.to(study.device), parts),
                 noisy=noisy,
                 group=group,
                 epochs=rounds,

@@ -93,6 +93,7 @@ def commensurate_lattices(
     *,
     candidates: int = 12,
     torque: float = 1e-4,
+    device: torch.device | str = "cpu",
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """All-but-exhaustive list of the skyrmion lattices that fit a periodic square box, relaxed.
 
@@ -117,8 +118,10 @@ def commensurate_lattices(
             for _, distance, *_, centres in rows
         ]
     )
-    # One by one, as some take a hundred times longer than others.
-    states = torch.cat([quench(one, hamiltonian, torque=torque) for one in start.split(1)])
+    # One by one, as some take a hundred times longer than others; a GPU has room for all at once.
+    alone = torch.device(device).type == "cpu"
+    pieces = start.to(device).split(1 if alone else len(start))
+    states = torch.cat([quench(one, hamiltonian, torque=torque) for one in pieces]).cpu()
     table = pd.DataFrame(
         {
             "lattice": [f"{a}×{d}, step {s}/{d}" if s else f"{a}×{d}" for _, _, a, d, s, _ in rows],
