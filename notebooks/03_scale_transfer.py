@@ -370,7 +370,8 @@ trained_on |= {("saturation", label): FOUR for label in RESCUES}
 
 def training(name, label, at):
     """A training to be run: a network for a parameter, taught at some scales."""
-    cutting = partial(scales.cut, sides=sides(at), pixels=pixels, per_film=cuts_per_film, seed=seed)
+    shared = {"pixels": pixels, "seed": seed, "device": study.device}
+    cutting = partial(scales.cut, sides=sides(at), per_film=cuts_per_film, **shared)
     if label.startswith("any"):
         # Exactly as many cuts as at the four scales.
         few = films[name].take(np.arange(1))
@@ -381,8 +382,7 @@ def training(name, label, at):
             shortest=shortest,
             longest=longest,
             count=count,
-            pixels=pixels,
-            seed=seed,
+            **shared,
         )
     with seeded(seed):
         network = ScaleCNN(pixels, knows_view="view" in label, views=views)

@@ -403,8 +403,8 @@ row
 # ## 4. Energy joins the loss
 # From the models at β = 10⁻³ and β = 10⁻⁴ on, γ grows. Two networks learn at the same time, and the
 # second training at β = 10⁻³ is there already. What counts is how many steps a γ gets: 30 000 in
-# the paper, thousands in our run at its size, and a few hundred, of small batches, on a laptop. With
-# a third of these the collapse came at a γ ten times higher.
+# the paper, thousands in our run at its size, and a few hundred, of small batches, on a laptop.
+# With a third of these the collapse came at a γ ten times higher.
 
 # %%
 clock = time.perf_counter()

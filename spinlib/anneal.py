@@ -159,15 +159,21 @@ def sweep(
         "periodic": hamiltonian.boundary == "periodic",
         "over_relaxations": over_relaxations,
     }
-    on_host = long_ranged and spins.device.type == "cpu" and kernel.host is not None
+    kernels = None  # with which the sweeps draw the dipoles' field themselves
+    if long_ranged and spins.is_cuda:
+        kernels = [each.on_gpu(spins.device) for each in (kernel, kernel.root)]
+    elif long_ranged and kernel.host is not None:
+        kernels = [kernel.host, kernel.root.host]
     block = _SWEEPS_AT_ONCE
-    if long_ranged:
-        block = dipole_every * (max(1, block // dipole_every) if on_host else 1)
+    if spins.is_cuda:  # which takes them in pieces of its own
+        block = max(1, temperatures.shape[1])
+    elif long_ranged:
+        block = dipole_every * (max(1, block // dipole_every) if kernels else 1)
     for first in range(0, temperatures.shape[1], block):
         some, number = temperatures[:, first : first + block], first_sweep + first
-        if on_host:
+        if kernels:
             heat_bath_with_dipoles(
-                *(spins, couplings, some, dipolar, kernel.host, kernel.root.host),
+                *(spins, couplings, some, dipolar, *kernels),
                 every=dipole_every,
                 purpose=_PURPOSE,
                 first_sweep=number,

@@ -15,7 +15,9 @@ Boundary = Literal["open", "periodic"]
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
     """Unit vectors along axis 1; zero stays zero."""
     length = vectors.square().sum(dim=1, keepdim=True)
-    return vectors * torch.where(length > 0, length.clamp_min(1e-30).rsqrt(), 0.0)
+    # A plain 0 would be brought to a GPU at every call, which has to wait for it.
+    nothing = length.new_zeros(())
+    return vectors * torch.where(length > 0, length.clamp_min(1e-30).rsqrt(), nothing)
 
 
 def _pure_hue(sextant: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ in k_x and in k_y, K_xy is odd in each, so a quarter of the spectrum says it all
 """
 
 import dataclasses
+from collections.abc import Callable
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -21,11 +22,12 @@ from scipy.fft import next_fast_len
 from scipy.special import erfc
 
 from spinlib.kernels.spectrum import (
+    GpuConvolution,
+    GpuKernel,
     HostKernel,
     can_transform,
     convolve,
     lane_table,
-    multiply_spectrum,
 )
 from spinlib.newell import demagnetisation_tensor, point_dipole_tensor
 
@@ -61,6 +63,16 @@ class DipoleKernel:
         """Field h = -dE/dS of unit strength, like `spins`: (batch, 3, height, width)."""
         self._check(spins)
         return _Convolution.apply(spins, self)
+
+    def prepared(self, spins: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
+        """`field`, made ready for many calls with spins of the shape and on the device of these.
+
+        It is not differentiable.
+        """
+        self._check(spins)
+        if spins.is_cuda and spins.dtype == torch.float32:
+            return GpuConvolution(spins, self.on_gpu(spins.device))
+        return self._convolve
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Energy E = -1/2 sum_i S_i . h_i of unit strength for each state, shape (batch,)."""
@@ -101,6 +113,17 @@ class DipoleKernel:
         if not (can_transform(rows) and can_transform(columns)):
             return None
         return HostKernel(rows, columns, lane_table(self.quarter / (rows * columns)))
+
+    def on_gpu(self, device: torch.device) -> GpuKernel:
+        """What a GPU's convolution needs, K divided by the number of sites as in `_spectrum`."""
+        rows, columns = self.padded_size
+        if device not in self._cast:
+            quarter = self.quarter.transpose(2, 1, 0) / (rows * columns)
+            negative = quarter[1 : (rows + 1) // 2][::-1].copy()
+            negative[..., 2] *= -1.0
+            full = np.concatenate([quarter, negative])
+            self._cast[device] = torch.from_numpy(full).to(device, torch.float32).contiguous()
+        return GpuKernel(rows, columns, self._cast[device])
 
     @property
     def noise_shape(self) -> tuple[int, int, int, int]:
@@ -146,13 +169,15 @@ class DipoleKernel:
 
     def _convolve(self, spins: torch.Tensor) -> torch.Tensor:
         """K S for all states: on the host by the kernels' own transform where it can."""
+        if spins.is_cuda and spins.dtype == torch.float32:
+            return GpuConvolution(spins, self.on_gpu(spins.device))(spins)
         own = spins.device.type == "cpu" and spins.dtype == torch.float32 and self.host is not None
         return convolve(spins, self.host) if own else self.field_by_torch(spins)
 
     def field_by_torch(
         self, spins: torch.Tensor, noise: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The field by torch's transforms: the GPU's way, and what the host's own is held against.
+        """The field by torch's transforms alone: what the others are held against.
 
         `noise` from `thermal_noise` is added to it; this is not differentiable.
         """
@@ -177,9 +202,6 @@ class DipoleKernel:
 
 def _multiply(spectrum: torch.Tensor, transformed: torch.Tensor) -> None:
     """Replace the transform of S by that of K S, in place."""
-    if transformed.is_cuda and transformed.dtype == torch.complex64:
-        multiply_spectrum(transformed, spectrum)
-        return
     xx, yy, xy, zz = spectrum[..., None]
     x, y, z = torch.view_as_real(transformed).unbind(dim=1)
     x_to_y = x * xy

@@ -83,14 +83,18 @@ class PinnedFilms:
         values = [low + (high - low) * u for (low, high), u in zip(ranges, unit, strict=True)]
         return pd.DataFrame(dict(zip((*VARIED.values(), "dispersion"), values, strict=True)))
 
-    def film(self, states: Sequence[int], parameters: pd.DataFrame | None = None) -> Film:
-        """The films of some states, with their maps of the anisotropy."""
+    def film(
+        self,
+        states: Sequence[int],
+        parameters: pd.DataFrame | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Film:
+        """The films of some states, with their maps of the anisotropy on a device."""
         table = (self.parameters() if parameters is None else parameters).iloc[list(states)]
         saturation, dmi, dispersion = (torch.tensor(table[name].to_numpy()) for name in table)
-        noise = random_normal(
-            self.shape[1:], seed=self.seed, states=states, purpose="anisotropy dispersion"
-        )
-        maps = self.anisotropy * (1 + dispersion[:, None, None].float() * noise)
+        draw = {"seed": self.seed, "states": states, "purpose": "anisotropy dispersion"}
+        noise = random_normal(self.shape[1:], device=device, **draw)
+        maps = self.anisotropy * (1 + dispersion[:, None, None].float().to(device) * noise)
         return Film(
             exchange_stiffness=1e-12 * self.exchange,
             saturation=1e3 * saturation,
@@ -113,7 +117,7 @@ def cool(
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Anneal films of the recipe; other `parameters` may be given than those it draws."""
-    hamiltonian = recipe.film(states, parameters).hamiltonian()
+    hamiltonian = recipe.film(states, parameters, device).hamiltonian()
     cooling = linear(recipe.hot * hamiltonian.exchange, 0.0, recipe.sweeps - recipe.quench)
     return anneal(
         *(hamiltonian, recipe.shape[1:], torch.nn.functional.pad(cooling, (0, recipe.quench))),
@@ -139,7 +143,8 @@ def relax_from_noise(
     `cool`.
     """
     start = textures.random(recipe.shape[1:], seed=recipe.seed, states=states, device=device)
-    return llg.run(start, recipe.film(states, parameters), time=time, damping=damping)
+    film = recipe.film(states, parameters, device)
+    return llg.run(start, film, time=time, damping=damping)
 
 
 def along(recipe: PinnedFilms, values: Sequence[float], dispersion: float) -> pd.DataFrame:

@@ -54,6 +54,7 @@ def sweep(
             network = EVAE(train.shape[-1], boundary=hamiltonian.boundary)
     else:
         network = copy.deepcopy(start)
+    train, validation = train.to(device), validation.to(device)  # once for all stages
     history = [(identity or {}) | network.settings | {"states": len(train), "batch": batch_size}]
     history += [repr(hamiltonian), None if start is None else _weights_hash(start)]
     rows, networks = [], []

@@ -19,7 +19,7 @@ import torch
 
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, Number
-from spinlib.kernels.llg import advance, film_table, set_columns, torque
+from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
 # rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (g = 2 would be 1.7609e11).
 GYROMAGNETIC_RATIO = 1.7595e11
@@ -72,6 +72,7 @@ class FilmSystem:
             self.anisotropy = (anisotropy / zeptojoule[:, None, None]).contiguous()
         self.dipolar = VACUUM_PERMEABILITY * saturation
         self.kernel = hamiltonian.dipoles(height, width, film.boundary) if demagnetisation else None
+        self.demagnetising_field = self.kernel.prepared(spins) if self.kernel else None
         self.table = film_table(couplings, self.dipolar.to(couplings), states)
         self.periodic = film.boundary == "periodic"
         self.seed = seed
@@ -89,7 +90,7 @@ class FilmSystem:
         self, spins: torch.Tensor, out: torch.Tensor | None = None, thermal: bool = False
     ) -> torch.Tensor:
         """dS/d(γt) in tesla, with the precession and damping in the table."""
-        demagnetising = self.kernel.field(spins) if self.kernel else None
+        demagnetising = self.demagnetising_field(spins) if self.kernel else None
         return torque(
             *(spins, self.table),
             field=demagnetising,
@@ -242,6 +243,10 @@ def per_state(value: Number, spins: torch.Tensor, name: str) -> torch.Tensor:
     return values.reshape(-1).expand(len(spins))
 
 
+# Weights of the torques, in units of the step, of Bogacki and Shampine's three stages.
+_STAGES = ((1 / 2, 0, 0, 0), (3 / 4, 0, 0, 0), (2 / 9, 1 / 3, 4 / 9, 0))
+
+
 class _BogackiShampine:
     """Order 3 with an error estimate of order 2 (doi:10.1016/0893-9659(89)90079-7).
 
@@ -265,11 +270,13 @@ class _BogackiShampine:
     def try_step(self, step: torch.Tensor, active: torch.Tensor) -> None:
         """Try a step (batch,) in γt; active states whose error is small enough advance."""
         k1, k2, k3, k4 = self.slopes
-        self._stage([k1], [1 / 2], step, self.stage)
+        weights = step[:, None] * torch.tensor(_STAGES, dtype=step.dtype)[:, None]
+        first, second, third = weight_table(weights, self.spins.device)
+        advance(self.spins, [k1], first, self.stage)
         self.system.torque(self.stage, k2)
-        self._stage([k2], [3 / 4], step, self.stage)
+        advance(self.spins, [k2], second, self.stage)
         self.system.torque(self.stage, k3)
-        self._stage([k1, k2, k3], [2 / 9, 1 / 3, 4 / 9], step, self.candidate)
+        advance(self.spins, [k1, k2, k3], third, self.candidate)
         self.system.torque(self.candidate, k4)
         estimate = torch.mul(k1, -5 / 72, out=self.stage)
         estimate.add_(k2, alpha=1 / 12).add_(k3, alpha=1 / 9).add_(k4, alpha=-1 / 8)
@@ -290,9 +297,6 @@ class _BogackiShampine:
         wanted = torch.maximum(step * factor, wanted).clamp(max=self.longest)
         self.step = torch.where(active, wanted, self.step)
 
-    def _stage(self, slopes, weights, step, out) -> None:
-        advance(self.spins, slopes, step[:, None] * torch.tensor(weights, dtype=step.dtype), out)
-
 
 class _Midpoint:
     """The explicit midpoint rule, one thermal field for both stages: the Stratonovich solution.
@@ -307,7 +311,7 @@ class _Midpoint:
         thermal = damping * BOLTZMANN * temperature / system.moment  # α k_B T / M_s V in tesla
         self.variance = 2 * thermal  # of the thermal field, multiplied by γ Δt
         self.longest = _THERMAL_FRACTION / (system.largest_field + 8 * thermal)
-        self.steps = torch.full((len(spins),), first_step, dtype=torch.int64)
+        set_columns(system.table, step=torch.full((len(spins),), first_step, dtype=torch.int64))
         self.slope, self.stage = torch.empty_like(spins), torch.empty_like(spins)
         self.seconds = 0.0
 
@@ -318,19 +322,21 @@ class _Midpoint:
         count = torch.ceil(interval / self.longest).clamp(min=1)
         step = (interval / count)[:, None]
         set_columns(self.system.table, thermal=torch.sqrt(self.variance / step[:, 0]))
+        # In the loop nothing is copied to a GPU, nor does anything wait for it.
+        device = self.spins.device
+        half, whole = (weight_table(weights, device) for weights in (0.5 * step, step))
+        fewest, counts = int(count.min()), count.to(device)[:, None, None, None]
         for number in range(int(count.max())):
-            set_columns(self.system.table, step=self.steps)
             self.system.torque(self.spins, self.slope, thermal=True)
-            advance(self.spins, [self.slope], 0.5 * step, self.stage)
+            advance(self.spins, [self.slope], half, self.stage)
             self.system.torque(self.stage, self.slope, thermal=True)
-            advance(self.spins, [self.slope], step, self.stage)
-            active = number < count
-            if active.all():
+            advance(self.spins, [self.slope], whole, self.stage)
+            active = number < counts
+            if number < fewest:
                 self.spins, self.stage = self.stage, self.spins
             else:
-                chosen = active.to(self.spins.device)
-                self.spins[chosen] = self.stage[chosen]
-            self.steps += active
+                torch.where(active, self.stage, self.spins, out=self.spins)
+            count_step(self.system.table, active.flatten())
 
 
 def _residual(slope: torch.Tensor) -> torch.Tensor:

@@ -166,8 +166,10 @@ def vector_noise(
     For unit vectors this is the paper's S* = normalise(S + eta R). Vectors that blur has shortened
     keep their length and vacancies stay empty. `strength` is a number or one per state (batch,).
     """
+    drawn = isinstance(strength, torch.Tensor) and strength.is_cuda
     strength = torch.as_tensor(strength, dtype=spins.dtype, device=spins.device)
-    if not bool((strength >= 0).all()):
+    # Strengths that were drawn on a GPU are not asked for: training would have to wait for them.
+    if not drawn and not bool((strength >= 0).all()):
         raise ValueError(
             f"Vector noise has a strength of 0 or more; {float(strength.min()):g} was given."
         )

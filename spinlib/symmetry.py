@@ -14,6 +14,7 @@ parameters: the papers' remark that rotation as augmentation "changes the meanin
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -52,7 +53,8 @@ def reverse_dmi(spins: torch.Tensor) -> torch.Tensor:
     layer's dipoles do not mix in-plane with out-of-plane components, and either kind of DMI does
     nothing else. A field in the plane would turn too.
     """
-    return spins * spins.new_tensor([-1.0, -1.0, 1.0])[:, None, None]
+    x, y, z = spins.unbind(1)
+    return torch.stack((-x, -y, z), 1)
 
 
 def translate(spins: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -108,18 +110,43 @@ def random_copies(
     `states` and `draw` name the random numbers, as elsewhere: a state and an epoch.
     """
     height, width = spins.shape[-2:]
-    u = random_uniform((3,), seed=seed, states=states, purpose="symmetry", draw=draw)
-    u = u.to(spins.device)
+    draws = {"seed": seed, "states": states, "purpose": "symmetry", "draw": draw}
+    u = random_uniform((3,), **draws, device=spins.device)
+    choice = (u[:, 0] * len(group)).long().clamp(max=len(group) - 1)
+    tables = _tables(tuple(group), height, width, spins.device)
+    row, column, component, sign = (table[choice] for table in tables)
     if translations:
         # The products round up to the size itself for the largest numbers below 1.
-        rows, columns = (u[:, 1] * height).long() % height, (u[:, 2] * width).long() % width
-        spins = translate(spins, rows, columns)
-    choice = (u[:, 0] * len(group)).long().clamp(max=len(group) - 1)
-    copies = torch.empty_like(spins)
-    for number, operation in enumerate(group):
-        chosen = choice == number
-        copies[chosen] = act(spins[chosen], operation)
-    return copies
+        up, right = (u[:, 1] * height).long() % height, (u[:, 2] * width).long() % width
+        row, column = (row - up[:, None]) % height, (column - right[:, None]) % width
+    source = component[:, :, None] * (height * width) + (row * width + column)[:, None]
+    copies = spins.flatten(1).gather(1, source.flatten(1)).view(spins.shape)
+    return copies * sign[:, :, None, None].to(spins.dtype)
+
+
+@lru_cache(maxsize=16)
+def _tables(
+    group: tuple[Operation, ...], height: int, width: int, device: torch.device
+) -> tuple[torch.Tensor, ...]:
+    """What each operation brings to where, read off `act`, so that a batch of them is one gather.
+
+    Row and column (operations, sites) of the site that comes to a site; component and sign
+    (operations, 3) of what comes to a component.
+    """
+    if height != width and any(operation.quarter_turns % 2 for operation in group):
+        raise ValueError(
+            f"A quarter turn does not bring states of {height}×{width} sites to themselves; take "
+            "the group from `point_group`, which leaves it out."
+        )
+    # Numbers that count from 1 keep their sign apart; an operation treats all sites alike.
+    sites = torch.arange(1.0, height * width + 1, dtype=torch.float64)
+    sites = sites.view(1, 1, height, width).expand(1, 3, height, width)
+    moved = torch.stack([act(sites, operation)[0, 2].flatten().abs() for operation in group]) - 1
+    components = torch.arange(1.0, 4.0).view(1, 3, 1, 1)
+    turned = torch.stack([act(components, operation).flatten() for operation in group])
+    source = moved.long()
+    found = (source // width, source % width, turned.abs().long() - 1, turned.sign())
+    return tuple(table.to(device) for table in found)
 
 
 def _nonzero(strength: float | torch.Tensor) -> bool:

@@ -10,10 +10,12 @@ import hashlib
 import json
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +33,9 @@ from spinlib.store import wait_for_lock, write_whole
 
 Batch = tuple[torch.Tensor, ...]
 
+GRAPHED_FROM = 8  # steps in an epoch: a capture takes as long as a step or two
+SECONDS = 10.0  # between checkpoints of a GPU, whose epochs may be shorter than the writing
+
 
 class TrainingError(RuntimeError):
     """Weights or a checkpoint that cannot be used, or a training that cannot go on."""
@@ -41,7 +46,7 @@ class Numbers:
     """Random numbers for the samples of one batch: functions of (seed, sample, epoch, purpose)."""
 
     seed: int
-    samples: torch.Tensor  # indices in the data set
+    samples: torch.Tensor  # indices in the data set; of a type that needs no check on a GPU
     epoch: int
     device: torch.device
 
@@ -109,22 +114,24 @@ def fit(
     stop        whether to end early, asked after every epoch with the training losses so far
     augment     changes a training batch, drawing from the numbers it is given
     batch_size  largest number of samples in a step; an epoch is split into equal batches
-    checkpoint  file that is brought up to date after every epoch; if it is there, training goes
-                on from it; if another process is at the same one, this one waits for it
+    checkpoint  file that is brought up to date after every epoch, on a GPU at most every ten
+                seconds and at the end; if it is there, training goes on from it; if another
+                process is at the same one, this one waits for it
     identity    plain values that say what is trained (recipe, β, …); with the settings above they
                 must be those of a checkpoint that is found
     progress    name of the progress bar; empty for none
 
     Returns one row per epoch: train and validation value of every loss. A sample's augmentation and
     noise depend on (seed, sample, epoch) alone, so an interrupted training gives the same curve.
+
+    On a GPU steps are replayed from CUDA graphs: neither `losses` nor `augment` may then wait for
+    the GPU (`float(tensor)`, masks as indices) or bring numbers from the host.
     """
     device = torch.device(device)
     count = _check(train, validation, batch_size, epochs)
     train, validation = _on(train, device), _on(validation, device)
-    network.to(device)
-    if device.type == "cpu":
-        network.to(memory_format=torch.channels_last)
-    optimiser = _optimiser(network, learning_rate, weight_decay, descent)
+    network.to(device, memory_format=torch.channels_last)
+    optimiser = _optimiser(network, learning_rate, weight_decay, descent, device)
     settings = (identity or {}) | {
         "network": type(network).__name__,
         **{"samples": count, "seed": seed, "epochs": epochs, "batch_size": batch_size},
@@ -134,34 +141,41 @@ def fit(
         settings["descent"] = descent
     state = _State(network, optimiser, settings, stop)
     steps = -(-count // batch_size)
+    totals: dict[str, torch.Tensor] = {}
+
+    def step(samples: torch.Tensor, epoch: int) -> None:
+        numbers = Numbers(seed, _counters(samples), epoch, device)
+        batch = _take(train, samples)
+        if augment:
+            batch = augment(batch, numbers)
+        found = _losses(network, losses, batch, numbers)
+        optimiser.zero_grad(set_to_none=True)
+        found["loss"].backward()
+        optimiser.step()
+        _add(totals, found, len(samples) / count)
+
+    graphed = device.type == "cuda" and steps >= GRAPHED_FROM
+    take = _Graphed(step, optimiser) if graphed else step
+    saved = -np.inf
     bar = tqdm(total=epochs, desc=progress, disable=not progress, unit="epoch")
-    with _sole_trainer(checkpoint), bar:
+    with _sole_trainer(checkpoint), bar, _own_stream(device):
         if checkpoint is not None and Path(checkpoint).exists():
             state.load(Path(checkpoint))
             bar.initial = bar.n = state.epoch
         while not state.finished:
             epoch = state.epoch
-            order = _generator(seed, epoch).permutation(count)
+            order = torch.from_numpy(_generator(seed, epoch).permutation(count)).to(device)
             network.train()
-            totals: dict[str, torch.Tensor] = {}
+            for total in totals.values():
+                total.zero_()
             with seeded(seed * 100_003 + epoch):
                 # Batches of nearly equal size: a leftover of one sample would upset a batch norm.
-                for step, part in enumerate(np.array_split(order, steps)):
-                    samples = torch.from_numpy(part)
-                    numbers = Numbers(seed, samples, epoch, device)
-                    batch = _take(train, samples.to(device))
-                    if augment:
-                        batch = augment(batch, numbers)
+                for number, samples in enumerate(order.tensor_split(steps)):
                     if schedule:
-                        rate = learning_rate * schedule((epoch + step / steps) / epochs)
-                        for group in optimiser.param_groups:
-                            group["lr"] = rate
-                    found = _losses(network, losses, batch, numbers)
-                    optimiser.zero_grad(set_to_none=True)
-                    found["loss"].backward()
-                    optimiser.step()
-                    _add(totals, found, len(samples) / count)
-            row = {f"train {name}": float(total) for name, total in totals.items()}
+                        rate = learning_rate * schedule((epoch + number / steps) / epochs)
+                        _set_rate(optimiser, rate)
+                    take(samples, epoch)
+            row = {f"train {name}": total for name, total in _read_off(totals).items()}
             row |= evaluate(network, losses, validation, seed=seed, device=device)
             if not np.isfinite(row["train loss"]):
                 raise TrainingError(
@@ -169,10 +183,13 @@ def fit(
                     f"learning rate of {learning_rate:g}, or look for bad samples."
                 )
             state.end_epoch(row)
-            if checkpoint is not None:
+            due = device.type == "cpu" or time.monotonic() - saved > SECONDS
+            if checkpoint is not None and (due or state.finished):
                 state.save(Path(checkpoint))
+                saved = time.monotonic()
             bar.set_postfix({"loss": row["train loss"], "validation": row["validation loss"]})
             bar.update()
+        optimiser.zero_grad(set_to_none=True)  # gradients would keep the memory of the graphs
     network.load_state_dict(state.best)
     network.eval()
     return pd.DataFrame(state.history).rename_axis("epoch")
@@ -237,20 +254,22 @@ def evaluate(
     *,
     seed: int,
     device: torch.device | str,
-    batch_size: int = 500,
+    batch_size: int | None = None,
 ) -> dict[str, float]:
     """Return every loss over `samples` as "validation <name>", with the same draws each time."""
     device = torch.device(device)
     network.eval()
     count = len(samples[0])
+    batch_size = batch_size or (500 if device.type == "cpu" else 2000)
     totals: dict[str, torch.Tensor] = {}
     for first in range(0, count, batch_size):
-        indices = torch.arange(first, min(first + batch_size, count))
-        numbers = Numbers(seed, indices, 2**32 - 1, device)  # no epoch has this number
+        indices = torch.arange(first, min(first + batch_size, count), device=device)
+        # No epoch has this number.
+        numbers = Numbers(seed, _counters(indices), 2**32 - 1, device)
         part = _take(samples, indices.to(samples[0].device))
         found = _losses(network, losses, _on(part, device), numbers)
         _add(totals, found, len(indices) / count)
-    return {f"validation {name}": float(total) for name, total in totals.items()}
+    return {f"validation {name}": total for name, total in _read_off(totals).items()}
 
 
 def save_weights(network: nn.Module, path: str | Path, *, half: bool = False, **about) -> Path:
@@ -355,16 +374,121 @@ class _State:
                 moments.setdefault(int(number), {})[slot] = tensor
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
+            for parameter, slots in self.optimiser.state.items():
+                # In the parameter's order of memory, which fused optimisers insist on.
+                for name, tensor in slots.items():
+                    if tensor.shape == parameter.shape:
+                        slots[name] = torch.empty_like(parameter).copy_(tensor)
         device = next(self.network.parameters()).device
         self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
 
 
+class _Graphed:
+    """Steps of training on a GPU, captured as CUDA graphs and replayed.
+
+    A step of a small network is hundreds of kernels of some microseconds each, several times faster
+    than Python can launch them. The epoch is a plain number in the kernels that draw random
+    numbers, so that every epoch is captured anew, once for each of its at most two batch sizes.
+
+    The first step of either size in a training is an ordinary one. It makes what a capture has to
+    find: the optimiser's moments, the totals, compiled and loaded kernels, their workspaces,
+    constants on the GPU. Its numbers are those of a replayed one, dropout included, as both draw
+    from the same place of the same stream.
+    """
+
+    def __init__(
+        self, step: Callable[[torch.Tensor, int], None], optimiser: torch.optim.Optimizer
+    ) -> None:
+        self.step, self.optimiser = step, optimiser
+        self.epoch = -1
+        self.inputs: dict[int, torch.Tensor] = {}  # by batch size, as the graphs
+        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        # Whatever the epoch: a pool of memory lives as long as one of its graphs.
+        self.latest: torch.cuda.CUDAGraph | None = None
+
+    def __call__(self, samples: torch.Tensor, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.graphs = epoch, {}
+        size = len(samples)
+        if size not in self.inputs:
+            self.step(samples, epoch)
+            self.inputs[size] = samples.clone()
+            return
+        if size not in self.graphs:
+            self.graphs[size] = self.latest = self._capture(self.inputs[size])
+        self.inputs[size].copy_(samples)
+        self.graphs[size].replay()
+
+    def _capture(self, samples: torch.Tensor) -> torch.cuda.CUDAGraph:
+        if self.latest is None:
+            torch.cuda.empty_cache()  # graphs cannot use what was kept, by earlier trainings too
+        graph = torch.cuda.CUDAGraph()
+        self._declare_capturable(True)
+        graph.capture_begin(pool=self.latest and self.latest.pool())
+        try:
+            self.step(samples, self.epoch)
+        finally:
+            graph.capture_end()
+            self._declare_capturable(False)
+        return graph
+
+    def _declare_capturable(self, whether: bool) -> None:
+        """Fused optimisers are, but Adam wants to be told, and warns if it then is not captured."""
+        for group in self.optimiser.param_groups:
+            group["capturable"] = whether
+
+
+@contextmanager
+def _own_stream(device: torch.device) -> Iterator[None]:
+    """On a GPU a stream that can be captured: the default one cannot.
+
+    All of a training runs on it, as autograd and the allocator remember the streams they worked on.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    stream, outside = _stream(device), torch.cuda.current_stream(device)
+    stream.wait_stream(outside)
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        outside.wait_stream(stream)
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """The same for all trainings: torch keeps free memory for each stream apart."""
+    return torch.cuda.Stream(device)
+
+
 def _optimiser(
-    network: nn.Module, rate: float, decay: float, descent: Literal["Adam", "SGD"]
+    network: nn.Module,
+    rate: float,
+    decay: float,
+    descent: Literal["Adam", "SGD"],
+    device: torch.device,
 ) -> torch.optim.Optimizer:
     adam = torch.optim.AdamW if decay else torch.optim.Adam
     kind = torch.optim.SGD if descent == "SGD" else adam
+    if device.type == "cuda":
+        # One kernel for many weights, which reads the rate where it can change between replays.
+        on_device = torch.tensor(rate, dtype=torch.float32, device=device)
+        return kind(network.parameters(), lr=on_device, weight_decay=decay, fused=True)
     return kind(network.parameters(), lr=rate, weight_decay=decay)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
+
+
+def _counters(samples: torch.Tensor) -> torch.Tensor:
+    """Indices as random numbers take them: on a GPU the kernels' own words, 32 bits unsigned."""
+    return samples.int().view(torch.uint32) if samples.is_cuda else samples
 
 
 def _losses(
@@ -381,7 +505,15 @@ def _add(totals: dict[str, torch.Tensor], found: dict[str, torch.Tensor], share:
     """Sum on the device: asking for a number after every step would make a GPU wait."""
     for name, value in found.items():
         value = value.detach().double() * share
-        totals[name] = totals[name] + value if name in totals else value
+        if name in totals:
+            totals[name] += value  # in place, where a graph finds it
+        else:
+            totals[name] = value
+
+
+def _read_off(totals: dict[str, torch.Tensor]) -> dict[str, float]:
+    """The sums as numbers; one look at the device for all of them."""
+    return dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
 
 
 def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
@@ -429,7 +561,8 @@ def _sole_trainer(checkpoint: str | Path | None) -> Iterator[None]:
             yield
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"Stopped; the finished epochs are safe in {path}, train again to go on."
+                f"Stopped; the finished epochs (on a GPU, of ten seconds ago) are safe in {path}, "
+                "train again to go on."
             ) from None
 
 

@@ -6,9 +6,14 @@ from functools import lru_cache
 import numpy as np
 import pytest
 import torch
+from conftest import NEEDS_GPU
+from gpu_on_host import HostLaunch
 
 from spinlib import textures
 from spinlib.anneal import (
+    _PURPOSE,
+    _dipole_field,
+    _positive,
     anneal,
     coupling_table,
     exponential,
@@ -17,9 +22,11 @@ from spinlib.anneal import (
     random_rate,
     sweep,
 )
-from spinlib.dipolar import DipoleKernel, point_dipoles
+from spinlib.dipolar import DipoleKernel, demagnetisation, point_dipoles
 from spinlib.hamiltonian import Film, Hamiltonian, thermal_energy
-from spinlib.kernels import heat_bath
+from spinlib.kernels import heat_bath, spectrum
+from spinlib.kernels.heatbath import _GpuSweeps, _replicas
+from spinlib.kernels.random import state_indices, stream_of
 
 CHIRAL = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
 DIPOLAR = Hamiltonian(exchange=1.0, dmi=0.1, anisotropy=0.6, dipolar=0.1)
@@ -101,6 +108,89 @@ def test_the_hosts_dipole_field_is_torchs(boundary, size, monkeypatch):
     # Rounding, which three sweeps do not blow up yet, but for the few spins of which it decides
     # whether a move is accepted.
     assert difference.mean() < 1e-5 and difference.quantile(0.999) < 1e-4
+
+
+# Even and odd, one line and several, rows and columns that are their own mirror images or not.
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("size", [(2, 2), (1, 5), (5, 1), (15, 9), (9, 16), (10, 14), (32, 48)])
+@pytest.mark.parametrize("work", [2**30, 1], ids=["at once", "one by one"])
+@pytest.mark.parametrize(
+    "device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])]
+)
+def test_the_gpu_draws_the_hosts_dipole_field(size, boundary, work, device, monkeypatch):
+    """The same noise, from half of the wavenumbers along x in place of half of those along y."""
+    device = torch.device(device)
+    monkeypatch.setattr(spectrum, "_WORK_BYTES", work)
+    if device.type == "cpu":
+        monkeypatch.setattr(spectrum, "Launch", HostLaunch)
+    build = {"periodic": point_dipoles, "open": lambda *n: demagnetisation(*n, 4.0, 1.0, "open")}
+    kernel, _ = _positive(build[boundary](*size))
+    states, spins = [7, 3, 0, 2**32 - 1], textures.random(size, states=range(4))
+    strengths = torch.tensor([0.1, 0.05, 0.0, 0.2])
+    temperatures = torch.tensor([[0.9, 0.5], [0.1, 0.2], [0.5, 0.5], [0.4, 0.0]])
+    noise = spectrum.ThermalNoise(
+        kernel.root.on_gpu(device),
+        strengths.to(device),
+        temperatures.to(device),
+        state_indices(states, device),
+        stream_of(_PURPOSE),
+        np.uint64(5),
+    )
+    convolution = spectrum.GpuConvolution(spins.to(device), kernel.on_gpu(device), noise)
+    for column in (1, 0):
+        field = convolution(spins.to(device), column, 17 + column).cpu()
+        expected = _dipole_field(
+            spins, kernel, strengths, temperatures[:, column], 5, states, 17 + column
+        )
+        assert (expected[2] == 0).all() and (field[2] == 0).all()
+        # Rounding; a GPU's logarithm errs by 2^-21, of which Box and Muller take a root if small.
+        tolerance = (1e-6 if device.type == "cpu" else 1e-4) * expected.abs().max()
+        assert (field - expected).abs().max() < tolerance
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize(
+    "size", [(32, 48), (100, 100), (256, 320)]
+)  # the last one colour by colour
+def test_sweeps_with_dipoles_on_a_gpu_follow_the_host(boundary, size):
+    hamiltonian = Hamiltonian(
+        torch.tensor([1.0, 0.7]),
+        0.1,
+        anisotropy=0.6,
+        dipolar=torch.tensor([0.1, 0.05]),
+        boundary=boundary,
+    )
+    schedule, options = linear(1.0, 0.5, 3), {"states": (4, 1), "seed": 3, "dipole_every": 2}
+    host = anneal(hamiltonian, size, schedule, **options)
+    gpu = anneal(hamiltonian, size, schedule, device="cuda", **options).cpu()
+    difference = (host - gpu).abs()
+    # Rounding and the special-function units, but for the few spins of which that decides whether
+    # a move is accepted, and their neighbours.
+    assert difference.median() < 1e-5 and difference.flatten()[::7].quantile(0.99) < 1e-2
+
+
+@pytest.mark.parametrize("over_relaxations", [0, 2])
+@pytest.mark.parametrize("boundary, size", [("periodic", (6, 10)), ("open", (7, 5))])
+def test_the_gpus_sweeps_by_colour_are_the_hosts(over_relaxations, boundary, size, monkeypatch):
+    monkeypatch.setattr("spinlib.kernels.heatbath.Launch", HostLaunch)
+    hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05, boundary=boundary)
+    periodic, states = boundary == "periodic", [5, 2]
+    host, gpu = (textures.random(size, states=states) for _ in range(2))
+    table, _ = coupling_table(hamiltonian, host)
+    field = textures.random(size, seed=9, states=states)
+    temperatures = torch.tensor([[0.9, 0.5], [0.4, 0.0]])
+    options = {"field": field, "periodic": periodic, "over_relaxations": over_relaxations}
+    heat_bath(host, table, temperatures, seed=4, states=states, first_sweep=3, **options)
+    replicas = _replicas(table, states, gpu.device)
+    sweeps = _GpuSweeps(
+        *(gpu, replicas, None, field[0].numel(), periodic, False),
+        *(over_relaxations, np.uint64(4), "grid"),
+    )
+    sweeps(temperatures, field, 3)
+    # Rounding, blown up where a spin points along its field.
+    assert (host - gpu).abs().max() < 1e-3 and (host - gpu).abs().median() < 1e-6
 
 
 def test_sizes_that_the_host_does_not_transform():
@@ -273,13 +363,14 @@ def reference(temperature: float) -> tuple[torch.Tensor, torch.Tensor]:
     return mean_and_error(samples)
 
 
-def equilibrium(step, replicas: int = 1500) -> tuple[torch.Tensor, torch.Tensor]:
+def equilibrium(step, replicas: int = 1500, device="cpu") -> tuple[torch.Tensor, torch.Tensor]:
     """The same from `step(spins, first_sweep)`, which does six sweeps in place."""
-    spins, samples = textures.random((SIDE, SIDE), seed=1, states=range(replicas)), []
+    spins = textures.random((SIDE, SIDE), seed=1, states=range(replicas), device=device)
+    samples = []
     for first in range(0, 480, 6):
         step(spins, first)
         if first >= 150:
-            samples.append(look(spins))
+            samples.append(look(spins.cpu()))
     return mean_and_error(samples)
 
 
@@ -298,7 +389,7 @@ def test_energy_is_that_of_the_explicit_pairs():
 
 @pytest.mark.parametrize("temperature", [0.5, 0.7, 1.0])
 @pytest.mark.parametrize("every", [1, 3])
-def test_equilibrium_with_dipoles_is_that_of_sequential_metropolis(temperature, every):
+def test_equilibrium_with_dipoles_is_that_of_sequential_metropolis(temperature, every, device):
     schedule = torch.full((6,), temperature)
 
     def step(spins, first):
@@ -310,7 +401,7 @@ def test_equilibrium_with_dipoles_is_that_of_sequential_metropolis(temperature, 
             dipole_every=every,
         )
 
-    ours, expected = equilibrium(step), reference(temperature)
+    ours, expected = equilibrium(step, device=device), reference(temperature)
     assert (expected[1][0] / expected[0][0]).abs() < 2e-3  # sharp enough to tell
     assert deviation(ours, expected).abs().max() < 3, f"{ours} instead of {expected}"
 

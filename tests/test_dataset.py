@@ -26,10 +26,13 @@ import psutil
 import pytest
 import torch
 import zarr
+from conftest import NEEDS_GPU
 from dataset_worker import Noise, make, make_and_die, peak_memory
 from hypothesis import given, settings
 
+import spinlib.dataset
 from spinlib.dataset import DatasetError, dataset, recipe_hash, recipe_json, split
+from spinlib.recipes import SkyrmionStates
 
 # Children start in milliseconds from a server that has imported the library once.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -186,6 +189,68 @@ def test_interrupt_is_a_sentence_and_resumes(tmp_path, monkeypatch, data):
         with pytest.raises(KeyboardInterrupt, match=r"12 of 22 states safe in .*call dataset"):
             quiet(Noise(), tmp_path)
     assert content(quiet(Noise(), tmp_path).folder) == content(data.folder)
+
+
+# ---- Several shards in one call, as on a GPU --------------------------------------------------
+
+
+@pytest.fixture
+def two_at_once(monkeypatch):
+    monkeypatch.setattr(spinlib.dataset, "_shards_at_once", lambda *_: 2)
+
+
+def test_shards_made_together_have_the_same_bytes(tmp_path, data, two_at_once):
+    recipe = Noise(diary=str(tmp_path / "diary"))
+    folder = quiet(recipe, tmp_path / "new").folder
+    calls = (tmp_path / "diary").read_text().split()[1::2]
+    assert calls == ["0", "8", "16"]
+    whole = content(data.folder)
+    for number in (1, 2, 4):
+        data.store.path(number).unlink()
+    assert content(quiet(Noise(), data.folder.parent).folder) == whole
+    shards = [name for name in whole if name.startswith("c.")]
+    assert all((folder / name).read_bytes() == whole[name] for name in shards)
+
+
+def test_interrupt_keeps_what_was_made_together(tmp_path, monkeypatch, data, two_at_once):
+    simulate = Noise.simulate
+
+    def interrupted(self, states, device, progress=None):
+        if states.start == 16:
+            raise KeyboardInterrupt
+        return simulate(self, states, device)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Noise, "simulate", interrupted)
+        with pytest.raises(KeyboardInterrupt, match=r"16 of 22 states safe in .*call dataset"):
+            quiet(Noise(), tmp_path)
+    assert content(quiet(Noise(), tmp_path).folder) == content(data.folder)
+
+
+def test_the_writing_threads_troubles_are_told(tmp_path, monkeypatch, two_at_once):
+    fsync, calls = os.fsync, []
+
+    def failing(file):
+        calls.append(file)
+        if len(calls) == 5:  # two files of metadata, then shards
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return fsync(file)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(DatasetError, match=r"Cannot use .*finished shards are kept"):
+        quiet(Noise(), tmp_path)
+    shards = [name for name in content(next(tmp_path.iterdir())) if name.startswith("c.")]
+    assert sorted(shards) == ["c.0.0.0.0", "c.1.0.0.0"]
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_a_gpu_makes_shards_together(tmp_path):
+    recipe = SkyrmionStates(states=50, size=16, sweeps=12, shard=8)
+    data = dataset(recipe, tmp_path, device="cuda", progress=False)
+    alone = [recipe.simulate(data.store.members(n), torch.device("cuda")) for n in range(7)]
+    # Without Fourier transforms a state has the same bits beside any other.
+    assert torch.equal(data.states(), torch.cat(alone).half().float().cpu())
 
 
 @pytest.fixture

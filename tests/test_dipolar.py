@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from conftest import NEEDS_GPU
+from gpu_on_host import HostLaunch
 from scipy.integrate import quad
 from scipy.special import erfc, zeta
 
 from spinlib import dipolar
 from spinlib.dipolar import demagnetisation, point_dipoles
+from spinlib.kernels import spectrum
 
 # Dirichlet's beta function at 3/2 through Hurwitz' zeta function.
 BETA = 4.0**-1.5 * (zeta(1.5, 0.25) - zeta(1.5, 0.75))
@@ -170,6 +173,38 @@ def test_the_hosts_own_transform_makes_the_same_field(build, size):
     torch.testing.assert_close(
         kernel.field(spins), kernel.field(spins.double()).float(), rtol=0, atol=1e-5
     )
+
+
+@pytest.mark.parametrize("size", [(6, 8), (17, 33), (1, 4), (48, 20)])
+@pytest.mark.parametrize("work", [2**30, 1], ids=["at once", "one by one"])
+def test_the_gpus_convolution_makes_the_same_field(build, size, work, monkeypatch):
+    monkeypatch.setattr(spectrum, "Launch", HostLaunch)
+    monkeypatch.setattr(spectrum, "_WORK_BYTES", work)
+    kernel = build(*size)
+    spins = random_spins(3, *size, seed=6, dtype=torch.float32)
+    convolution = spectrum.GpuConvolution(spins, kernel.on_gpu(spins.device))
+    expected = kernel.field(spins.double()).float()
+    for _ in range(2):  # what one call leaves in the padding would be seen by the next
+        torch.testing.assert_close(convolution(spins), expected, rtol=0, atol=1e-5)  # as above
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("size", [(2, 2), (6, 8), (17, 33), (100, 100), (128, 256)])
+def test_a_gpu_makes_the_same_field(build, size):
+    kernel = build(*size)
+    spins = random_spins(3, *size, seed=6, dtype=torch.float32).cuda()
+    expected = kernel.field(spins.cpu().double()).float()
+    crooked = spins.permute(2, 3, 0, 1).contiguous().permute(2, 3, 0, 1)
+    prepared = kernel.prepared(spins)
+    for field in (kernel.field(spins), kernel.field(crooked), prepared(spins), prepared(spins)):
+        assert field.is_contiguous()
+        torch.testing.assert_close(field.cpu(), expected, rtol=0, atol=1e-5)  # as above
+    assert kernel.field(spins[:0]).shape == (0, 3, *size)
+    torch.testing.assert_close(kernel.field(spins.double()).cpu().float(), expected)
+    spins.requires_grad_()
+    (gradient,) = torch.autograd.grad(kernel.energy(spins).sum(), spins)
+    torch.testing.assert_close(-gradient.cpu(), expected, rtol=0, atol=1e-5)
 
 
 def test_the_field_does_not_depend_on_batch_or_threads():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from conftest import NEEDS_GPU
 
 from spinlib.film_recipes import FILMS, along, cool, relax_from_noise
 from spinlib.scales import Films, domain_size
@@ -42,6 +43,16 @@ def test_the_anisotropy_of_cells_scatters_as_the_dispersion_says():
     assert ((maps.std((1, 2)) / sigma - 1).abs() < 0.012).all()
     neighbours = (maps * maps.roll(1, -1)).mean((1, 2)) / sigma**2
     assert (neighbours.abs() < 4 / 256).all()
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_a_gpu_draws_the_same_pinning():
+    here, there = (SMALL.film([3, 0], device=device) for device in ("cpu", "cuda"))
+    assert there.anisotropy.is_cuda
+    # Relative, for n up to 5 from a GPU's own logarithm.
+    torch.testing.assert_close(there.anisotropy.cpu(), here.anisotropy, rtol=1e-4, atol=0)
+    assert SMALL.simulate(range(2), torch.device("cuda")).isfinite().all()
 
 
 def test_a_state_is_the_same_in_whatever_range_it_is_made():

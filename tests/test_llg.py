@@ -103,11 +103,13 @@ def test_advance_adds_and_renormalises(device):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_gpu_follows_the_host():
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+def test_gpu_follows_the_host(boundary):
     results = []
     for device in ("cpu", "cuda"):
         spins = random((20, 70), states=range(3), device=device)
-        system = FilmSystem(spins, Film(**FILM, dmi=1e-3, anisotropy=5e4), 0.2, None, True)
+        film = Film(**FILM, dmi=1e-3, anisotropy=5e4, boundary=boundary)
+        system = FilmSystem(spins, film, 0.2, None, True)
         set_columns(system.table, precession=0.9, damping=0.2, thermal=0.3)
         results.append(system.torque(spins, thermal=True).cpu())
     # Roundings of the FFT and of the special-function units, relative to fields of 30 T.

@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 
 from spinlib import scales
+from spinlib.kernels import random_uniform
+from spinlib.microscope import resample
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.pictures import PictureError
 from spinlib.scales import Films
@@ -88,6 +90,19 @@ def test_cuts_anywhere_have_the_sides_they_say():
         assert matched > 0.7  # π/4 for a sine; 5 % off in the side dephases it and halves this
 
 
+def test_cuts_anywhere_are_what_the_microscope_sees_of_the_shifted_film():
+    m_z = torch.rand((2, 48, 48), generator=torch.Generator().manual_seed(4))
+    cuts = scales.cut_anywhere(films_of(m_z, cell=1.0), 9.5, 48, 5, 16, seed=6)
+    draw = random_uniform((5, 3), seed=6, states=range(2), purpose="cuts").double()
+    for number, (picture, view) in enumerate(zip(cuts.pictures[:, 0], cuts.views, strict=True)):
+        film, place = divmod(number, 5)
+        row, column = (int(share * 48) for share in draw[film, place, 1:])
+        moved = m_z[film].roll((row, column), (0, 1))
+        # Half precision of numbers below one.
+        expected = resample(moved, (16, 16), float(view) / 16)
+        assert torch.allclose(picture.float(), expected, atol=6e-4)
+
+
 def test_turned_copies_are_the_sixteen_symmetries():
     picture = torch.rand((1, 1, 5, 5), generator=torch.Generator().manual_seed(2))
     random = (torch.arange(16) + 0.5) / 16
@@ -100,6 +115,19 @@ def test_turned_copies_are_the_sixteen_symmetries():
             expected |= {copy.tobytes(), (-copy).tobytes()}
     assert {np.ascontiguousarray(copy[0].numpy()).tobytes() for copy in copies} == expected
     assert len(expected) == 16
+
+
+def test_turned_copies_are_those_of_one_turn_after_the_other():
+    generator = torch.Generator().manual_seed(2)
+    pictures = torch.rand((64, 2, 6, 6), generator=generator)
+    random = torch.rand(64, generator=generator)
+    found = scales.turned(pictures, random)
+    for picture, number, copy in zip(pictures, (random * 16).long().tolist(), found, strict=True):
+        wanted = torch.rot90(picture, number // 4, dims=(-1, -2))
+        wanted = wanted.flip(-1) if number // 2 % 2 else wanted
+        assert torch.equal(copy, -wanted if number % 2 else wanted)
+    with pytest.raises(ValueError, match="square pictures can be turned, these are 6×5"):
+        scales.turned(pictures[..., :5], random)
 
 
 def test_scores_of_estimates_whose_errors_are_known():

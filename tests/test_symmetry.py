@@ -7,6 +7,7 @@ import torch
 
 from spinlib import symmetry, textures
 from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import random_uniform
 from spinlib.symmetry import OPERATIONS, Operation, act, point_group, random_copies, translate
 
 # Every term that distinguishes anything; strengths without a simple ratio to each other.
@@ -144,3 +145,32 @@ def test_a_copy_does_not_depend_on_its_batch_but_on_its_draw(spins):
     again = random_copies(spins[2:3], group, seed=5, states=[9], draw=3)
     assert torch.equal(together[2:3], alone)
     assert not torch.equal(alone, again)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (6, 10)])
+@pytest.mark.parametrize("translations", [True, False])
+def test_copies_are_those_of_the_operations_one_by_one(size, translations, device):
+    """To the bit: the same numbers are moved and change sign, whether in one go or in turn."""
+    height, width = size
+    group = point_group(HAMILTONIANS["interfacial"], size)
+    some = textures.random(size, seed=4, states=range(64)).to(device)
+    states = torch.arange(64)
+    u = random_uniform((3,), seed=9, states=states, purpose="symmetry", draw=2, device=device)
+    moved = some
+    if translations:
+        moved = translate(some, (u[:, 1] * height).long(), (u[:, 2] * width).long())
+    chosen = (u[:, 0] * len(group)).long().tolist()
+    assert len(set(chosen)) == len(group)
+    wanted = [act(moved[i : i + 1], group[number]) for i, number in enumerate(chosen)]
+    # As a training hands its samples over, which on a GPU nothing may look at.
+    draws = {"seed": 9, "draw": 2, "translations": translations}
+    for given in (states, states.int().view(torch.uint32).to(device)):
+        found = random_copies(some, group, states=given, **draws)
+        assert torch.equal(found.view(torch.int32), torch.cat(wanted).view(torch.int32))
+    assert random_copies(some.half(), group, states=states, **draws).dtype == torch.float16
+
+
+def test_quarter_turns_of_oblong_states_are_refused():
+    oblong = textures.random((6, 10), seed=4, states=range(2))
+    with pytest.raises(ValueError, match="quarter turn does not bring states of 6×10"):
+        random_copies(oblong, OPERATIONS, seed=1, states=range(2))

@@ -12,9 +12,16 @@ import pandas as pd
 import pytest
 import torch
 import training_worker as worker
+from conftest import NEEDS_GPU
 from safetensors import safe_open
 from torch import nn
 
+from spinlib import regression, symmetry, textures, training, windowed
+from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import random_normal, random_uniform
+from spinlib.networks.evae import EVAE, EVAELosses, translated
+from spinlib.networks.resnet import resnet18
+from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.training import (
     Numbers,
     TrainingError,
@@ -234,3 +241,111 @@ def test_an_error_beside_another_training_comes_through():
     with pytest.raises(ValueError, match="at least 1, got 16 and 0"):
         side_by_side([partial(worker.train, None), partial(worker.train, None, epochs=0)])
     assert side_by_side([]) == []
+
+
+# --- on a GPU, steps are replayed from CUDA graphs -----------------------------------------------
+
+SAMPLES, BATCH = 117, 8  # 15 steps an epoch, of 8 samples and of 7
+
+
+def evae(monkeypatch, **changes):
+    with seeded(1):
+        network = EVAE(32, latent=8)
+    spins = textures.random((32, 32), seed=1, states=range(SAMPLES))
+    losses = EVAELosses(Hamiltonian(dmi=0.3), 1e-3, 1.0)
+    return through_fit(network, losses, (spins,), augment=translated, **changes)
+
+
+def mixed(monkeypatch, **changes):
+    """Batch norms and dropout; inputs are jittered and the rate falls."""
+    with seeded(2):
+        network = nn.Sequential(
+            *(nn.Conv2d(3, 16, 3, padding=1), nn.BatchNorm2d(16), nn.ReLU(), nn.Dropout(0.3)),
+            *(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(16, 1)),
+        )
+    inputs = random_normal((3, 8, 8), seed=1, states=range(SAMPLES), purpose="inputs")
+    data = inputs, 4 * inputs.mean((1, 2, 3))[:, None]
+    return through_fit(network, worker.losses, data, augment=worker.augment, **changes)
+
+
+def through_fit(network, losses, data, **changes):
+    settings = {"epochs": 4, "seed": 5, "batch_size": BATCH, "schedule": regression.one_cycle}
+    held_out = tuple(tensor[:30] for tensor in data)
+    return fit(network, losses, data, held_out, **settings | changes, device="cuda")
+
+
+def resnet(monkeypatch, **changes):
+    """Study 2's: all its symmetries, and noise."""
+    with seeded(1):
+        network = resnet18(8)
+    spins = textures.random((32, 32), seed=1, states=range(SAMPLES + 30))
+    targets = random_uniform((3,), seed=1, states=range(SAMPLES + 30), purpose="targets")
+    monkeypatch.setattr(regression, "fit", lambda *given, **named: fit(*given, **named | changes))
+    return regression.train(
+        *(network, spins, targets, np.split(np.arange(SAMPLES + 30), [SAMPLES])),
+        **{"noisy": True, "group": symmetry.OPERATIONS, "epochs": 4, "seed": 5},
+        **{"batch_size": BATCH, "device": "cuda"},
+    )[1]
+
+
+def windows(monkeypatch, sgd=False, distort=None, **changes):
+    """Study 1's: dropout, windows gathered out of pictures."""
+    with seeded(1):
+        network = WindowedCNN(16)
+    targets = random_uniform((3,), seed=1, states=range(13), purpose="targets")
+    noise = random_uniform((3, 32, 32), seed=1, states=range(13), purpose="noise")
+    data = 0.9 * targets[:, :, None, None] + 0.1 * noise, targets
+    monkeypatch.setattr(windowed, "fit", lambda *given, **named: fit(*given, **named | changes))
+    settings = {"epochs": 4, "seed": 5, "batch_size": BATCH, "sgd": sgd, "distort": distort}
+    settings["learning_rate"] = 0.5 if sgd else 2e-3
+    return windowed.train_windows(network, data, data, **settings, device="cuda")
+
+
+def plain_descent(monkeypatch, **changes):
+    return windows(monkeypatch, sgd=True, **changes)
+
+
+def distorted(monkeypatch, **changes):
+    return windows(monkeypatch, distort=windowed.scaled, **changes)
+
+
+TRAININGS = [mixed, evae, resnet, windows, plain_descent, distorted]
+# The same kernels in the same order; but some sum in an order of their own, and sixty steps in
+# half precision let that grow. A step left out, or on another batch, changes losses by percents.
+CLOSE = {"rtol": 5e-3, "atol": 1e-5}
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("train", TRAININGS)
+def test_replayed_steps_are_the_steps_one_by_one(train, monkeypatch):
+    replayed = train(monkeypatch)
+    monkeypatch.setattr(training, "GRAPHED_FROM", np.inf)
+    pd.testing.assert_frame_equal(replayed, train(monkeypatch), **CLOSE)
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+@pytest.mark.parametrize("train", [mixed, evae])
+def test_replayed_steps_go_on_where_they_were_interrupted(train, monkeypatch, tmp_path):
+    unbroken = train(monkeypatch)
+    monkeypatch.setattr(training, "SECONDS", 0)
+    path = tmp_path / "a.safetensors"
+
+    def interrupted(share):
+        if share > 0.6:
+            raise KeyboardInterrupt
+        return regression.one_cycle(share)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(monkeypatch, checkpoint=path, schedule=interrupted)
+    assert len(read_about(path)["history"]) == 2
+    pd.testing.assert_frame_equal(train(monkeypatch, checkpoint=path), unbroken, **CLOSE)
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_capturing_every_epoch_takes_no_more_memory_than_one(monkeypatch):
+    reserved = []
+    evae(monkeypatch, epochs=12, stop=lambda _: reserved.append(torch.cuda.memory_reserved()))
+    assert max(reserved[len(reserved) // 2 :]) <= max(reserved[: len(reserved) // 2])

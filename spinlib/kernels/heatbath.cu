@@ -106,37 +106,40 @@ extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replica
 // One block per replica: the whole anneal without touching DRAM. The two colours lie apart in
 // shared memory, so that neighbouring threads read neighbouring words: [colour][component][y][k],
 // site x = 2k + ((y + colour) & 1). Thread (k, j) walks down column k in steps of blockDim.y, which
-// spares every division.
-template <bool ANISOTROPIC, bool RELAX_OVER>
+// is even: its rows have one parity, and all about x is known before it starts.
+template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED, bool RELAX_OVER>
 static __device__ void update_colour_shared(float* shared, const Replica& replica, Maps maps,
                                             Lattice l, float temperature, int colour,
                                             uint32 counter, uint64 seed) {
     const int half = (l.width + 1) / 2, plane = l.height * half, k = threadIdx.x;
+    const int shift = (threadIdx.y + colour) & 1, x = 2 * k + shift;
+    if (x >= l.width) return;
     const long long full = (long long)l.height * l.width, r = blockIdx.x;
     const Vec3 none = {0.0f, 0.0f, 0.0f};
-    const bool p = l.periodic;
-    float* own = shared + 3 * colour * plane;
+    const bool at_right = x + 1 == l.width, at_left = x == 0;
+    float* own = shared + 3 * colour * plane + k;
     const float* other = shared + 3 * (1 - colour) * plane;
+    const float *to_right = other + (at_right ? 0 : k + shift), *above_below = other + k,
+                *to_left = other + (at_left ? half : k + shift) - 1;
     for (int y = threadIdx.y; y < l.height; y += blockDim.y) {
-        const int shift = (y + colour) & 1, x = 2 * k + shift, row = y * half, site = y * l.width + x;
-        if (x >= l.width) continue;
-        const bool at_right = x + 1 == l.width, at_left = x == 0;
+        const int row = y * half, site = y * l.width + x;
         const bool at_top = y + 1 == l.height, at_bottom = y == 0;
-        Vec3 right = at_right && !p ? none : load(other, plane, at_right ? row : row + k + shift);
-        Vec3 left = at_left && !p ? none : load(other, plane, row + (at_left ? half : k + shift) - 1);
-        Vec3 up = at_top && !p ? none : load(other, plane, at_top ? k : row + half + k);
-        Vec3 down = at_bottom && !p ? none : load(other, plane, (at_bottom ? plane : row) - half + k);
-        Vec3 field = maps.field ? load(maps.field + r * maps.field_stride, full, site) : none;
-        float anisotropy = maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
-        Vec3 old = load(own, plane, row + k);
+        Vec3 right = at_right && !PERIODIC ? none : load(to_right, plane, row);
+        Vec3 left = at_left && !PERIODIC ? none : load(to_left, plane, row);
+        Vec3 up = at_top && !PERIODIC ? none : load(above_below, plane, at_top ? 0 : row + half);
+        Vec3 down = at_bottom && !PERIODIC ? none : load(above_below, plane, (at_bottom ? plane : row) - half);
+        Vec3 field = MAPPED && maps.field ? load(maps.field + r * maps.field_stride, full, site) : none;
+        float anisotropy =
+            MAPPED && maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
+        Vec3 old = load(own, plane, row);
         Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replica.state, seed);
-        store(own, plane, row + k,
+        store(own, plane, row,
               update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, field, anisotropy, replica,
                                               temperature, random));
     }
 }
 
-template <bool ANISOTROPIC>
+template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED>
 static __device__ void anneal_in_shared(float* spins, const Replica* replicas, Maps maps, Lattice l,
                                         const float* temperatures, int sweeps, int over_relaxations,
                                         uint32 first_sweep, uint64 seed) {
@@ -157,12 +160,13 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
         const float temperature = temperatures[r * sweeps + sweep];
         const uint32 number = first_sweep + sweep;
         for (int colour = 0; colour < 2; ++colour) {
-            update_colour_shared<ANISOTROPIC, false>(shared, replica, maps, l, temperature, colour, number, seed);
+            update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, false>(shared, replica, maps, l, temperature,
+                                                                       colour, number, seed);
             __syncthreads();
         }
         for (int pass = 0; pass < 2 * over_relaxations; ++pass) {
-            update_colour_shared<ANISOTROPIC, true>(shared, replica, maps, l, temperature, pass & 1,
-                                                    number * over_relaxations + pass / 2, seed);
+            update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, true>(
+                shared, replica, maps, l, temperature, pass & 1, number * over_relaxations + pass / 2, seed);
             __syncthreads();
         }
     }
@@ -174,6 +178,22 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
         }
 }
 
+template <bool PERIODIC>
+static __device__ void anneal_block(float* spins, const Replica* replicas, Maps maps, Lattice l,
+                                    int anisotropic, const float* temperatures, int sweeps,
+                                    int over_relaxations, uint32 first_sweep, uint64 seed) {
+    const bool mapped = maps.field || maps.anisotropy;
+    if (anisotropic)
+        anneal_in_shared<PERIODIC, true, true>(spins, replicas, maps, l, temperatures, sweeps,
+                                               over_relaxations, first_sweep, seed);
+    else if (mapped)
+        anneal_in_shared<PERIODIC, false, true>(spins, replicas, maps, l, temperatures, sweeps,
+                                                over_relaxations, first_sweep, seed);
+    else
+        anneal_in_shared<PERIODIC, false, false>(spins, replicas, maps, l, temperatures, sweeps,
+                                                 over_relaxations, first_sweep, seed);
+}
+
 extern "C" __global__ void __launch_bounds__(1024)
     heat_bath_block(float* spins, const Replica* replicas, const float* field, long long field_stride,
                     const float* anisotropy, long long anisotropy_stride, int height, int width,
@@ -181,10 +201,12 @@ extern "C" __global__ void __launch_bounds__(1024)
                     int over_relaxations, uint32 first_sweep, uint64 seed) {
     const Maps maps = {field, field_stride, anisotropy, anisotropy_stride};
     const Lattice l = {height, width, periodic};
-    if (anisotropic)
-        anneal_in_shared<true>(spins, replicas, maps, l, temperatures, sweeps, over_relaxations, first_sweep, seed);
+    if (periodic)
+        anneal_block<true>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
+                           first_sweep, seed);
     else
-        anneal_in_shared<false>(spins, replicas, maps, l, temperatures, sweeps, over_relaxations, first_sweep, seed);
+        anneal_block<false>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
+                            first_sweep, seed);
 }
 
 #else

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import call_host, launch_cuda
+from spinlib.kernels.launch import Launch, call_host
 from spinlib.kernels.loader import VECTOR_FLAGS
 from spinlib.kernels.random import check_seed, state_indices, stream_of
-from spinlib.kernels.spectrum import HostKernel
+from spinlib.kernels.spectrum import GpuConvolution, GpuKernel, HostKernel, ThermalNoise
 
 # Columns of the coupling table: the struct `Couplings` of spin.cuh.
 COUPLINGS = (
@@ -21,6 +21,9 @@ COUPLINGS = (
     "field_y",
     "field_z",
 )
+
+# Sweeps that one launch makes at most; bounds how long an interrupt waits, nothing else.
+_SWEEPS_AT_ONCE = 100
 
 # Shared memory one thread block may have, by the GPU's major compute capability.
 _SHARED_BYTES = {8: 163 * 1024, 9: 227 * 1024, 10: 227 * 1024}
@@ -60,37 +63,96 @@ def heat_bath(
     temperatures = temperatures.to(device, torch.float32).contiguous()
     field, anisotropy = _map(field, spins), _map(anisotropy, spins)
     anisotropic = anisotropy is not None or bool((replicas[:, 3] != 0).any())
-    common = [
+    key = check_seed(seed)
+    if device.type == "cuda":
+        gpu = _GpuSweeps(
+            *(spins, replicas, anisotropy, _stride(field), periodic, anisotropic),
+            *(over_relaxations, key, driver),
+        )
+        for some in temperatures.split(_SWEEPS_AT_ONCE, dim=1):
+            gpu(some.contiguous(), field, first_sweep)
+            first_sweep += some.shape[1]
+        return
+    arguments = [
         *(spins, replicas, field, np.int64(_stride(field)), anisotropy),
         *(np.int64(_stride(anisotropy)), np.int32(height), np.int32(width), np.int32(periodic)),
-        *(np.int32(anisotropic), temperatures, np.int32(sweeps)),
+        *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.int32(over_relaxations)),
+        *(np.uint32(first_sweep), key, np.int32(batch), np.int32(torch.get_num_threads())),
     ]
-    key, over = check_seed(seed), np.int32(over_relaxations)
-    if device.type != "cuda":
-        threads = np.int32(torch.get_num_threads())
-        rest = [over, np.uint32(first_sweep), key, np.int32(batch), threads]
-        call_host("heatbath.cu", "heat_bath_host", [*common, *rest], flags)
-        return
-    half = (width + 1) // 2
-    shared = 2 * 3 * height * half * 4
-    fits = shared <= _SHARED_BYTES.get(torch.cuda.get_device_capability(device)[0], 48 * 1024)
-    if driver == "block" or (driver == "auto" and fits):
-        block = (half, max(1, min(height, 1024 // half)))
-        rest = [over, np.uint32(first_sweep), key]
-        launch_cuda(
-            "heatbath.cu", "heat_bath_block", (batch,), block, [*common, *rest], device, shared
-        )
-        return
-    grid = (math.ceil(half * height / 256), batch)
-    for sweep in range(sweeps):
-        number = first_sweep + sweep
-        passes = [(False, number)]
-        passes += [(True, number * over_relaxations + i) for i in range(over_relaxations)]
-        for relax_over, counter in passes:
-            for colour in (0, 1):
-                rest = [np.int32(sweep), np.int32(colour), np.int32(relax_over)]
-                arguments = [*common, *rest, np.uint32(counter), key]
-                launch_cuda("heatbath.cu", "heat_bath_colour", grid, (256,), arguments, device)
+    call_host("heatbath.cu", "heat_bath_host", arguments, flags)
+
+
+class _GpuSweeps:
+    """Sweeps of a batch on a GPU, made ready for many calls: nothing waits, nothing is copied."""
+
+    def __init__(
+        self,
+        spins: torch.Tensor,
+        replicas: torch.Tensor,
+        anisotropy: torch.Tensor | None,
+        field_stride: int,
+        periodic: bool,
+        anisotropic: bool,
+        over_relaxations: int,
+        key: np.uint64,
+        driver: str = "auto",
+    ) -> None:
+        batch, _, height, width = spins.shape
+        self._over, device = over_relaxations, spins.device
+        half = (width + 1) // 2
+        shared = 2 * 3 * height * half * 4
+        self._whole = driver == "block"
+        if driver == "auto":
+            generation = torch.cuda.get_device_capability(device)[0]
+            self._whole = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
+        function = "heat_bath_block" if self._whole else "heat_bath_colour"
+        names = ("over", "first_sweep") if self._whole else ("sweep", "colour", "relax", "counter")
+        arguments = {
+            "spins": spins,
+            "replicas": replicas,
+            "field": None,
+            "field_stride": np.int64(field_stride),
+            "anisotropy": anisotropy,
+            "anisotropy_stride": np.int64(_stride(anisotropy)),
+            "height": np.int32(height),
+            "width": np.int32(width),
+            "periodic": np.int32(periodic),
+            "anisotropic": np.int32(anisotropic),
+            "temperatures": None,
+            "sweeps": None,
+            **dict.fromkeys(names),
+            "seed": key,
+        }
+        grid, block = (math.ceil(half * height / 256), batch), (256,)
+        if self._whole:
+            arguments["over"] = np.int32(over_relaxations)
+            # An even number of rows of threads, as the kernel has it.
+            grid, block = (batch,), (half, min(height + height % 2, 1024 // half // 2 * 2))
+        shared = shared if self._whole else 0
+        self._launch = Launch("heatbath.cu", function, grid, block, arguments, device, shared)
+
+    def __call__(
+        self, temperatures: torch.Tensor, field: torch.Tensor | None, first_sweep: int
+    ) -> None:
+        """One sweep per column of the contiguous (batch, sweeps) `temperatures`."""
+        sweeps = temperatures.shape[1]
+        common = {"temperatures": temperatures, "sweeps": np.int32(sweeps), "field": field}
+        if self._whole:
+            self._launch(**common, first_sweep=np.uint32(first_sweep))
+            return
+        for sweep in range(sweeps):
+            number = first_sweep + sweep
+            passes = [(False, number)]
+            passes += [(True, number * self._over + i) for i in range(self._over)]
+            for relax_over, counter in passes:
+                for colour in (0, 1):
+                    self._launch(
+                        **common,
+                        sweep=np.int32(sweep),
+                        colour=np.int32(colour),
+                        relax=np.int32(relax_over),
+                        counter=np.uint32(counter),
+                    )
 
 
 def heat_bath_with_dipoles(
@@ -98,8 +160,8 @@ def heat_bath_with_dipoles(
     couplings: torch.Tensor,
     temperatures: torch.Tensor,
     strengths: torch.Tensor,
-    kernel: HostKernel,
-    root: HostKernel,
+    kernel: HostKernel | GpuKernel,
+    root: HostKernel | GpuKernel,
     *,
     every: int,
     purpose: str,
@@ -110,7 +172,7 @@ def heat_bath_with_dipoles(
     periodic: bool = True,
     over_relaxations: int = 0,
 ) -> None:
-    """`heat_bath` on the host, before every `every`-th sweep a field of dipoles drawn anew.
+    """`heat_bath`, before every `every`-th sweep a field of dipoles drawn anew.
 
     That is h = d K S + √(d T) R ξ with the strengths d (batch,), K and its root R, and
     white noise ξ of a named `purpose`, the next sweep's number being its draw.
@@ -121,6 +183,21 @@ def heat_bath_with_dipoles(
     strengths = strengths.to(torch.float32).contiguous()
     temperatures = temperatures.to(torch.float32).contiguous()
     anisotropy = _map(anisotropy, spins)
+    if spins.is_cuda:
+        stream, key = stream_of(purpose), check_seed(seed)
+        noise = ThermalNoise(
+            *(root, strengths, temperatures, state_indices(states, spins.device), stream, key)
+        )
+        dipoles = GpuConvolution(spins, kernel, noise)
+        anisotropic = anisotropy is not None or bool((replicas[:, 3] != 0).any())
+        gpu = _GpuSweeps(
+            *(spins, replicas, anisotropy, spins[0].numel() if batch > 1 else 0),
+            *(periodic, anisotropic, over_relaxations, key),
+        )
+        for number, some in enumerate(_in_pieces(temperatures, every)):
+            first = number * every
+            gpu(some, dipoles(spins, first, first_sweep + first), first_sweep + first)
+        return
     arguments = [
         *(spins, replicas, strengths, kernel.table, root.table),
         *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
@@ -132,6 +209,14 @@ def heat_bath_with_dipoles(
     if batch:
         threads = np.int32(torch.get_num_threads())
         call_host("heatbath.cu", "heat_bath_dipolar_host", [*arguments, threads])
+
+
+def _in_pieces(temperatures: torch.Tensor, every: int) -> list[torch.Tensor]:
+    """(batch, sweeps) as contiguous pieces of `every` columns, the last of what is left."""
+    whole = temperatures.shape[1] // every
+    pieces = temperatures[:, : whole * every].unflatten(1, (whole, every)).transpose(0, 1)
+    rest = temperatures[:, whole * every :].contiguous()
+    return [*pieces.contiguous(), *([rest] if rest.shape[1] else [])]
 
 
 def _replicas(couplings, states, device: torch.device) -> torch.Tensor:

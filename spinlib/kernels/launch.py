@@ -1,7 +1,8 @@
 """Handing torch tensors to compiled kernels, on the host and on the GPU."""
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -28,6 +29,42 @@ def call_host(
     call(*values)
 
 
+class Launch:
+    """A `__global__` function made ready for many launches on torch's current stream of `device`.
+
+    `arguments` are named in the order of the function's own; a call replaces some of them. `grid`
+    may be changed between calls.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        function: str,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        arguments: Mapping,
+        device: torch.device,
+        shared_bytes: int = 0,
+    ) -> None:
+        import cupy
+
+        self.grid, self.block, self.device, self.shared_bytes = grid, block, device, shared_bytes
+        self._index, self._on = device.index or 0, cupy.cuda.Device
+        with self._on(self._index):
+            self._kernel = cuda_kernel(file, function)
+            if shared_bytes > 48 * 1024:  # more than the default has to be asked for
+                self._kernel.max_dynamic_shared_size_bytes = shared_bytes
+        self._kept = arguments  # what the pointers point to
+        self._values = {name: _cuda_value(value) for name, value in arguments.items()}
+
+    def __call__(self, **others) -> None:
+        others = {name: _cuda_value(value) for name, value in others.items()}
+        values = tuple((self._values | others).values())
+        pointer = torch.cuda.current_stream(self.device).cuda_stream
+        with self._on(self._index), _stream(pointer, self._index):
+            self._kernel(self.grid, self.block, values, shared_mem=self.shared_bytes)
+
+
 def launch_cuda(
     file: str,
     function: str,
@@ -37,19 +74,34 @@ def launch_cuda(
     device: torch.device,
     shared_bytes: int = 0,
 ) -> None:
-    """Launch a `__global__` function on torch's current stream of `device`."""
+    """Launch a `__global__` function once."""
+    Launch(file, function, grid, block, dict(enumerate(arguments)), device, shared_bytes)()
+
+
+def _cuda_value(argument):
+    if argument is None or isinstance(argument, torch.Tensor):
+        return np.uint64(0 if argument is None else argument.data_ptr())
+    return argument
+
+
+@functools.cache
+def _stream(pointer: int, index: int):
+    """CuPy's name for one of torch's streams; call it with that device current.
+
+    Kept for ever: CuPy destroys a stream with the object that names it, and this one is torch's.
+    """
     import cupy
 
-    with cupy.cuda.Device(device.index or 0):
-        stream = cupy.cuda.ExternalStream(torch.cuda.current_stream(device).cuda_stream)
-        kernel = cuda_kernel(file, function)
-        if shared_bytes > 48 * 1024:  # more than the default has to be asked for
-            kernel.max_dynamic_shared_size_bytes = shared_bytes
-        values = tuple(
-            np.uint64(0 if a is None else a.data_ptr())
-            if a is None or isinstance(a, torch.Tensor)
-            else a
-            for a in arguments
-        )
-        with stream:
-            kernel(grid, block, values, shared_mem=shared_bytes)
+    if not hasattr(cupy.cuda.Stream, "from_external"):  # before CuPy 14
+        return cupy.cuda.ExternalStream(pointer, index)
+    return cupy.cuda.Stream.from_external(_Pointer(pointer))
+
+
+class _Pointer:
+    """A stream in the way of the CUDA stream protocol."""
+
+    def __init__(self, pointer: int) -> None:
+        self.pointer = pointer
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.pointer

@@ -37,6 +37,11 @@ def set_columns(table: torch.Tensor, **columns: torch.Tensor | float) -> None:
         target[:, FILM_COLUMNS.index(name)] = torch.as_tensor(values).to(target)
 
 
+def count_step(table: torch.Tensor, active: torch.Tensor) -> None:
+    """One step more in the column `step` of the films that `active` (batch,) marks."""
+    table.view(torch.int32)[:, FILM_COLUMNS.index("step")] += active
+
+
 def torque(
     spins: torch.Tensor,
     table: torch.Tensor,
@@ -77,11 +82,13 @@ def advance(
     weights: torch.Tensor,
     out: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """(S + Σ_j w_j k_j) / |…| with `weights` (batch, number of torques), at most four."""
+    """(S + Σ_j w_j k_j) / |…| with `weights` (batch, number of torques), at most four.
+
+    Weights that `weight_table` made are taken as they are, without a copy to the GPU.
+    """
     batch, _, height, width = spins.shape
     out = torch.empty_like(spins) if out is None else out
-    four = torch.zeros((batch, 4), dtype=torch.float32, device=spins.device)
-    four[:, : len(torques)] = weights
+    four = weight_table(weights, spins.device)
     sites = np.int32(height * width)
     arguments = [spins, *torques, *[None] * (4 - len(torques)), four, sites, out]
     if spins.is_cuda:
@@ -90,6 +97,15 @@ def advance(
     else:
         call_host("llg.cu", "advance_host", [*arguments, np.int32(batch), _threads(spins)])
     return out
+
+
+def weight_table(weights: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Weights (…, number of torques), at most four, as `advance` hands them on: (…, 4)."""
+    if weights.shape[-1] == 4:
+        return weights.to(device, torch.float32).contiguous()
+    four = torch.zeros((*weights.shape[:-1], 4), dtype=torch.float32, device=device)
+    four[..., : weights.shape[-1]] = weights
+    return four
 
 
 def _threads(spins: torch.Tensor) -> np.int32:

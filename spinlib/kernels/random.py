@@ -42,6 +42,8 @@ def random_normal(
 
 def state_indices(states: Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
     """State indices as the 32-bit counter words of their random streams."""
+    if isinstance(states, torch.Tensor) and states.dtype == torch.uint32:
+        return states.to(device).contiguous()  # every such number is one: nothing to wait for
     numbers = torch.as_tensor(states, dtype=torch.int64)
     if numbers.numel() and not (0 <= int(numbers.min()) and int(numbers.max()) < 2**32):
         raise ValueError(

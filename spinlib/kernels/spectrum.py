@@ -1,4 +1,4 @@
-"""Dipole fields by Fourier transform: the GPU's product, the host's convolution (`spectrum.cu`)."""
+"""Dipole fields by Fourier transform, around torch's on a GPU (see `spectrum.cu`)."""
 
 import math
 from typing import NamedTuple
@@ -6,10 +6,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import call_host, launch_cuda
+from spinlib.kernels.launch import Launch, call_host
 
 _LANES = 8  # FFT_LANES of fourier.h
 _RADICES = (2, 3, 5, 7)
+
+# Bytes of transforms that a GPU holds at a time; bounds the memory, nothing else.
+_WORK_BYTES = 2**30
 
 
 class HostKernel(NamedTuple):
@@ -18,6 +21,25 @@ class HostKernel(NamedTuple):
     rows: int
     columns: int
     table: torch.Tensor
+
+
+class GpuKernel(NamedTuple):
+    """The size of the transform and K, or its root, at k_x >= 0: (rows, columns // 2 + 1, 4)."""
+
+    rows: int
+    columns: int
+    table: torch.Tensor
+
+
+class ThermalNoise(NamedTuple):
+    """What `GpuConvolution` draws its noise from, one strength, state and schedule per replica."""
+
+    root: GpuKernel
+    strengths: torch.Tensor  # (batch,) float32
+    temperatures: torch.Tensor  # (batch, sweeps) float32
+    states: torch.Tensor  # (batch,) uint32
+    purpose: np.uint32
+    seed: np.uint64
 
 
 def can_transform(size: int) -> bool:
@@ -64,14 +86,68 @@ def fourier(values: torch.Tensor, backward: bool = False) -> torch.Tensor:
     return torch.view_as_complex(out.transpose(1, 2).contiguous())
 
 
-def multiply_spectrum(transformed: torch.Tensor, spectrum: torch.Tensor) -> None:
-    """On a GPU, multiply complex64 (batch, 3, …) in place by the real K, float32 (4, …)."""
-    if spectrum.shape[1:] != transformed.shape[2:] or not transformed.is_contiguous():
-        raise ValueError(
-            f"A spectrum of shape {tuple(spectrum.shape)} does not fit a transform of shape "
-            f"{tuple(transformed.shape)} in memory."
-        )
-    count = spectrum[0].numel()
-    grid = (math.ceil(count / 256), len(transformed))
-    arguments = [transformed, spectrum, np.int64(count)]
-    launch_cuda("spectrum.cu", "multiply_spectrum", grid, (256,), arguments, transformed.device)
+class GpuConvolution:
+    """On a GPU, the field K S of float32 spins of one shape, made ready for many calls.
+
+    With `noise` it is d K S + √(d T) R ξ, for strengths d and temperatures T of each state.
+    """
+
+    def __init__(
+        self, spins: torch.Tensor, kernel: GpuKernel, noise: ThermalNoise | None = None
+    ) -> None:
+        _, _, *self._size = spins.shape
+        self._padded_size = rows, columns = kernel.rows, kernel.columns
+        count, device = rows * (columns // 2 + 1), spins.device
+        # A grid has 65535 rows of blocks.
+        self._states = max(1, min(len(spins), 65535, _WORK_BYTES // (3 * count * 8)))
+        # Zeros around an open layer, kept from call to call.
+        self._padded = None
+        if self._size != [rows, columns]:
+            self._padded = torch.zeros((self._states, 3, rows, columns), device=device)
+        self._noisy, function, threads = noise is not None, "multiply_spectrum", count
+        arguments = {"k": kernel.table, "count": np.int32(count), "transformed": None}
+        if noise is not None:
+            function, threads = "draw_dipole_field", rows * ((columns // 2 + 1) // 2 + 1)
+            arguments = {
+                "k": kernel.table,
+                "root": noise.root.table,
+                "rows": np.int32(rows),
+                "columns": np.int32(columns),
+                "strengths": noise.strengths,
+                "temperatures": noise.temperatures,
+                "sweeps": np.int32(noise.temperatures.shape[1]),
+                "states": noise.states,
+                "purpose": noise.purpose,
+                "seed": noise.seed,
+            }
+            arguments |= dict.fromkeys(("transformed", "first_replica", "sweep", "draw"))
+        self._blocks = math.ceil(threads / 256)
+        self._launch = Launch("spectrum.cu", function, (), (256,), arguments, device)
+
+    def __call__(self, spins: torch.Tensor, sweep: int = 0, draw: int = 0) -> torch.Tensor:
+        """The field of `spins`; the noise is that number of a draw, T a column of temperatures."""
+        spins = spins.contiguous()
+        if self._padded is None and 0 < len(spins) <= self._states:
+            return self._field(spins, 0, sweep, draw).contiguous()
+        height, width = self._size
+        field = torch.empty_like(spins)
+        for first in range(0, len(spins), self._states):
+            some = spins[first : first + self._states]
+            if self._padded is not None:
+                padded = self._padded[: len(some)]
+                padded[..., :height, :width] = some
+                some = padded
+            back = self._field(some, first, sweep, draw)
+            field[first : first + self._states] = back[..., :height, :width]
+        return field
+
+    def _field(self, spins: torch.Tensor, first: int, sweep: int, draw: int) -> torch.Tensor:
+        transformed = torch.fft.rfft2(spins).contiguous()
+        self._launch.grid = (self._blocks, len(spins))
+        draws = {}
+        if self._noisy:
+            draws = {"first_replica": np.int32(first), "sweep": np.int32(sweep)}
+            draws["draw"] = np.uint32(draw)
+        self._launch(transformed=transformed, **draws)
+        # K is divided by the number of sites already.
+        return torch.fft.irfft2(transformed, s=self._padded_size, norm="forward")

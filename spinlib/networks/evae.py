@@ -59,12 +59,17 @@ class EVAE(nn.Module):
                 f"{tuple(spins.shape)}."
             )
         maps = spins
+        if _whole(maps):
+            maps = maps.contiguous(memory_format=torch.channels_last)
         for layer in self.down:
-            convolved = phases.convolve_split(
-                phases.split(maps), layer.conv.weight, layer.conv.bias, self.boundary
-            )
+            how = layer.conv.weight, layer.conv.bias, self.boundary
             # The largest of the four first: it commutes with the rising activation.
-            maps = _activate(phases.largest(layer.norm(phases.stacked(convolved))))
+            if _whole(maps):
+                largest = F.max_pool2d(layer.norm(phases.whole_convolve(maps, *how)), 2)
+            else:
+                convolved = phases.convolve_split(phases.split(maps), *how)
+                largest = phases.largest(layer.norm(phases.stacked(convolved)))
+            maps = _activate(largest)
         return self.code(self.gather(maps.flatten(1))).float().chunk(2, 1)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -72,16 +77,22 @@ class EVAE(nn.Module):
         maps = self.spread(latents).unflatten(1, self.coarse)
         maps = maps.contiguous(memory_format=torch.channels_last)
         for number, layer in enumerate(self.up):
-            maps = phases.join(maps) if number else maps
-            convolved = phases.convolve_upsampled(
-                maps, layer.conv.weight, layer.conv.bias, self.boundary
-            )
-            maps = _activate(phases.unstacked(layer.norm(phases.stacked(convolved))))
+            how = layer.conv.weight, layer.conv.bias, self.boundary
+            if _whole(maps):
+                normed = layer.norm(phases.whole_convolve_upsampled(maps, *how))
+            else:
+                maps = phases.join(maps) if number else maps
+                convolved = phases.convolve_upsampled(maps, *how)
+                normed = phases.unstacked(layer.norm(phases.stacked(convolved)))
+            maps = _activate(normed)
         # Half precision would leave 2^-8 in every component: more energy than γ can win.
         with torch.autocast(maps.device.type, enabled=False):
-            last = self.last
-            vectors = phases.convolve_split(maps.float(), last.weight, last.bias, self.boundary)
-            return F.normalize(phases.join(vectors), dim=1)
+            how = self.last.weight, self.last.bias, self.boundary
+            if _whole(maps):
+                vectors = phases.whole_convolve(maps.float(), *how)
+            else:
+                vectors = phases.join(phases.convolve_split(maps.float(), *how))
+            return F.normalize(vectors, dim=1)
 
     def forward(self, spins: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Reconstructed spins, mean and log-variance; `noise` (batch, latent) is standard normal"""
@@ -100,6 +111,11 @@ class _Layer(nn.Module):
 
 def _dense(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(SLOPE))
+
+
+def _whole(maps: torch.Tensor) -> bool:
+    """Whether to work on whole maps, in few kernels, instead of their phases."""
+    return maps.is_cuda
 
 
 def _activate(maps: torch.Tensor) -> torch.Tensor:
@@ -160,10 +176,11 @@ class _EnergyPerSite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, spins: torch.Tensor, hamiltonian: Hamiltonian) -> torch.Tensor:
-        kernel, zeeman = _stencil(hamiltonian)
+        kernel, zeeman = _stencil(hamiltonian, spins.device, spins.dtype)
         maps = spins.contiguous(memory_format=torch.channels_last)
-        felt = phases.convolve(maps, kernel.to(spins), None, hamiltonian.boundary)
-        zeeman = zeeman.to(spins)[:, None, None]
+        with torch.autocast(spins.device.type, enabled=False):  # as in `decode`
+            felt = phases.convolve(maps, kernel, None, hamiltonian.boundary)
+        zeeman = zeeman[:, None, None]
         ctx.save_for_backward(felt + zeeman)
         density = maps * (0.5 * felt + zeeman)
         return -density.flatten(1).mean(1) * 3
@@ -175,7 +192,9 @@ class _EnergyPerSite(torch.autograd.Function):
 
 
 @cache
-def _stencil(hamiltonian: Hamiltonian) -> tuple[torch.Tensor, torch.Tensor]:
+def _stencil(
+    hamiltonian: Hamiltonian, device: torch.device, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
     """The field as a 3×3 convolution kernel (to, from, y, x), and its constant part (3,).
 
     Read off the field of single spins, so that every short-range term is in it.
@@ -188,7 +207,8 @@ def _stencil(hamiltonian: Hamiltonian) -> tuple[torch.Tensor, torch.Tensor]:
     zeeman = field[3, :, 2, 2]
     # Site (y, x) around the single spin feels it from the opposite side: the kernel is turned.
     kernel = (field[:3] - field[3:])[:, :, 1:4, 1:4].flip(-1, -2).transpose(0, 1)
-    return kernel.contiguous(memory_format=torch.channels_last), zeeman
+    kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return kernel.to(device, dtype), zeeman.to(device, dtype)
 
 
 def translated(batch: tuple[torch.Tensor, ...], numbers: Numbers) -> tuple[torch.Tensor, ...]:
