@@ -59,17 +59,12 @@ class EVAE(nn.Module):
                 f"{tuple(spins.shape)}."
             )
         maps = spins
-        if _whole(maps):
-            maps = maps.contiguous(memory_format=torch.channels_last)
         for layer in self.down:
-            how = layer.conv.weight, layer.conv.bias, self.boundary
+            convolved = phases.convolve_split(
+                phases.split(maps), layer.conv.weight, layer.conv.bias, self.boundary
+            )
             # The largest of the four first: it commutes with the rising activation.
-            if _whole(maps):
-                largest = F.max_pool2d(layer.norm(phases.whole_convolve(maps, *how)), 2)
-            else:
-                convolved = phases.convolve_split(phases.split(maps), *how)
-                largest = phases.largest(layer.norm(phases.stacked(convolved)))
-            maps = _activate(largest)
+            maps = _activate(phases.largest(layer.norm(phases.stacked(convolved))))
         return self.code(self.gather(maps.flatten(1))).float().chunk(2, 1)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -77,22 +72,16 @@ class EVAE(nn.Module):
         maps = self.spread(latents).unflatten(1, self.coarse)
         maps = maps.contiguous(memory_format=torch.channels_last)
         for number, layer in enumerate(self.up):
-            how = layer.conv.weight, layer.conv.bias, self.boundary
-            if _whole(maps):
-                normed = layer.norm(phases.whole_convolve_upsampled(maps, *how))
-            else:
-                maps = phases.join(maps) if number else maps
-                convolved = phases.convolve_upsampled(maps, *how)
-                normed = phases.unstacked(layer.norm(phases.stacked(convolved)))
-            maps = _activate(normed)
+            maps = phases.join(maps) if number else maps
+            convolved = phases.convolve_upsampled(
+                maps, layer.conv.weight, layer.conv.bias, self.boundary
+            )
+            maps = _activate(phases.unstacked(layer.norm(phases.stacked(convolved))))
         # Half precision would leave 2^-8 in every component: more energy than γ can win.
         with torch.autocast(maps.device.type, enabled=False):
-            how = self.last.weight, self.last.bias, self.boundary
-            if _whole(maps):
-                vectors = phases.whole_convolve(maps.float(), *how)
-            else:
-                vectors = phases.join(phases.convolve_split(maps.float(), *how))
-            return F.normalize(vectors, dim=1)
+            last = self.last
+            vectors = phases.convolve_split(maps.float(), last.weight, last.bias, self.boundary)
+            return F.normalize(phases.join(vectors), dim=1)
 
     def forward(self, spins: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Reconstructed spins, mean and log-variance; `noise` (batch, latent) is standard normal"""
@@ -111,11 +100,6 @@ class _Layer(nn.Module):
 
 def _dense(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(SLOPE))
-
-
-def _whole(maps: torch.Tensor) -> bool:
-    """Whether to work on whole maps, in few kernels, instead of their phases."""
-    return maps.is_cuda
 
 
 def _activate(maps: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,6 @@ pixels to either side reach no further than the neighbouring block. So
 exactly. Both have four times the channels and a quarter of the pixels, which is what a processor
 likes when channels are few: the E-VAE trains several times faster. The upsampled case also saves
 work, 9 products per pixel instead of 25. The plain forms stand below, for reading and for testing.
-A GPU has cores enough for few channels and prefers few and large kernels: it gets the whole maps.
 
 Maps are (batch, channels, height, width), phases (batch, 4 × channels, height / 2, width / 2) with
 phase 2a + b outermost.
@@ -44,6 +43,8 @@ def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, bound
     """A 3×3 convolution whose edges are periodic, or see zeros beyond an open edge."""
     if boundary == "open":
         return F.conv2d(maps, kernel, bias, padding=1)
+    if maps.is_cuda:  # where every pass over the maps counts
+        return F.conv2d(_Wrap.apply(maps), kernel, bias)
     wide = torch.cat((maps[..., -1:], maps, maps[..., :1]), -1)
     return F.conv2d(torch.cat((wide[..., -1:, :], wide, wide[..., :1, :]), -2), kernel, bias)
 
@@ -52,8 +53,8 @@ def convolve_split(
     phases: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
 ) -> torch.Tensor:
     """Phases of the 5×5 convolution of the maps that `phases` are of."""
-    table = _taps(weight.device, weight.dtype)
-    kernel = torch.einsum("akse,blrf,oikl->aboefisr", table, table, weight)
+    taps = weight.flatten(2) @ _split_taps(weight.device, weight.dtype)
+    kernel = taps.unflatten(2, (2, 2, 2, 2, 3, 3)).permute(2, 3, 0, 4, 5, 1, 6, 7)
     return convolve(phases, _as_kernel(kernel, 4 * weight.shape[1]), bias.repeat(4), boundary)
 
 
@@ -61,8 +62,8 @@ def convolve_upsampled(
     maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
 ) -> torch.Tensor:
     """Phases of the 5×5 convolution of maps upsampled twice."""
-    table = _taps(weight.device, weight.dtype).sum(-1)
-    kernel = torch.einsum("aks,blr,oikl->aboisr", table, table, weight)
+    taps = weight.flatten(2) @ _upsampled_taps(weight.device, weight.dtype)
+    kernel = taps.unflatten(2, (2, 2, 3, 3)).permute(2, 3, 0, 1, 4, 5)
     return convolve(maps, _as_kernel(kernel, weight.shape[1]), bias.repeat(4), boundary)
 
 
@@ -103,57 +104,50 @@ def plain_upsample(maps: torch.Tensor) -> torch.Tensor:
 
 
 class _Wrap(torch.autograd.Function):
-    """Maps with a margin from the opposite edges on all sides.
+    """Maps with a margin of one from the opposite edges on all sides.
 
     The margin's gradient goes back where it came from; autograd would pass over whole maps for
     each of the four slices.
     """
 
     @staticmethod
-    def forward(ctx, maps: torch.Tensor, margin: int) -> torch.Tensor:
-        ctx.margin = margin
-        wide = torch.cat((maps[..., -margin:], maps, maps[..., :margin]), -1)
-        return torch.cat((wide[..., -margin:, :], wide, wide[..., :margin, :]), -2)
+    def forward(ctx, maps: torch.Tensor) -> torch.Tensor:
+        wide = torch.cat((maps[..., -1:], maps, maps[..., :1]), -1)
+        return torch.cat((wide[..., -1:, :], wide, wide[..., :1, :]), -2)
 
     @staticmethod
     def backward(ctx, upstream: torch.Tensor):
-        margin = ctx.margin
         for axis in (-2, -1):
-            size = upstream.shape[axis] - 2 * margin
-            inner = upstream.narrow(axis, margin, size).clone(memory_format=torch.channels_last)
-            inner.narrow(axis, 0, margin).add_(upstream.narrow(axis, margin + size, margin))
-            inner.narrow(axis, size - margin, margin).add_(upstream.narrow(axis, 0, margin))
+            size = upstream.shape[axis] - 2
+            inner = upstream.narrow(axis, 1, size).clone(memory_format=torch.channels_last)
+            inner.narrow(axis, 0, 1).add_(upstream.narrow(axis, size + 1, 1))
+            inner.narrow(axis, size - 1, 1).add_(upstream.narrow(axis, 0, 1))
             upstream = inner
-        return upstream, None
-
-
-def whole_convolve(
-    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
-) -> torch.Tensor:
-    """`plain_convolve` in a form that a GPU likes."""
-    if boundary == "open":
-        return F.conv2d(maps, weight, bias, padding=2)
-    return F.conv2d(_Wrap.apply(maps, 2), weight, bias)
-
-
-def whole_convolve_upsampled(
-    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
-) -> torch.Tensor:
-    """The 5×5 convolution of maps upsampled twice; the margin is taken while they are small."""
-    if boundary == "open":
-        return F.conv2d(plain_upsample(maps), weight, bias, padding=2)
-    return F.conv2d(plain_upsample(_Wrap.apply(maps, 1)), weight, bias)
+        return upstream
 
 
 @cache
-def _taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+def _split_taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Which of the 25 taps each number of `convolve_split`'s kernel is, [kl, abefsr]."""
+    table = _taps()
+    return torch.einsum("akse,blrf->klabefsr", table, table).reshape(25, -1).to(device, dtype)
+
+
+@cache
+def _upsampled_taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
+    """Which of the 25 taps are summed in each of `convolve_upsampled`'s kernel, [kl, absr]."""
+    table = _taps().sum(-1)
+    return torch.einsum("aks,blr->klabsr", table, table).reshape(25, -1).to(device, dtype)
+
+
+def _taps() -> torch.Tensor:
     """1 where tap k of output phase a reads phase e of the block s - 1 away: [a, k, s, e]."""
     table = torch.zeros(2, 5, 3, 2)
     for a in range(2):
         for k in range(5):
             block, phase = divmod(a + k - 2, 2)
             table[a, k, block + 1, phase] = 1
-    return table.to(device, dtype)
+    return table
 
 
 def _as_kernel(kernel: torch.Tensor, inputs: int) -> torch.Tensor:
