@@ -18,10 +18,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import torch
 
-from spinlib import latent, scales, textures
+from spinlib import latent, regression, scales, symmetry, textures, windowed
 from spinlib.anneal import anneal, coupling_table, linear
 from spinlib.bench_references import magnum_right_hand_side, spirit_sweeps
 from spinlib.dipolar import demagnetisation, point_dipoles
@@ -32,6 +34,8 @@ from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
 from spinlib.llg import FilmSystem
 from spinlib.microscope import Microscope
 from spinlib.networks.evae import EVAE
+from spinlib.networks.resnet import NETWORKS
+from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
 from spinlib.study import device_name, resolve_device
@@ -300,9 +304,72 @@ def explorer_redraw(device: torch.device) -> Iterator[Row]:
 
 @benchmark
 def training(device: torch.device) -> Iterator[Row]:
-    """Training throughput of study 3's network."""
+    """Training throughput of study 3's network, and on a GPU of all others at full size."""
+    cores = torch.get_num_threads()
     rate = scales.pictures_per_second(device)
-    yield Row("training, six-block network of study 3", rate, "pictures/s", torch.get_num_threads())
+    yield Row("training, six-block network of study 3", rate, "pictures/s", cores)
+    if device.type != "cuda":
+        return
+
+    def rate_of(train: Callable[[int], object], samples: int) -> float:
+        """Samples per second of further epochs, by the difference of two trainings."""
+        train(1)
+        (short, long) = seconds(partial(train, 1), partial(train, 4), device=device, rounds=1)
+        return 3 * samples / (long[0] - short[0])
+
+    films = textures.random((100, 100), states=range(8200), device=device).half()
+    targets = torch.rand((len(films), 3), device=device)
+    parts = np.arange(8000), np.arange(8000, 8200)
+    for name, make in NETWORKS.items():
+
+        def train_films(epochs: int, make: Callable = make) -> None:
+            regression.train(
+                *(make(64), films, targets, parts),
+                noisy=True,
+                group=symmetry.OPERATIONS,
+                epochs=epochs,
+                seed=0,
+                device=device,
+                batch_size=200,
+            )
+
+        rate = rate_of(train_films, 8000)
+        yield Row(f"training, {name} of study 2, 100×100, batch of 200", rate, "pictures/s", cores)
+
+    states = textures.random((128, 128), states=range(4200), device=device).half()
+
+    def train_states(epochs: int) -> None:
+        with TemporaryDirectory() as folder:
+            latent.sweep(
+                [latent.Stage(1e-3, 100.0, epochs)],
+                *(states[:4000], states[4000:], SkyrmionStates().hamiltonian),
+                seed=0,
+                folder=folder,
+                device=device,
+            )
+
+    yield Row(
+        *("training, E-VAE of study 4, 128×128, batch of 100", rate_of(train_states, 4000)),
+        *("pictures/s", cores),
+    )
+    pictures = torch.rand((40, 3, 512, 512), device=device), torch.rand((40, 3), device=device)
+
+    def train_windows(epochs: int) -> None:
+        few = tuple(each[:1] for each in pictures)
+        windowed.train_windows(
+            *(WindowedCNN(batch_norm=True), pictures, few),
+            step=8,
+            epochs=epochs,
+            seed=0,
+            batch_size=512,
+            device=device,
+        )
+
+    count = len(windowed.Windows(pictures[0], 32, 8))
+    yield Row(
+        *("training, windowed CNN of study 1, batch of 512", rate_of(train_windows, count)),
+        *("windows/s", cores),
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -171,3 +171,16 @@ def test_wrong_sizes_are_refused_in_words():
         evae.EVAE(40)
     with pytest.raises(ValueError, match="reads spins"):
         network().encode(torch.zeros(1, 3, 16, 16))
+
+
+def test_a_network_that_was_used_first_can_be_trained_after():
+    for cached in (phases._split_taps, phases._upsampled_taps, evae._stencil):
+        cached.cache_clear()
+    net, noise = network(), normal(4, 10)
+    with torch.inference_mode():
+        spins = net.decode(noise)
+        evae._EnergyPerSite.apply(spins, HAMILTONIAN)
+    spins = spins.clone()
+    out, mean, log_variance = net(spins, noise)
+    (evae._EnergyPerSite.apply(out, HAMILTONIAN).mean() + mean.mean()).backward()
+    assert all(p.grad is not None for p in net.up.parameters())

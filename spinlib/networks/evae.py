@@ -176,6 +176,7 @@ class _EnergyPerSite(torch.autograd.Function):
 
 
 @cache
+@torch.inference_mode(False)  # kept for training, too
 def _stencil(
     hamiltonian: Hamiltonian, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -127,6 +127,7 @@ class _Wrap(torch.autograd.Function):
 
 
 @cache
+@torch.inference_mode(False)  # kept for training, too
 def _split_taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Which of the 25 taps each number of `convolve_split`'s kernel is, [kl, abefsr]."""
     table = _taps()
@@ -134,6 +135,7 @@ def _split_taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
 
 
 @cache
+@torch.inference_mode(False)
 def _upsampled_taps(device: torch.device, dtype: torch.dtype) -> torch.Tensor:
     """Which of the 25 taps are summed in each of `convolve_upsampled`'s kernel, [kl, absr]."""
     table = _taps().sum(-1)
