@@ -101,8 +101,8 @@ EFFORT = {
     ),
     "laptop": Effort(),
     "paper": Effort(
-        **{"values": 5, "drawn": 1000, "validation": 200, "held_out": 499, "tested": 499},
-        **{"cells": 512, "cooling": 2000, "staying": 500, "looks": 30_000_000, "again": 8},
+        **{"values": 5, "drawn": 400, "validation": 100, "held_out": 299, "tested": 299},
+        **{"cells": 256, "cooling": 1000, "staying": 300, "looks": 3_000_000, "again": 8},
         **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
     ),
 }
