@@ -326,13 +326,17 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
 
 
 def _with_palette(png: str) -> str:
-    """A PNG (base64) with 256 colours of its own, which takes a third of the space."""
+    """A PNG (base64) with 256 colours of its own, and fewer pixels if it is still too large."""
     from PIL import Image
 
-    content = io.BytesIO()
     image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    image.quantize(256).save(content, "PNG", optimize=True)
-    return base64.b64encode(content.getvalue()).decode()
+    while True:
+        content = io.BytesIO()
+        image.quantize(256).save(content, "PNG", optimize=True)
+        small = base64.b64encode(content.getvalue()).decode()
+        if len(small) <= 4 * LARGE:
+            return small
+        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -201,11 +201,13 @@ def explorer(walk: Walk) -> "ipywidgets.Widget":
     return ipywidgets.HBox([picture, controls])
 
 
-def film(walk: Walk, gammas: Sequence[float], step: int = 2) -> str:
+def film(walk: Walk, gammas: Sequence[float], step: int = 0) -> str:
     """The walk as plain HTML that needs no Python and no network: a slider over drawn frames.
 
-    One frame per position R, the models of `gammas` below one another in it.
+    One frame for every so many positions R, the models of `gammas` below one another in it; without
+    a `step` there are fewer frames of larger states.
     """
+    step = step or (2 if walk.legs[gammas[0]].network.size <= 64 else 6)
     positions = list(range(-REACH, REACH + 1, step))
     frames, middle = [], positions.index(0)
     for number, position in enumerate(positions):
