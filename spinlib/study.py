@@ -31,7 +31,6 @@ from PIL.PngImagePlugin import PngInfo
 from spinlib import claims
 from spinlib.notebooks import CHANGES, PROFILES, ROOT
 
-
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
 
 

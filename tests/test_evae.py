@@ -181,6 +181,6 @@ def test_a_network_that_was_used_first_can_be_trained_after():
         spins = net.decode(noise)
         evae._EnergyPerSite.apply(spins, HAMILTONIAN)
     spins = spins.clone()
-    out, mean, log_variance = net(spins, noise)
+    out, mean, _ = net(spins, noise)
     (evae._EnergyPerSite.apply(out, HAMILTONIAN).mean() + mean.mean()).backward()
     assert all(p.grad is not None for p in net.up.parameters())
