@@ -127,6 +127,11 @@ def on(count: int, work: Callable[[], None]) -> Callable[[], None]:
     return limited
 
 
+def _on(count: int, device: torch.device) -> str:
+    """The end of a row's name that says on how many threads."""
+    return "" if device.type == "cuda" else f", {count} thread{'s'[: count - 1]}"
+
+
 def _skyrmion_sweeps(size: int, replicas: int, sweeps: int, device: torch.device, **options):
     """A closure that sweeps study 4's Hamiltonian at half its ordering temperature."""
     hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05)
@@ -217,9 +222,7 @@ def annealed_states(device: torch.device) -> Iterator[Row]:
                     partial(work, dipole_every=every, device=device), device=device, rounds=2
                 )
             rate = len(states) / statistics.median(times)
-            yield Row(
-                f"annealing, {name}, {cores} thread{'s'[: cores - 1]}", rate, "states/s", cores
-            )
+            yield Row(f"annealing, {name}{_on(cores, device)}", rate, "states/s", cores)
 
 
 @benchmark
@@ -237,9 +240,7 @@ def right_hand_side(device: torch.device) -> Iterator[Row]:
         if boundary == "open" and device.type == "cpu":
             theirs = magnum_right_hand_side(size, spins)
         for count in (1,) if device.type == "cuda" else (1, 2):
-            name = (
-                f"LLG right-hand side, {size}×{size} {boundary}, {count} thread{'s'[: count - 1]}"
-            )
+            name = f"LLG right-hand side, {size}×{size} {boundary}{_on(count, device)}"
             amount = batch * size * size
             with threads(count):
                 if theirs is None:
@@ -266,7 +267,7 @@ def dipole_field(device: torch.device) -> Iterator[Row]:
             yield measure(name, amount, "sites/s", own, device, 1)
             continue
         for count in (1, 2):
-            label = f"{name}, {count} thread{'s'[: count - 1]}"
+            label = f"{name}{_on(count, device)}"
             with threads(count):
                 yield compare(label, amount, "sites/s", own, "torch's FFT", plain, device, count)
 
