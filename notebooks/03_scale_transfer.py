@@ -58,7 +58,8 @@ from spinlib.hamiltonian import VACUUM_PERMEABILITY
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.notebooks import ROOT
 from spinlib.study import Study
-from spinlib.training import save_weights, seeded, side_by_side
+from spinlib.training import seeded, side_by_side
+from spinlib.weights import save_weights
 
 study = Study("03", profile=profile, output=output, seed=seed, device=device)
 recipes = {name: replace(recipe, seed=seed) for name, recipe in FILMS[profile].items()}

@@ -24,15 +24,8 @@ from spinlib.microscope import vector_noise
 from spinlib.networks.resnet import resnet18
 from spinlib.pictures import windows
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
-from spinlib.training import (
-    Batch,
-    Numbers,
-    checkpoint_name,
-    fit,
-    load_weights,
-    read_about,
-    save_weights,
-)
+from spinlib.training import Batch, Numbers, checkpoint_name, fit
+from spinlib.weights import load_weights, read_about, save_weights
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
 PRETRAINED = Path(__file__).with_name("pretrained") / "resnet18.safetensors"

@@ -2,8 +2,7 @@
 
 Nothing here is drawn from a global generator. What is random about sample i in epoch e depends on
 (seed, i, e) and on nothing else, so a training that was killed goes on as if it had not been.
-Weights and checkpoints are safetensors files with JSON in their metadata: no pickle is ever read
-from a file.
+Checkpoints are files of `weights.py`; a GPU's steps are replayed by `cuda_graphs.py`.
 """
 
 import hashlib
@@ -15,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
@@ -23,22 +21,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import nn
 from tqdm.auto import tqdm
 
+from spinlib.cuda_graphs import Graphed, own_stream
 from spinlib.kernels import random_normal, random_uniform
-from spinlib.store import wait_for_lock, write_whole
+from spinlib.store import wait_for_lock
+from spinlib.weights import TrainingError, complaints, read_tensors, write_tensors
 
 Batch = tuple[torch.Tensor, ...]
 
 GRAPHED_FROM = 8  # steps in an epoch: a capture takes as long as a step or two
 SECONDS = 10.0  # between checkpoints of a GPU, whose epochs may be shorter than the writing
-
-
-class TrainingError(RuntimeError):
-    """Weights or a checkpoint that cannot be used, or a training that cannot go on."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +149,10 @@ def fit(
         _add(totals, found, len(samples) / count)
 
     graphed = device.type == "cuda" and steps >= GRAPHED_FROM
-    take = _Graphed(step, optimiser) if graphed else step
+    take = Graphed(step, optimiser) if graphed else step
     saved = -np.inf
     bar = tqdm(total=epochs, desc=progress, disable=not progress, unit="epoch")
-    with _sole_trainer(checkpoint), bar, _own_stream(device):
+    with _sole_trainer(checkpoint), bar, own_stream(device):
         if checkpoint is not None and Path(checkpoint).exists():
             state.load(Path(checkpoint))
             bar.initial = bar.n = state.epoch
@@ -272,38 +266,6 @@ def evaluate(
     return {f"validation {name}": total for name, total in _read_off(totals).items()}
 
 
-def save_weights(network: nn.Module, path: str | Path, *, half: bool = False, **about) -> Path:
-    """Write a network's weights with what belongs to them, as JSON, in the metadata.
-
-    `about` takes plain values: settings of the network, recipe, normalisation, profile, … With
-    `half` floating-point weights are stored in 16 bits.
-    """
-    tensors = dict(network.state_dict())
-    if half:
-        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
-    return _write(Path(path), tensors, about | {"class": type(network).__name__})
-
-
-def load_weights(network: nn.Module, path: str | Path) -> dict[str, Any]:
-    """Read weights written by `save_weights` into `network`; return what belongs to them."""
-    tensors, about = _read(Path(path))
-    if about.get("class") != type(network).__name__:
-        raise TrainingError(
-            f"{path} holds weights of a {about.get('class')}, not of a {type(network).__name__}."
-        )
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise TrainingError(f"The weights in {path} do not fit this network: {error}.") from None
-    network.eval()
-    return about
-
-
-def read_about(path: str | Path) -> dict[str, Any]:
-    """Return what `save_weights` wrote beside the weights, without reading them."""
-    return _read(Path(path), tensors=False)[1]
-
-
 class _State:
     """What a checkpoint holds: network, optimiser, best weights, history."""
 
@@ -342,10 +304,10 @@ class _State:
                 for number, slot in self.optimiser.state_dict()["state"].items()
                 for name, value in slot.items()
             }
-        _write(path, tensors, {"settings": self.settings, "history": self.history})
+        write_tensors(path, tensors, {"settings": self.settings, "history": self.history})
 
     def load(self, path: Path) -> None:
-        tensors, about = _read(path)
+        tensors, about = read_tensors(path)
         found = about.get("settings")
         wanted = json.loads(json.dumps(self.settings))
         if found != wanted:
@@ -381,85 +343,6 @@ class _State:
                         slots[name] = torch.empty_like(parameter).copy_(tensor)
         device = next(self.network.parameters()).device
         self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
-
-
-class _Graphed:
-    """Steps of training on a GPU, captured as CUDA graphs and replayed.
-
-    A step of a small network is hundreds of kernels of some microseconds each, several times faster
-    than Python can launch them. The epoch is a plain number in the kernels that draw random
-    numbers, so that every epoch is captured anew, once for each of its at most two batch sizes.
-
-    The first step of either size in a training is an ordinary one. It makes what a capture has to
-    find: the optimiser's moments, the totals, compiled and loaded kernels, their workspaces,
-    constants on the GPU. Its numbers are those of a replayed one, dropout included, as both draw
-    from the same place of the same stream.
-    """
-
-    def __init__(
-        self, step: Callable[[torch.Tensor, int], None], optimiser: torch.optim.Optimizer
-    ) -> None:
-        self.step, self.optimiser = step, optimiser
-        self.epoch = -1
-        self.inputs: dict[int, torch.Tensor] = {}  # by batch size, as the graphs
-        self.graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        # Whatever the epoch: a pool of memory lives as long as one of its graphs.
-        self.latest: torch.cuda.CUDAGraph | None = None
-
-    def __call__(self, samples: torch.Tensor, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch, self.graphs = epoch, {}
-        size = len(samples)
-        if size not in self.inputs:
-            self.step(samples, epoch)
-            self.inputs[size] = samples.clone()
-            return
-        if size not in self.graphs:
-            self.graphs[size] = self.latest = self._capture(self.inputs[size])
-        self.inputs[size].copy_(samples)
-        self.graphs[size].replay()
-
-    def _capture(self, samples: torch.Tensor) -> torch.cuda.CUDAGraph:
-        if self.latest is None:
-            torch.cuda.empty_cache()  # graphs cannot use what was kept, by earlier trainings too
-        graph = torch.cuda.CUDAGraph()
-        self._declare_capturable(True)
-        graph.capture_begin(pool=self.latest and self.latest.pool())
-        try:
-            self.step(samples, self.epoch)
-        finally:
-            graph.capture_end()
-            self._declare_capturable(False)
-        return graph
-
-    def _declare_capturable(self, whether: bool) -> None:
-        """Fused optimisers are, but Adam wants to be told, and warns if it then is not captured."""
-        for group in self.optimiser.param_groups:
-            group["capturable"] = whether
-
-
-@contextmanager
-def _own_stream(device: torch.device) -> Iterator[None]:
-    """On a GPU a stream that can be captured: the default one cannot.
-
-    All of a training runs on it, as autograd and the allocator remember the streams they worked on.
-    """
-    if device.type != "cuda":
-        yield
-        return
-    stream, outside = _stream(device), torch.cuda.current_stream(device)
-    stream.wait_stream(outside)
-    try:
-        with torch.cuda.stream(stream):
-            yield
-    finally:
-        outside.wait_stream(stream)
-
-
-@cache
-def _stream(device: torch.device) -> torch.cuda.Stream:
-    """The same for all trainings: torch keeps free memory for each stream apart."""
-    return torch.cuda.Stream(device)
 
 
 def _optimiser(
@@ -552,7 +435,7 @@ def _sole_trainer(checkpoint: str | Path | None) -> Iterator[None]:
         yield
         return
     path = Path(checkpoint)
-    with _complaints(path):
+    with complaints(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = path.with_name(f".{path.name}.lock").open("ab")
     with lock:
@@ -564,40 +447,3 @@ def _sole_trainer(checkpoint: str | Path | None) -> Iterator[None]:
                 f"Stopped; the finished epochs (on a GPU, of ten seconds ago) are safe in {path}, "
                 "train again to go on."
             ) from None
-
-
-@contextmanager
-def _complaints(path: Path) -> Iterator[None]:
-    """Turn the operating system's errors into sentences."""
-    try:
-        yield
-    except OSError as error:
-        raise TrainingError(
-            f"Cannot write {path}: {error.strerror or error}. Make room or choose another folder, "
-            "then train again; what was written before is kept."
-        ) from error
-
-
-def _write(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, Any]) -> Path:
-    """Write tensors and their JSON so that the file is there whole or not at all."""
-    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    content = save(plain, {"about": json.dumps(about)})
-    with _complaints(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content)
-    return path
-
-
-def _read(path: Path, tensors: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["about"])
-            if not isinstance(about, dict):
-                raise ValueError("what stands beside the weights is no mapping")
-            names = file.keys() if tensors else ()
-            return {name: file.get_tensor(name) for name in names}, about
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
-        raise TrainingError(
-            f"{path} is no file of weights that this library wrote: {error}. Take another, or "
-            "delete it to train anew."
-        ) from None

@@ -22,7 +22,7 @@ from spinlib.analysis import barrier, local_correlation
 from spinlib.contrast import colour
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE
-from spinlib.training import load_weights, read_about, save_weights
+from spinlib.weights import load_weights, read_about, save_weights
 
 if TYPE_CHECKING:  # slow to import, and only the shell needs it
     import ipywidgets

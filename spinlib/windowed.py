@@ -20,16 +20,8 @@ from torch.nn.functional import mse_loss
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.regression import one_cycle
 from spinlib.thermal_recipes import NAMES, ThermalFilms
-from spinlib.training import (
-    Batch,
-    Numbers,
-    TrainingError,
-    checkpoint_name,
-    fit,
-    load_weights,
-    read_about,
-    save_weights,
-)
+from spinlib.training import Batch, Numbers, checkpoint_name, fit
+from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 # What decides about a training besides its settings, and what of its settings does not.
 _CODE = ("windowed.py", "networks/windowed_cnn.py", "regression.py")

@@ -35,7 +35,7 @@ from spinlib.dataset import dataset
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.recipes import SkyrmionStates
 from spinlib.study import Study
-from spinlib.training import TrainingError, read_about
+from spinlib.weights import TrainingError, read_about
 
 pytestmark = pytest.mark.faults
 

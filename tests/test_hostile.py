@@ -21,7 +21,7 @@ import training_worker
 
 from spinlib import claims, report, reproduce
 from spinlib.pictures import read_picture
-from spinlib.training import TrainingError, load_weights, read_about
+from spinlib.weights import TrainingError, load_weights, read_about
 
 ROOT = Path(__file__).parent.parent
 

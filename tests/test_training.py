@@ -22,17 +22,8 @@ from spinlib.kernels import random_normal, random_uniform
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.training import (
-    Numbers,
-    TrainingError,
-    evaluate,
-    fit,
-    load_weights,
-    read_about,
-    save_weights,
-    seeded,
-    side_by_side,
-)
+from spinlib.training import Numbers, evaluate, fit, seeded, side_by_side
+from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.thermal_recipes import FILMS, NAMES
-from spinlib.training import Numbers, TrainingError, load_weights, seeded
+from spinlib.training import Numbers, seeded
+from spinlib.weights import TrainingError, load_weights
 from spinlib.windowed import (
     Ranges,
     Windows,
@@ -161,7 +162,7 @@ def test_weights_keep_their_ranges(tmp_path):
 
 
 def test_other_weights_are_refused(tmp_path):
-    from spinlib.training import save_weights
+    from spinlib.weights import save_weights
 
     path = save_weights(nn.Linear(2, 2), tmp_path / "other.safetensors")
     with pytest.raises(TrainingError, match="no network of windows"):
