@@ -78,6 +78,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str,
 def read_tensors(
     path: Path, tensors: bool = True
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors by name, unless they are not wanted, and what stands beside them."""
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})["about"])
