@@ -40,9 +40,9 @@ gamma_epochs: int = 5  # epochs at each γ, and twice as many at the last
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
 settling: int = 5000  # sweeps at zero temperature that relax a generated state
-inversion_steps: int = 400  # steps of the search for a code that decodes to a target
+inversion_steps: int = 300  # steps of the search for a code that decodes to a target
 box_states: int = 800  # states with open edges
-box_epochs: list[int] = [8, 10, 8]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
+box_epochs: list[int] = [6, 10, 6]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
 
 # %%
 import json
