@@ -62,7 +62,7 @@ def heat_bath(
     replicas = _replicas(couplings, states, device)
     temperatures = temperatures.to(device, torch.float32).contiguous()
     field, anisotropy = _map(field, spins), _map(anisotropy, spins)
-    anisotropic = anisotropy is not None or bool((replicas[:, 3] != 0).any())
+    anisotropic = anisotropy is not None or _anisotropic(couplings)
     key = check_seed(seed)
     if device.type == "cuda":
         gpu = _GpuSweeps(
@@ -101,10 +101,14 @@ class _GpuSweeps:
         self._over, device = over_relaxations, spins.device
         half = (width + 1) // 2
         shared = 2 * 3 * height * half * 4
-        self._whole = driver == "block"
-        if driver == "auto":
-            generation = torch.cuda.get_device_capability(device)[0]
-            self._whole = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
+        generation = torch.cuda.get_device_capability(device)[0]
+        fits = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
+        if driver == "block" and not fits:
+            raise ValueError(
+                f"A lattice of {height}×{width} sites does not fit into the shared memory of one "
+                'multiprocessor: take driver "grid" or "auto".'
+            )
+        self._whole = fits and driver != "grid"
         function = "heat_bath_block" if self._whole else "heat_bath_colour"
         names = ("over", "first_sweep") if self._whole else ("sweep", "colour", "relax", "counter")
         arguments = {
@@ -189,7 +193,7 @@ def heat_bath_with_dipoles(
             *(root, strengths, temperatures, state_indices(states, spins.device), stream, key)
         )
         dipoles = GpuConvolution(spins, kernel, noise)
-        anisotropic = anisotropy is not None or bool((replicas[:, 3] != 0).any())
+        anisotropic = anisotropy is not None or _anisotropic(couplings)
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, spins[0].numel() if batch > 1 else 0),
             *(periodic, anisotropic, over_relaxations, key),
@@ -221,10 +225,15 @@ def _in_pieces(temperatures: torch.Tensor, every: int) -> list[torch.Tensor]:
 
 def _replicas(couplings, states, device: torch.device) -> torch.Tensor:
     """The table of the struct `Replica`: couplings, and the state's index as an integer."""
-    table = torch.empty((len(couplings), 8), dtype=torch.float32, device=device)
-    table[:, :7] = couplings
-    table.view(torch.int32)[:, 7] = state_indices(states, device).view(torch.int32)
+    count = len(COUPLINGS)
+    table = torch.empty((len(couplings), count + 1), dtype=torch.float32, device=device)
+    table[:, :count] = couplings
+    table.view(torch.int32)[:, count] = state_indices(states, device).view(torch.int32)
     return table
+
+
+def _anisotropic(couplings: torch.Tensor) -> bool:
+    return bool((couplings[:, COUPLINGS.index("anisotropy")] != 0).any())
 
 
 def _map(values: torch.Tensor | None, spins: torch.Tensor) -> torch.Tensor | None:

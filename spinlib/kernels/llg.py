@@ -18,22 +18,22 @@ FILM_COLUMNS = (*COUPLINGS, "dipolar", "precession", "damping", "thermal", "stat
 def film_table(
     couplings: torch.Tensor, dipolar: torch.Tensor, states: Sequence[int] | torch.Tensor
 ) -> torch.Tensor:
-    """The table that `torque` reads, (batch, 13), from couplings (batch, 7) and μ0 M_s in tesla.
+    """The table that `torque` reads, (batch, columns): couplings as in COUPLINGS, μ0 M_s in tesla.
 
     What depends on the integrator is still zero: see `set_columns`.
     """
     shape = (len(couplings), len(FILM_COLUMNS))
     table = torch.zeros(shape, dtype=torch.float32, device=couplings.device)
-    table[:, :7] = couplings
-    table[:, 7] = dipolar
-    table.view(torch.int32)[:, 11] = state_indices(states, couplings.device).view(torch.int32)
+    table[:, : len(COUPLINGS)] = couplings
+    numbers = state_indices(states, couplings.device).view(torch.int32)
+    set_columns(table, dipolar=dipolar, state=numbers)
     return table
 
 
 def set_columns(table: torch.Tensor, **columns: torch.Tensor | float) -> None:
-    """Write columns of a film table by name: precession, damping, thermal (tesla), or step."""
+    """Write columns of a film table by name: precession, damping, thermal (tesla), step, …"""
     for name, values in columns.items():
-        target = table.view(torch.int32) if name == "step" else table
+        target = table.view(torch.int32) if name in ("state", "step") else table
         target[:, FILM_COLUMNS.index(name)] = torch.as_tensor(values).to(target)
 
 
