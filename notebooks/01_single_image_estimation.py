@@ -166,8 +166,8 @@ pd.DataFrame(lines)
 
 # %% [markdown]
 # The paper's appendix prints *D* in **µJ/m²**. Then 4π*A*/*D* is wider than the picture for
-# every film, and *D* can leave no trace in it: chapter 8 puts a number to that. Everywhere else *D*
-# is in mJ/m².
+# every film, and *D* can leave no trace in it: chapter 8 puts a number to that. Everywhere else
+# *D* is in mJ/m².
 #
 # **Further places where the text is open, or contradicts itself.** FeGe was observed in 0.18 T
 # according to the body and in 50 mT according to the appendix, and the loop predicted for 265 K is
