@@ -110,9 +110,9 @@ own_picture = read_vectors(image, image_kind) if image else None
 #   - D \sum_{i<j} \frac{3 (\vec S_i \cdot \vec r_{ij})(\vec S_j \cdot \vec r_{ij})
 #   - \vec S_i \cdot \vec S_j r_{ij}^2}{r_{ij}^5} - K \sum_i S_{i,z}^2$$
 #
-# with *J* = 1, *D* = 0.05 … 0.13, λ = −3*D* … 3*D* and *K* = 1.0 … 1.2 *K*_shape. *K*_shape = 2π*D*
-# is what a uniform thin film gains by lying in the plane, so *K*_eff = *K* − 2π*D* is what is left
-# to hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape, which in its steps would
+# with *J* = 1, *D* = 0.05 … 0.13, λ = −3*D* … 3*D* and *K* = 1.0 … 1.2 *K*_shape. Lying in the
+# plane gains a uniform film *K*_shape = 2π*D* a site, so *K*_eff = *K* − 2π*D* is what is left to
+# hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape, which in its steps would
 # make 400 000 films and not its 80 000; 1.0 … 1.2 makes 78 540, with 7 854 for the test: its
 # "nearly 8000".) The network's targets are λ_N, *K*_N and *D*_N, each from 0 to 1 over its range.
 #
@@ -731,8 +731,8 @@ figure
 
 # %% [markdown]
 # ## 8. A film under the virtual microscope (K7)
-# The paper's pictures are not public. In their place, a film whose DMI runs from λ = 1.1 *D*
-# through zero to −0.7 *D*, as with the thickness of the iridium layer in Ni/[Co/Ni]₂/Ir/Pt(111), at
+# The paper's pictures are not public. In their place, a film whose DMI runs from λ = 1.1 *D* to
+# −0.7 *D* through zero, as with the thickness of the iridium layer in Ni/[Co/Ni]₂/Ir/Pt(111), at
 # constant *K* and *D*. The microscope takes three component pictures of 400 × 370 pixels, one pixel
 # to a site (25 nm), blurred by half a pixel, with vector noise of strength 0.4 and readout noise of
 # 5 % of the full contrast. Nobody tells the network about the blur. All films are cooled at the
