@@ -18,10 +18,11 @@
 # ![R² for the saturation at all scales](../figures/paper/03/saturation_rescued.png)
 #
 # **The answer.** For the saturation $M_s$ no, as the paper says, at both sizes: trained at four
-# scales (grey) it is read there, at full size with R² of 0.92 and more, and lost at 0.75 µm with
-# −0.63. Scales drawn continuously heal it: 0.76 and more everywhere. For the DMI the paper says
-# yes; our networks say no, with 0.81 at the trained scales and −1.2 between them at full size. They
-# are trained far more briefly than the paper's, so this is no refutation.
+# scales (black) it is read there (grey), at full size with R² of 0.92 and more where 1 is perfect,
+# and lost at 0.75 µm with −0.63, worse than a constant answer. Scales drawn continuously heal it:
+# 0.76 and more everywhere. For the DMI the paper says yes; our networks say no, with 0.81 at the
+# trained scales and −1.2 between them at full size. They are trained far more briefly than the
+# paper's, so this is no refutation.
 #
 # A. Watanabe et al., arXiv 2408.12181 (2024): cut simulated domain pictures at scales from 0.5 to
 # 2 µm, bring all to 128×128 pixels, train at some scales and test at others. The Dzyaloshinskii–
