@@ -1,10 +1,12 @@
 """The packaging files agree with each other, and refuse or install what they say."""
 
+import ast
 import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, distribution
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,40 @@ def test_what_the_package_asks_for_is_pinned():
 def test_cupy_is_only_in_the_gpu_extra():
     assert not [name for name in pins() if name.startswith("cupy")]
     assert PYPROJECT["project"]["optional-dependencies"]["gpu"] == ["cupy-cuda13x==14.2.0"]
+
+
+OPTIONAL = {"cupy": "gpu", "rsciio": "dm"}  # imported only where needed, by the extra they are in
+COMPARED = {"magnumnp", "spirit"}  # other simulators, timed beside ours where they are installed
+
+
+def imports(folder: str) -> Iterator[tuple[str, Path, bool]]:
+    """Packages from elsewhere that the sources below a folder import, and if on being loaded."""
+    own = {"spinlib"} | {path.stem for path in (ROOT / "tests").glob("*.py")}
+    for path in (ROOT / folder).rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names} - own:
+                if name not in sys.stdlib_module_names:
+                    yield name, path, node in tree.body
+
+
+@pytest.mark.parametrize("folder", ["spinlib", "notebooks", "tests"])
+def test_what_is_imported_is_pinned_or_an_extra(folder):
+    origin = packages_distributions()
+    extras = PYPROJECT["project"]["optional-dependencies"]
+    found = set(imports(folder))
+    assert {"numpy", "torch"} <= {name for name, _, _ in found}
+    for name, path, at_once in found:
+        if name in OPTIONAL or name in COMPARED:
+            assert not at_once, f"{path} cannot be loaded without {name}"
+            assert name in COMPARED or extras[OPTIONAL[name]]
+            continue
+        assert name in origin, f"{path} imports {name}, which is not installed"
+        homes = {canonicalize_name(home) for home in origin[name]}
+        assert homes & set(pins()), f"{path} imports {name}, and none of {homes} is pinned"
 
 
 def test_conda_uses_the_same_pins():
