@@ -1068,7 +1068,8 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # | T7: domain size | reproduced | reproduced: from 231 to 165 nm |
 # | T8: $D$ tolerates more | not reproduced | not reproduced: 0.05 and 0.12 octaves |
 #
-# *Why.* $M_s$ changes the size of the domains; $D$, far below its critical value, hardly does, and
+# *Why.* Over its range $M_s$ nearly halves the domains; $D$, far below its critical value, makes
+# them less than a tenth smaller (the films of chapter 1), so a wrong scale costs it more, and it
 # needs more training than it got: 2·10⁵ looks a network and 6500 films at full size, where the
 # paper has 15 000 films and some hundred epochs of up to 640 000 pictures. So the claims on $D$ are
 # open, and those on $M_s$ stand. Annealing, in place of an unknown protocol, makes larger domains.
