@@ -1193,7 +1193,7 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # | V8: open square | reproduced | reproduced: by 2.5·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
 #
-# *Why.* V2: $L_{RC}$ begins to rise below γ = 100 for β = 10⁻⁴, and $L_H$ to fall with it. V7: a
+# *Why.* V2: the drop comes just before 10³, and for β = 10⁻⁴ $L_{RC}$ rises a little early. V7: a
 # collapsed lattice is stable, and no small step leads from 28 skyrmions to 30. It is the second in
 # the list of all lattices that fit, so "ground state of the system" holds only nearly, and without
 # such a list nobody could tell. Trainings are thirty times shorter than the paper's; whether longer
