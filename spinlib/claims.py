@@ -13,6 +13,8 @@ from pathlib import Path
 
 import yaml
 
+from spinlib.figures import true_minus
+
 VERDICTS = ("reproduced", "partly", "not reproduced", "not tested at this size")
 NOT_TESTED = VERDICTS[-1]
 
@@ -144,4 +146,4 @@ def value(row: Claim) -> str:
 
 
 def _number(x: float | str) -> str:
-    return x if isinstance(x, str) else f"{x:.5g}".replace("-", "−")
+    return true_minus(x) if isinstance(x, str) else f"{x:.5g}".replace("-", "−")

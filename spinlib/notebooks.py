@@ -148,8 +148,8 @@ def paired(path: Path) -> bool:
 def build(study: str, path: Path, root: Path = ROOT) -> bool:
     """Write the `.ipynb` beside `path`; return whether it got outputs.
 
-    They come from the laptop run in figures/, if that ran these very cells with the profile's own
-    parameters: a page never shows outputs of other code.
+    They come from the laptop run in figures/, if that ran this very code with the profile's own
+    parameters: a page never shows outputs of other code. Its words may have changed since.
     """
     import nbformat
 
@@ -158,20 +158,28 @@ def build(study: str, path: Path, root: Path = ROOT) -> bool:
     filled = False
     if executed.exists():
         run = nbformat.read(executed, as_version=4)
-        if run.metadata.get("spinlib") == RAN_AS_WRITTEN and content(run) == content(notebook):
+        if run.metadata.get("spinlib") == RAN_AS_WRITTEN and _code(run) == _code(notebook):
             filled = True
             _copy_outputs(run, notebook)
     nbformat.write(notebook, path.with_suffix(".ipynb"))
     return filled
 
 
+def _code(notebook: Any) -> list[str]:
+    return [source for kind, source in content(notebook) if kind == "code"]
+
+
 def _copy_outputs(run: Any, notebook: Any) -> None:
-    cells = [c for c in run.cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    count = 0
-    for cell, source in zip(notebook.cells, cells, strict=True):
-        if cell.cell_type != "code":
-            continue
-        count += 1
+    ran, here = (
+        [
+            cell
+            for cell in each.cells
+            if cell.cell_type == "code"
+            and "injected-parameters" not in cell.metadata.get("tags", [])
+        ]
+        for each in (run, notebook)
+    )
+    for count, (cell, source) in enumerate(zip(here, ran, strict=True), start=1):
         cell["execution_count"] = count
         cell["outputs"] = source.outputs
         for output in cell.outputs:

@@ -224,7 +224,7 @@ def _title(notebook: Path) -> str:
 def _question(notebook: Path) -> str:
     """What stands in italics below a notebook's title."""
     text = notebook.read_text(encoding="utf-8")
-    found = re.search(r"^# # .+\n# \*(.+?)\*$", text, flags=re.MULTILINE | re.DOTALL)
+    found = re.search(r"^# # [^\n]+\n# \*(.+?)\*$", text, flags=re.MULTILINE | re.DOTALL)
     return found[1].replace("\n# ", " ") if found else ""
 
 
