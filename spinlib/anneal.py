@@ -14,8 +14,10 @@ a constant energy and an anisotropy that is taken off again.
 """
 
 import math
+import operator
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 import torch
@@ -29,18 +31,20 @@ from spinlib.kernels.heatbath import heat_bath_with_dipoles
 # Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
 
+_HOTTEST = 1e30  # beyond it single precision overflows on the way
+
 _PURPOSE = "dipole field"  # of the random numbers that draw it
 
 
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal steps from `hot` to `cold`, both included."""
-    _check_schedule(hot, cold, sweeps)
+    hot, cold, sweeps = _checked(hot, cold, sweeps)
     return torch.linspace(hot, cold, sweeps)
 
 
 def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal ratios from `hot` to `cold`, both included."""
-    _check_schedule(hot, cold, sweeps)
+    hot, cold, sweeps = _checked(hot, cold, sweeps)
     if not min(hot, cold) > 0:
         raise ValueError(
             f"An exponential schedule from {hot} to {cold} never reaches zero: choose a `cold` "
@@ -49,11 +53,22 @@ def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     return torch.logspace(math.log10(hot), math.log10(cold), sweeps)
 
 
-def _check_schedule(hot: float, cold: float, sweeps: int) -> None:
-    if sweeps != int(sweeps) or sweeps < 1:
+def _checked(hot: float, cold: float, sweeps: int) -> tuple[float, float, int]:
+    """A schedule's ends and length as Python's own numbers; refuse what makes no schedule."""
+    try:
+        number = operator.index(sweeps)
+    except TypeError:
+        number = 0
+    if number < 1:
         raise ValueError(f"A schedule takes a whole number of sweeps, at least one, not {sweeps}.")
-    if not (0 <= hot < math.inf and 0 <= cold < math.inf):
-        raise ValueError(f"Temperatures are finite and not negative, got {hot} and {cold}.")
+    ends = [math.nan]
+    with suppress(TypeError, ValueError, RuntimeError, OverflowError):
+        ends = torch.tensor([hot, cold], dtype=torch.float64).flatten().tolist()
+    if len(ends) != 2 or not all(0 <= end <= _HOTTEST for end in ends):
+        raise ValueError(
+            f"Temperatures are numbers from 0 to {_HOTTEST:g}, not {hot!r} and {cold!r}."
+        )
+    return ends[0], ends[1], number
 
 
 def random_rate(
@@ -64,8 +79,9 @@ def random_rate(
     The number lies between `fastest` and `slowest`, uniform in its logarithm; at zero temperature
     the remaining sweeps relax the state.
     """
-    _check_schedule(hot, 0.0, slowest)
-    if not 1 <= fastest <= slowest:
+    hot, _, slowest = _checked(hot, 0.0, slowest)
+    _, _, fastest = _checked(hot, 0.0, fastest)
+    if fastest > slowest:
         raise ValueError(
             f"The fastest cooling takes from 1 to the slowest's {slowest} sweeps, not {fastest}."
         )

@@ -1,6 +1,7 @@
 """Annealing: schedules, equilibrium with dipoles against plain Metropolis, quenches, refusals."""
 
 import math
+import re
 from functools import lru_cache
 
 import numpy as np
@@ -38,6 +39,30 @@ DIPOLAR = Hamiltonian(exchange=1.0, dmi=0.1, anisotropy=0.6, dipolar=0.1)
 def test_schedules():
     torch.testing.assert_close(linear(1.0, 0.0, 5), torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0]))
     torch.testing.assert_close(exponential(8.0, 0.5, 5), torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("hot", "cold", "sweeps", "sentence"),
+    [
+        (1.0, 0.0, math.nan, "whole number of sweeps, at least one, not nan."),
+        (1.0, 0.0, math.inf, "whole number of sweeps, at least one, not inf."),
+        (1.0, 0.0, 2.5, "whole number of sweeps, at least one, not 2.5."),
+        (1.0, 0.0, 0, "whole number of sweeps, at least one, not 0."),
+        (math.nan, 0.0, 5, "Temperatures are numbers from 0 to 1e+30, not nan and 0.0."),
+        (1.0, math.inf, 5, "Temperatures are numbers from 0 to 1e+30, not 1.0 and inf."),
+        (1e39, 0.0, 5, "Temperatures are numbers from 0 to 1e+30, not 1e+39 and 0.0."),
+        (1.0, -0.5, 5, "Temperatures are numbers from 0 to 1e+30, not 1.0 and -0.5."),
+        ("1", 0.0, 5, "Temperatures are numbers from 0 to 1e+30, not '1' and 0.0."),
+    ],
+)
+def test_what_makes_no_schedule_is_refused(hot, cold, sweeps, sentence):
+    for make in (linear, exponential):
+        with pytest.raises(ValueError, match=re.escape(sentence)):
+            make(hot, cold, sweeps)
+    with pytest.raises(ValueError, match=r"at least one, not inf\."):
+        random_rate(1.0, 100, math.inf, seed=1, states=[0])
+    with pytest.raises(ValueError, match=r"to the slowest's 100 sweeps, not 101\."):
+        random_rate(1.0, 100, 101, seed=1, states=[0])
 
 
 def test_random_rates():
