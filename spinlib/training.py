@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from threading import Thread
 from typing import Any, Literal
 
 import numpy as np
@@ -217,7 +218,7 @@ def side_by_side(
             return [(call(), bar.update())[0] for call in calls]
     workers = min(len(calls), _cores())
     # Forked children would inherit torch's threads in the middle of whatever they do.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_work, (os.getpid(),))
     with pool, bar:
         try:
             # As bytes: tensors would travel through /dev/shm, of which containers have little.
@@ -229,6 +230,18 @@ def side_by_side(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _start_work(parent: int) -> None:
+    """Use one thread, and end with the parent: it may be killed, and trainings are long."""
+    torch.set_num_threads(1)
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def _unpacked(call: bytes) -> bytes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import torch
 import training_worker as worker
@@ -232,6 +233,26 @@ def test_an_error_beside_another_training_comes_through():
     with pytest.raises(ValueError, match="at least 1, got 16 and 0"):
         side_by_side([partial(worker.train, None), partial(worker.train, None, epochs=0)])
     assert side_by_side([]) == []
+
+
+def test_trainings_side_by_side_end_with_the_process_that_wanted_them(tmp_path):
+    """Killed, it can tell nobody; they have to notice."""
+    script = (
+        "import time; from functools import partial; from spinlib.training import side_by_side\n"
+        "if __name__ == '__main__': side_by_side([partial(time.sleep, 600)])"
+    )
+    (tmp_path / "parent.py").write_text(script)
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"])
+    workers = []
+    while not any("spawn_main" in " ".join(each.cmdline()) for each in workers):
+        assert parent.poll() is None
+        time.sleep(0.1)
+        workers = psutil.Process(parent.pid).children(recursive=True)
+    time.sleep(1)
+    parent.kill()
+    parent.wait()
+    _, left = psutil.wait_procs(workers, timeout=60)
+    assert not left
 
 
 # --- on a GPU, steps are replayed from CUDA graphs -----------------------------------------------
