@@ -12,14 +12,17 @@ import base64
 import hashlib
 import io
 import json
+import logging
 import os
 import re
 import shlex
 import shutil
+import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -121,12 +124,11 @@ def execute(run: Run, root: Path = ROOT) -> None:
     On an error the previous results stay, and the executed part, with the error in it, goes to
     figures/<profile>/<study>.failed/.
     """
-    import papermill
-
     before = fingerprint(run, root)
     # A name of its own: the notebook of a run that was killed may live for another second.
     part = run.folder.with_name(f".{run.study}.{os.getpid()}.part")
     failed = run.folder.with_name(f"{run.study}.failed")
+    old = run.folder.with_name(f".{run.study}.old")
     for leftover in (*run.folder.parent.glob(f".{run.study}.*part"), failed):
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
@@ -134,20 +136,18 @@ def execute(run: Run, root: Path = ROOT) -> None:
     os.environ[CHANGES] = run.changes
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or each kernel warns of its own debugger
     try:
-        papermill.execute_notebook(
-            read(run.notebook),
-            page,
-            parameters=run.values | {"output": str(part)},
-            kernel_name="python3",
-            progress_bar={"desc": f"study {run.study}", "leave": False},
-            cwd=root,
-            start_timeout=300,
-            extra_arguments=["--log-level=ERROR"],
-        )
+        _out_of_reach(lambda: _papermill(run, page, root))
         if not (part / "claims.json").exists():
             raise RuntimeError("the notebook ended without study.about(), so it has no claims")
+        _tidy(page, part, run, root)
+        stamp = {"fingerprint": before, "files": _hashes(part)}
+        (part / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
+        shutil.rmtree(old, ignore_errors=True)
+        if run.folder.exists():
+            run.folder.rename(old)
+        part.rename(run.folder)
     except KeyboardInterrupt:
-        shutil.rmtree(part)
+        shutil.rmtree(part, ignore_errors=True)
         raise
     except Exception:
         _tidy(page, part, run, root)
@@ -155,15 +155,54 @@ def execute(run: Run, root: Path = ROOT) -> None:
         raise
     finally:
         del os.environ[CHANGES]
-    _tidy(page, part, run, root)
-    stamp = {"fingerprint": before, "files": _hashes(part)}
-    (part / STAMP).write_text(json.dumps(stamp, indent=1) + "\n")
-    old = run.folder.with_name(f".{run.study}.old")
     shutil.rmtree(old, ignore_errors=True)
-    if run.folder.exists():
-        run.folder.rename(old)
-    part.rename(run.folder)
-    shutil.rmtree(old, ignore_errors=True)
+
+
+def _papermill(run: Run, page: Path, root: Path) -> None:
+    import papermill
+
+    papermill.execute_notebook(
+        read(run.notebook),
+        page,
+        parameters=run.values | {"output": str(page.parent)},
+        kernel_name="python3",
+        progress_bar={"desc": f"study {run.study}", "leave": False},
+        cwd=root,
+        start_timeout=300,
+        extra_arguments=["--log-level=ERROR"],
+    )
+
+
+def _out_of_reach(work: Callable[[], None]) -> None:
+    """Run a notebook in a thread of its own, which Ctrl-C does not interrupt.
+
+    Jupyter and its kernel, interrupted in mid-sentence, print tracebacks; that a kernel died they
+    can cope with. So Ctrl-C kills the kernel, and what is logged about that is not shown.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        going = thread.submit(work)
+        try:
+            going.result()
+        except KeyboardInterrupt:
+            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped already
+            logging.disable()
+            while not going.done():  # the kernel may be yet to come
+                _kill_kernels()
+                wait([going], 0.1)
+            logging.disable(logging.NOTSET)
+            signal.signal(signal.SIGINT, before)
+            raise
+
+
+def _kill_kernels() -> None:
+    """Kill the kernels of this process, and what they started."""
+    import psutil
+
+    for child in psutil.Process().children():
+        with suppress(psutil.Error):
+            if "ipykernel_launcher" in child.cmdline():
+                for process in (*child.children(recursive=True), child):
+                    process.kill()
 
 
 @contextmanager
@@ -189,46 +228,52 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             return 0
         if options.device.startswith("cuda"):
             _need(options.device)
+        failures = sum([_carry_out(run, options.force, root) for run in runs])
+        return 1 if _report(root) + failures else 0
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
-    failures = 0
-    for run in runs:
-        place = run.folder.relative_to(root)
-        start = time.perf_counter()
-        try:
-            with alone(run, root):
-                if not options.force and reusable(run, root):
-                    print(
-                        f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True
-                    )
-                    continue
-                print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
-                execute(run, root)
-        except KeyboardInterrupt:
-            print(
-                "Stopped; the study that was running left nothing, earlier results are kept.",
-                file=sys.stderr,
-            )
-            return 130
-        except Exception as error:  # whatever ends one study, the others still run
-            failures += 1
-            page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
-            print(f"Study {run.study} failed: {in_short(error)}", file=sys.stderr)
-            if (root / page).exists():
-                print(f"The notebook up to the error: {page}", file=sys.stderr, flush=True)
-        else:
-            figures = len(list(run.folder.glob("*.png")))
-            seconds = time.perf_counter() - start
-            print(f"Study {run.study}: done in {seconds:.0f} s, {figures} figures.", flush=True)
+    except KeyboardInterrupt:
+        print(
+            "Stopped; the study that was running left nothing, earlier results are kept.",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _carry_out(run: Run, force: bool, root: Path) -> bool:
+    """Run one study and tell; true if it failed."""
+    place = run.folder.relative_to(root)
+    start = time.perf_counter()
+    try:
+        with alone(run, root):
+            if not force and reusable(run, root):
+                print(f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True)
+                return False
+            print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
+            execute(run, root)
+    except Exception as error:  # whatever ends one study, the others still run
+        page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
+        print(f"Study {run.study} failed: {in_short(error)}", file=sys.stderr)
+        if (root / page).exists():
+            print(f"The notebook up to the error: {page}", file=sys.stderr, flush=True)
+        return True
+    figures = len(list(run.folder.glob("*.png")))
+    seconds = time.perf_counter() - start
+    print(f"Study {run.study}: done in {seconds:.0f} s, {figures} figures.", flush=True)
+    return False
+
+
+def _report(root: Path) -> bool:
+    """Write the report and tell; true if that failed."""
     from spinlib import report
 
     try:
         print(f"Report: {report.write(root).relative_to(root)}")
     except (OSError, ValueError) as error:
-        failures += 1
         print(f"The report failed: {in_short(error)}", file=sys.stderr)
-    return 1 if failures else 0
+        return True
+    return False
 
 
 class Parser(argparse.ArgumentParser):
@@ -276,8 +321,13 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values."""
     import yaml
 
+    class Loader(yaml.SafeLoader):
+        """To which 1e-4 is a number, as it is to everybody but YAML 1.1."""
+
+    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("+-0123456789"))
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise Refused(f"The parameter file {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
@@ -322,6 +372,7 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     notebook["metadata"]["spinlib"] = {"profile": run.values["profile"], "changes": run.changes}
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
+    text = text.replace("](../figures/", "](../../")  # pictures, as seen from here
     page.write_text(text, encoding="utf-8")
 
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fault_worker
@@ -410,19 +410,56 @@ def interrupt(process: subprocess.Popen, ready: Callable[[], bool]) -> str:
     return finish(process)
 
 
-def test_ctrl_c_during_a_run_is_one_sentence_and_leaves_nothing(root):
+STOPPED = "Stopped; the study that was running left nothing, earlier results are kept."
+
+
+def in_so_many_words(said: str) -> list[str]:
+    """The lines that a run has printed, but for its progress bar."""
+    lines = map(str.strip, said.splitlines())
+    return [line for line in lines if line and not line.startswith("study 04:")]
+
+
+@pytest.mark.parametrize("moment", ["before there is a kernel", "a kernel starts", "in a cell"])
+def test_ctrl_c_during_a_run_is_one_sentence_and_leaves_nothing(root, moment):
     begun = root / "figures" / "smoke" / ".begun"
     begun.unlink()
     before = content(root)
     process = start(reproduce_command(root, "-p", "pause=30", "-p", "seed=2", "--force"))
-    said = interrupt(process, begun.exists)
+    ready = {
+        "before there is a kernel": lambda: list(begun.parent.glob(".04.*.part")),
+        "a kernel starts": lambda: kernels_of(process),
+        "in a cell": begun.exists,
+    }[moment]
+    said = interrupt(process, lambda: bool(ready()))
     assert process.returncode == 130  # as a shell counts a program that was interrupted
-    # Jupyter's kernel and client, if caught between two cells, add words of their own.
-    sentence = "Stopped; the study that was running left nothing"
-    assert any(line.startswith(sentence) for line in said.splitlines())
-    begun.unlink()
+    assert in_so_many_words(said) == [STOPPED]
+    begun.unlink(missing_ok=True)
     assert content(root) == before
     assert {path.name for path in begun.parent.iterdir()} == {".04.lock", "04"}
+    no_orphans(root)
+
+
+def kernels_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "ipykernel_launcher" in child.cmdline()]
+
+
+def test_ctrl_c_at_random_moments_is_one_sentence(root, first_run, long):
+    if not long:
+        pytest.skip("in the short mode Ctrl-C comes at three chosen moments")
+    chance, last = random.Random(5), root / "figures" / "report.html"
+    for _ in range(15):
+        last.unlink(missing_ok=True)
+        process = start(reproduce_command(root, "--force"))
+        with suppress(subprocess.TimeoutExpired):
+            # Not while Python itself is starting.
+            process.wait(first_run[1] * chance.uniform(0.3, 0.9))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGINT)
+        said = in_so_many_words(finish(process))
+        assert seed_of(root / "figures" / "smoke" / "04") == 1
+        if not last.exists():  # otherwise all was over
+            assert (process.returncode, said) == (130, [STOPPED])
     no_orphans(root)
 
 
