@@ -6,19 +6,22 @@ With --long a whole study runs twice at the smoke profile, on one thread and on 
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
-from spinlib import reproduce, textures
+from spinlib import reproduce, study, textures
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import heat_bath
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
+from spinlib.notebooks import CHANGES
 
 ROOT = Path(__file__).parent.parent
 FIGURES = sorted(path for path in ROOT.glob("figures/*/*/*.png") if path.parts[-3] != "smoke")
@@ -63,6 +66,75 @@ def test_every_figure_names_the_command_that_makes_it_again(path):
     assert run.folder == path.parent
 
 
+PAGE = """\
+# %% tags=["parameters"]
+profile: str = "laptop"  # sizes
+device: str = "auto"  # where
+seed: int = 1  # of the random numbers
+output: str = ""  # folder
+fields: list[float] = [0.0]  # in J
+names: list[str] = []  # of states
+picture: str | None = None  # a file
+title: str = "none"  # of a figure
+quick: bool = False  # or well
+"""
+AWKWARD = 'a film\'s "helix", $HOME, `x` $(x) # 5 % = ½; \\n'
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"seed": 3, "quick": True},
+        {"fields": [-1e-7, 0.25], "names": ["two words", "it's", 'a "b"']},
+        {"fields": [], "picture": "my films/one film.tif", "title": ""},
+        {"title": AWKWARD, "names": [AWKWARD], "picture": "None or so"},
+    ],
+    ids=["none", "plain", "lists", "spaces", "awkward"],
+)
+def test_the_command_in_a_figure_leads_through_make_to_the_same_run(
+    tmp_path, monkeypatch, changes, device
+):
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "04_page.py").write_text(PAGE)
+    (tmp_path / "notebooks" / "profiles.yaml").write_text("smoke:\n  '04': {seed: 2}\n")
+    (tmp_path / "mine.yaml").write_text(json.dumps(changes))
+    request = ["--profile=smoke", "--study=04", f"--parameters={tmp_path / 'mine.yaml'}"]
+    parse = reproduce.request_parser().parse_args
+    (run,) = reproduce.plan(parse([*request, f"--device={device}"]), tmp_path)
+    assert {name: run.values[name] for name in changes} == changes
+
+    # The figure, as a machine with a GPU makes it.
+    devices = {"auto": torch.device("cuda"), device: torch.device(device)}
+    monkeypatch.setattr(study, "resolve_device", devices.get)
+    monkeypatch.setattr(study, "device_name", str)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setenv(CHANGES, run.changes)
+    seed = run.values["seed"]
+    page = study.Study("04", profile="smoke", output=tmp_path, seed=seed, device=device)
+    path = page.save(Figure(figsize=(1, 1)), "blank")
+    command = json.loads(path.with_suffix(".json").read_text())["provenance"]["command"]
+
+    # What make then starts, told by a Python that only writes down its arguments.
+    told = tmp_path / "told"
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\nimport json, sys\n"
+        f"open({str(told)!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
+    )
+    python.chmod(0o755)
+    tools = [f"PYTHON={python}", f"RUN={python}", "READY="]
+    environment = {"PATH": os.environ["PATH"]}
+    subprocess.run([*shlex.split(command), *tools], cwd=ROOT, env=environment, check=True)
+    module, *arguments = json.loads(told.read_text())[1:]
+    assert module == "spinlib.reproduce"
+    (again,) = reproduce.plan(parse(arguments), tmp_path)
+    assert devices[again.values["device"]] == devices[run.values["device"]]
+    again.values["device"] = run.values["device"]
+    assert again == run
+
+
 def numbers(folder: Path) -> dict[str, list]:
     """What the claims and figures of a run hold, but for what is a time or made of times."""
     found = {}
@@ -81,14 +153,14 @@ def test_a_study_gives_the_same_numbers_on_one_thread_and_on_two(tmp_path, long)
         pytest.skip("runs study 04 twice: pytest -m faults --long")
     runs = []
     for threads in (1, 2):
+        # A repository of its own each, so that neither finds data sets or networks of the other.
         root = tmp_path / str(threads)
-        root.mkdir()
-        (root / "notebooks").symlink_to(ROOT / "notebooks")
-        code = "import sys; from pathlib import Path; from spinlib.reproduce import main; "
-        code += "sys.exit(main(sys.argv[2:], Path(sys.argv[1])))"
-        command = [sys.executable, "-c", code, root, "--profile=smoke", "--study=04"]
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)}
+        for name in ("spinlib", "notebooks"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-m", "spinlib.reproduce", "--profile=smoke", "--study=04"]
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONPATH": str(root)}
         subprocess.run([*command, "--device=cpu"], env=environment, cwd=root, check=True)
+        assert list(root.glob("data/evae/*"))
         runs.append(numbers(root / "figures" / "smoke" / "04"))
     assert runs[0] == runs[1]
     assert len(runs[0]) > 10
