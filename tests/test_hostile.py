@@ -23,6 +23,8 @@ from spinlib import claims, report, reproduce
 from spinlib.pictures import read_picture
 from spinlib.weights import TrainingError, load_weights, read_about
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parent.parent
 
 
