@@ -85,6 +85,18 @@ def test_random_rates():
 
 
 @pytest.mark.parametrize("hamiltonian", [CHIRAL, DIPOLAR], ids=["chiral", "dipolar"])
+def test_each_state_draws_numbers_of_its_own(hamiltonian, device):
+    start = textures.uniform((64, 64)).expand(2, -1, -1, -1)
+    hot = torch.full((3,), 1e6)
+    one, other = anneal(
+        hamiltonian, (64, 64), hot, seed=5, states=[0, 1], start=start, device=device
+    )
+    # Directions at random: their products are uniform from -1 to 1, of variance 1/3.
+    products = (one * other).sum(0).double()
+    assert abs(products.mean().item()) < 5 * math.sqrt(1 / 3 / products.numel())
+
+
+@pytest.mark.parametrize("hamiltonian", [CHIRAL, DIPOLAR], ids=["chiral", "dipolar"])
 @pytest.mark.parametrize("size", [(16, 16), (100, 100)])
 def test_a_state_does_not_depend_on_its_batch(hamiltonian, size, device):
     schedule = linear(1.0, 0.0, 12)
@@ -557,8 +569,8 @@ ROOM = textures.uniform((8, 8))
     [
         (lambda: linear(1.0, 0.0, -3), "whole number of sweeps, at least one, not -3"),
         (lambda: linear(1.0, 0.0, 0), "at least one, not 0"),
-        (lambda: linear(-1.0, 0.0, 10), "finite and not negative"),
-        (lambda: linear(math.nan, 0.0, 10), "finite and not negative"),
+        (lambda: linear(-1.0, 0.0, 10), "numbers from 0 to"),
+        (lambda: linear(math.nan, 0.0, 10), "numbers from 0 to"),
         (lambda: exponential(1.0, 0.0, 10), "never reaches zero"),
         (lambda: random_rate(1.0, 10, 20, seed=0, states=[0]), "the slowest's 10 sweeps, not 20"),
         (lambda: random_rate(1.0, 10, 0, seed=0, states=[0]), "not 0"),

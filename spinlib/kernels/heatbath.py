@@ -101,14 +101,16 @@ class _GpuSweeps:
         self._over, device = over_relaxations, spins.device
         half = (width + 1) // 2
         shared = 2 * 3 * height * half * 4
-        generation = torch.cuda.get_device_capability(device)[0]
-        fits = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
-        if driver == "block" and not fits:
-            raise ValueError(
-                f"A lattice of {height}×{width} sites does not fit into the shared memory of one "
-                'multiprocessor: take driver "grid" or "auto".'
-            )
-        self._whole = fits and driver != "grid"
+        self._whole = driver != "grid"
+        if self._whole:
+            generation = torch.cuda.get_device_capability(device)[0]
+            fits = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
+            if driver == "block" and not fits:
+                raise ValueError(
+                    f"A lattice of {height}×{width} sites does not fit into the shared memory of "
+                    'one multiprocessor: take driver "grid" or "auto".'
+                )
+            self._whole = fits
         function = "heat_bath_block" if self._whole else "heat_bath_colour"
         names = ("over", "first_sweep") if self._whole else ("sweep", "colour", "relax", "counter")
         arguments = {
