@@ -8,8 +8,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
-from spinlib import claims, report
+from spinlib import claims, report, study
 from spinlib.notebooks import find
 from spinlib.study import Study
 
@@ -31,6 +32,20 @@ def results(tmp_path):
     study.about()
     (folder / "04_page.ipynb").write_text("{}")
     return tmp_path
+
+
+def test_a_large_picture_gets_a_palette_and_keeps_its_words(tmp_path, monkeypatch):
+    figure = Figure(figsize=(2, 2))
+    figure.add_axes((0, 0, 1, 1)).imshow([[0, 1], [2, 3]], cmap="hsv")
+    run = Study("04", profile="laptop", output=tmp_path, device="cpu")
+    colours = []
+    for limit in (study.LARGE, 100):
+        monkeypatch.setattr(study, "LARGE", limit)
+        with Image.open(run.save(figure, "square", caption=NASTY)) as image:
+            assert image.text["Description"] == NASTY and image.text["study"] == "04"
+            assert (image.mode == "P") == (limit == 100)
+            colours.append([image.convert("RGB").getpixel(at) for at in ((9, 9), (280, 9))])
+    assert colours[0] == colours[1]
 
 
 class Reader(HTMLParser):
