@@ -192,8 +192,8 @@ FAULTS = [
     Fault(
         "kernel: all states draw the same numbers",
         "kernels/heatbath.cu",
-        "return philox(site, counter, state, RELAX_OVER",
-        "return philox(site, counter, 0u, RELAX_OVER",
+        "counter, replica.state, stream, seed, words)",
+        "counter, 0u, stream, seed, words)",
         "test_anneal.py::test_each_state_draws_numbers_of_its_own",
     ),
     # --- dynamics and annealing
@@ -219,10 +219,10 @@ FAULTS = [
         "test_anneal.py::test_schedules",
     ),
     Fault(
-        "annealing: the dipoles' field without fluctuations",
-        "anneal.py",
-        "noise = kernel.thermal_noise(white)",
-        "noise = kernel.thermal_noise(0 * white)",
+        "kernel: the dipoles' field without fluctuations",
+        "kernels/convolution.h",
+        "a = amplitude - Lanes{};",
+        "a = 0.0f * amplitude - Lanes{};",
         "test_anneal.py::test_equilibrium_with_dipoles_is_that_of_sequential_metropolis",
     ),
     Fault(

@@ -252,13 +252,15 @@ def test_parameters_and_schedules_per_state():
         torch.testing.assert_close(state[0], together[i], rtol=0, atol=1e-4)
 
 
-def test_sweeps_in_pieces_are_the_sweeps_in_one():
+@pytest.mark.parametrize("hamiltonian", [CHIRAL, DIPOLAR], ids=["chiral", "dipolar"])
+def test_sweeps_in_pieces_are_the_sweeps_in_one(hamiltonian):
     whole = textures.random((12, 12), states=range(2))
     pieces = whole.clone()
-    sweep(whole, DIPOLAR, torch.full((9,), 0.5), seed=1, states=range(2))
-    for first, count in ((0, 4), (4, 5)):
+    # More than go to the kernel at a time, in pieces that begin elsewhere.
+    sweep(whole, hamiltonian, torch.full((130,), 0.5), seed=1, states=range(2))
+    for first, count in ((0, 40), (40, 90)):
         sweep(
-            *(pieces, DIPOLAR, torch.full((count,), 0.5)),
+            *(pieces, hamiltonian, torch.full((count,), 0.5)),
             seed=1,
             states=range(2),
             first_sweep=first,
