@@ -26,7 +26,7 @@ from spinlib import textures
 from spinlib.dipolar import DipoleKernel
 from spinlib.hamiltonian import Hamiltonian, field_vector
 from spinlib.kernels import heat_bath, random_normal, random_uniform
-from spinlib.kernels.heatbath import heat_bath_with_dipoles
+from spinlib.kernels.heatbath import COUPLINGS, heat_bath_with_dipoles
 
 # Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
@@ -167,7 +167,7 @@ def sweep(
                 "field of fluctuations would be imaginary."
             )
         kernel, own = _positive(hamiltonian.dipoles(height, width, hamiltonian.boundary))
-        couplings[:, 3] += dipolar * own
+        couplings[:, COUPLINGS.index("anisotropy")] += dipolar * own
     options = {
         "seed": seed,
         "states": states,
@@ -264,16 +264,18 @@ def check_lengths(spins: torch.Tensor) -> None:
 def coupling_table(
     hamiltonian: Hamiltonian, spins: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The short-range couplings as the kernels want them: (batch, 7), and the anisotropy map."""
-    table = torch.zeros((len(spins), 7), device=spins.device)
-    table[:, 0] = _per_state(hamiltonian.exchange, spins)
-    column = 1 if hamiltonian.dmi_kind == "interfacial" else 2
-    table[:, column] = _per_state(hamiltonian.dmi, spins)
+    """The short-range couplings as the kernels want them, a row of COUPLINGS for each state, and
+    the anisotropy map."""
+    table = torch.zeros((len(spins), len(COUPLINGS)), device=spins.device)
+    column = dict(zip(COUPLINGS, table.unbind(1), strict=True))
+    column["exchange"].copy_(_per_state(hamiltonian.exchange, spins))
+    column[f"dmi_{hamiltonian.dmi_kind}"].copy_(_per_state(hamiltonian.dmi, spins))
     field = torch.as_tensor(hamiltonian.zeeman, dtype=torch.float32, device=spins.device)
-    table[:, 4:] = field_vector(field)
+    for name, component in zip("xyz", field_vector(field).unbind(-1), strict=True):
+        column[f"field_{name}"].copy_(component)
     anisotropy = torch.as_tensor(hamiltonian.anisotropy, dtype=torch.float32, device=spins.device)
     if anisotropy.ndim < 2:
-        table[:, 3] = anisotropy
+        column["anisotropy"].copy_(anisotropy)
         return table, None
     return table, anisotropy.reshape(-1, *spins.shape[-2:])
 

@@ -19,6 +19,7 @@ import torch
 
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, Number
+from spinlib.kernels.heatbath import COUPLINGS
 from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
 # rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (g = 2 would be 1.7609e11).
@@ -79,12 +80,14 @@ class FilmSystem:
         self.largest_field = self._largest_field(couplings.double().cpu())
 
     def _largest_field(self, couplings: torch.Tensor) -> torch.Tensor:
-        exchange, interfacial, bulk, anisotropy = couplings[:, :4].abs().unbind(1)
+        strength = dict(zip(COUPLINGS, couplings.abs().unbind(1), strict=True))
+        dmi = strength["dmi_interfacial"] + strength["dmi_bulk"]
+        anisotropy = strength["anisotropy"]
         if self.anisotropy is not None:
             anisotropy = self.anisotropy.abs().flatten(1).amax(1).double().cpu()
         dipolar = self.dipolar if self.kernel else 0.0
-        zeeman = couplings[:, 4:].norm(dim=1)
-        return 8 * exchange + 8 * (interfacial + bulk) + 2 * anisotropy + zeeman + dipolar
+        zeeman = torch.stack([strength[f"field_{name}"] for name in "xyz"]).norm(dim=0)
+        return 8 * strength["exchange"] + 8 * dmi + 2 * anisotropy + zeeman + dipolar
 
     def torque(
         self, spins: torch.Tensor, out: torch.Tensor | None = None, thermal: bool = False
