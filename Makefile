@@ -53,8 +53,8 @@ test: $(READY) ## Run all that CI runs: lint, unit tests, notebook pairs, every 
 lab: $(READY) ## Open the notebooks in JupyterLab, on their index
 	@$(RUN) -m jupyterlab --notebook-dir=. --LabApp.default_url=/lab/tree/notebooks/index.ipynb
 
-bench: $(READY) ## Measure the kernels into figures/bench.json (ONLY=pattern for some of them)
-	@$(RUN) -m spinlib.bench $(if $(ONLY),--only="$$ONLY")
+bench: $(READY) ## Measure the kernels into figures/bench.json (ONLY=pattern for some of them, DEVICE=cpu or cuda)
+	@$(RUN) -m spinlib.bench --device="$$DEVICE" $(if $(ONLY),--only="$$ONLY")
 
 lint: $(READY) ## Check format and style
 	@$(RUN) -m ruff format --check -q . || { echo "Some files are not formatted: run '$(RUN) -m ruff format .'"; exit 1; }
