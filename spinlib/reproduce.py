@@ -321,13 +321,8 @@ def read_yaml(path: Path) -> Any:
     """Read a YAML file of plain values."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
-        """To which 1e-4 is a number, as it is to everybody but YAML 1.1."""
-
-    number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("+-0123456789"))
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader)
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise Refused(f"The parameter file {path} cannot be read: {error.strerror}.") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -99,7 +100,7 @@ def test_the_command_in_a_figure_leads_through_make_to_the_same_run(
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "04_page.py").write_text(PAGE)
     (tmp_path / "notebooks" / "profiles.yaml").write_text("smoke:\n  '04': {seed: 2}\n")
-    (tmp_path / "mine.yaml").write_text(json.dumps(changes))
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(changes))
     request = ["--profile=smoke", "--study=04", f"--parameters={tmp_path / 'mine.yaml'}"]
     parse = reproduce.request_parser().parse_args
     (run,) = reproduce.plan(parse([*request, f"--device={device}"]), tmp_path)
