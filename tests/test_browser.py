@@ -96,7 +96,12 @@ class Page:
 def lab(tmp_path):
     """Address of a JupyterLab that serves notebook 04 alone, with settings of its own."""
     path = find()["04"]
-    nbformat.write(read(path), tmp_path / f"{path.stem}.ipynb")
+    page = tmp_path / "notebooks" / f"{path.stem}.ipynb"
+    page.parent.mkdir()
+    nbformat.write(read(path), page)
+    for picture in re.findall(r"!\[[^]]*\]\(\.\./([^)]+)\)", path.read_text()):
+        (tmp_path / picture).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / picture, tmp_path / picture)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -126,7 +131,7 @@ def lab(tmp_path):
             stderr=log,
         )
     try:
-        address = f"http://127.0.0.1:{port}/lab/tree/{path.stem}.ipynb?token=test"
+        address = f"http://127.0.0.1:{port}/lab/tree/notebooks/{path.stem}.ipynb?token=test"
         _wait_for(address, server, tmp_path / "lab.log")
         yield address
     finally:

@@ -180,3 +180,10 @@ def test_every_link_of_the_readme_leads_to_a_file():
     assert {f"notebooks/{path.stem}.ipynb" for path in find().values()} <= set(local)
     for link in local:
         assert (ROOT / link).exists(), link
+
+
+@pytest.mark.parametrize("page", find().values(), ids=lambda path: path.stem)
+def test_every_link_of_a_notebook_leads_to_a_file(page):
+    words = re.findall(r"^# (.*)$", page.read_text(), flags=re.MULTILINE)
+    for link in re.findall(r"\]\(([^)#]+)\)", "\n".join(words)):
+        assert link.startswith("https://") or (page.parent / link).exists(), link
