@@ -10,7 +10,6 @@ again only if the notebook, its parameters, anything in spinlib or the pins chan
 import argparse
 import base64
 import hashlib
-import io
 import json
 import logging
 import os
@@ -372,17 +371,10 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
 
 
 def _with_palette(png: str) -> str:
-    """A PNG (base64) with 256 colours of its own, and fewer pixels if it is still too large."""
-    from PIL import Image
+    """A PNG (base64) with a palette, and fewer pixels if it is still too large."""
+    from spinlib.figures import with_palette
 
-    image = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
-    while True:
-        content = io.BytesIO()
-        image.quantize(256).save(content, "PNG", optimize=True)
-        small = base64.b64encode(content.getvalue()).decode()
-        if len(small) <= 4 * LARGE:
-            return small
-        image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
+    return base64.b64encode(with_palette(base64.b64decode(png), 3 * LARGE)).decode()
 
 
 def _hashes(folder: Path) -> dict[str, str]:

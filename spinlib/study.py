@@ -25,10 +25,9 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 from spinlib import claims
+from spinlib.figures import with_palette
 from spinlib.notebooks import CHANGES, PROFILES, ROOT
 
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
@@ -126,7 +125,7 @@ class Study:
             pil_kwargs={"optimize": True},
         )
         if path.stat().st_size > LARGE:
-            _with_palette(path)
+            path.write_bytes(with_palette(path.read_bytes()))
         path.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
         return path
 
@@ -212,15 +211,6 @@ class Study:
             "memory": f"{peak_memory(self.device):.1f} GB at most",
         }
         return pd.DataFrame({"about this run": facts})
-
-
-def _with_palette(path: Path) -> None:
-    """Write a PNG again with 256 colours of its own, which takes a third of the space."""
-    with Image.open(path) as image:
-        words = PngInfo()
-        for name, text in image.text.items():
-            words.add_itxt(name, text)
-        image.convert("RGB").quantize(256).save(path, "PNG", pnginfo=words, optimize=True)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -126,10 +126,8 @@ def test_a_state_does_not_depend_on_the_threads():
     assert torch.equal(states[0], states[1]) and torch.equal(states[0], states[2])
 
 
-@pytest.mark.parametrize("boundary", ["periodic", "open"])
-@pytest.mark.parametrize("size", [(16, 24), (100, 50), (256, 320)])
-def test_the_hosts_dipole_field_is_torchs(boundary, size, monkeypatch):
-    """The host's own transforms and noise, and those that a GPU uses, make the same sweeps."""
+def swept(size, boundary, device="cpu"):
+    """Two lattices of different dipoles after three sweeps."""
     hamiltonian = Hamiltonian(
         torch.tensor([1.0, 0.7]),
         0.1,
@@ -137,10 +135,17 @@ def test_the_hosts_dipole_field_is_torchs(boundary, size, monkeypatch):
         dipolar=torch.tensor([0.1, 0.05]),
         boundary=boundary,
     )
-    schedule, options = linear(1.0, 0.5, 3), {"states": (4, 1), "seed": 3, "dipole_every": 2}
-    own = anneal(hamiltonian, size, schedule, **options)
+    options = {"states": (4, 1), "seed": 3, "dipole_every": 2, "device": device}
+    return anneal(hamiltonian, size, linear(1.0, 0.5, 3), **options).cpu()
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("size", [(16, 24), (100, 50), (256, 320)])
+def test_the_hosts_dipole_field_is_torchs(boundary, size, monkeypatch):
+    """The host's own transforms and noise, and those that a GPU uses, make the same sweeps."""
+    own = swept(size, boundary)
     monkeypatch.setattr(DipoleKernel, "host", None)
-    other = anneal(hamiltonian, size, schedule, **options)
+    other = swept(size, boundary)
     difference = (own - other).abs()
     # Rounding, which three sweeps do not blow up yet, but for the few spins of which it decides
     # whether a move is accepted.
@@ -192,16 +197,7 @@ def test_the_gpu_draws_the_hosts_dipole_field(size, boundary, work, device, monk
     "size", [(32, 48), (100, 100), (256, 320)]
 )  # the last one colour by colour
 def test_sweeps_with_dipoles_on_a_gpu_follow_the_host(boundary, size):
-    hamiltonian = Hamiltonian(
-        torch.tensor([1.0, 0.7]),
-        0.1,
-        anisotropy=0.6,
-        dipolar=torch.tensor([0.1, 0.05]),
-        boundary=boundary,
-    )
-    schedule, options = linear(1.0, 0.5, 3), {"states": (4, 1), "seed": 3, "dipole_every": 2}
-    host = anneal(hamiltonian, size, schedule, **options)
-    gpu = anneal(hamiltonian, size, schedule, device="cuda", **options).cpu()
+    host, gpu = (swept(size, boundary, device) for device in ("cpu", "cuda"))
     difference = (host - gpu).abs()
     # Rounding and the special-function units, but for the few spins of which that decides whether
     # a move is accepted, and their neighbours.

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import NEEDS_GPU
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -345,7 +346,7 @@ def test_a_call_does_not_depend_on_the_calls_before_it():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@NEEDS_GPU
 @pytest.mark.parametrize("driver", ["grid", "block"])
 @pytest.mark.parametrize("boundary, size", [("periodic", (32, 48)), ("open", (15, 9))])
 def test_gpu_drivers_follow_the_host(driver, boundary, size):

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import NEEDS_GPU
 
 from spinlib.anneal import anneal
 from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, thermal_energy
@@ -102,7 +103,7 @@ def test_advance_adds_and_renormalises(device):
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@NEEDS_GPU
 @pytest.mark.parametrize("boundary", ["periodic", "open"])
 def test_gpu_follows_the_host(boundary):
     results = []

@@ -72,10 +72,9 @@ def launch_cuda(
     block: tuple[int, ...],
     arguments: Sequence,
     device: torch.device,
-    shared_bytes: int = 0,
 ) -> None:
     """Launch a `__global__` function once."""
-    Launch(file, function, grid, block, dict(enumerate(arguments)), device, shared_bytes)()
+    Launch(file, function, grid, block, dict(enumerate(arguments)), device)()
 
 
 def _cuda_value(argument):
