@@ -33,6 +33,8 @@ from spinlib.weights import TrainingError, complaints, read_tensors, write_tenso
 Batch = tuple[torch.Tensor, ...]
 
 GRAPHED_FROM = 8  # steps in an epoch: a capture takes as long as a step or two
+MIXED_ON = ("cuda",)  # where bfloat16 is gained by
+MIXED_SHARE = 0.75  # of a training's epochs; the rest is for the precision of estimates
 SECONDS = 10.0  # between checkpoints of a GPU, whose epochs may be shorter than the writing
 
 
@@ -119,6 +121,11 @@ def fit(
     Returns one row per epoch: train and validation value of every loss. A sample's augmentation and
     noise depend on (seed, sample, epoch) alone, so an interrupted training gives the same curve.
 
+    On a GPU the network computes in bfloat16 at first, but not in the last quarter of the epochs,
+    nor ever in validation. Estimates are made in single precision, by networks that have to be at
+    home there: in a uniform domain all pixels are rounded the same way, which a network learns to
+    make up for, so that it would answer with an offset where nothing is rounded.
+
     On a GPU steps are replayed from CUDA graphs: neither `losses` nor `augment` may then wait for
     the GPU (`float(tensor)`, masks as indices) or bring numbers from the host.
     """
@@ -135,6 +142,8 @@ def fit(
     if descent != "Adam":
         settings["descent"] = descent
     state = _State(network, optimiser, settings, stop)
+    # A training that may end at any epoch could miss its last quarter.
+    mixed = int(MIXED_SHARE * epochs) if device.type in MIXED_ON and stop is None else 0
     steps = -(-count // batch_size)
     totals: dict[str, torch.Tensor] = {}
 
@@ -143,14 +152,15 @@ def fit(
         batch = _take(train, samples)
         if augment:
             batch = augment(batch, numbers)
-        found = _losses(network, losses, batch, numbers)
+        with torch.autocast(device.type, torch.bfloat16, enabled=epoch < mixed):
+            found = losses(network, _single(batch), numbers)
         optimiser.zero_grad(set_to_none=True)
         found["loss"].backward()
         optimiser.step()
         _add(totals, found, len(samples) / count)
 
     graphed = device.type == "cuda" and steps >= GRAPHED_FROM
-    take = Graphed(step, optimiser) if graphed else step
+    take = None
     saved = -np.inf
     bar = tqdm(total=epochs, desc=progress, disable=not progress, unit="epoch")
     with _sole_trainer(checkpoint), bar, own_stream(device):
@@ -159,6 +169,8 @@ def fit(
             bar.initial = bar.n = state.epoch
         while not state.finished:
             epoch = state.epoch
+            if take is None or epoch == mixed:  # other kernels are to be captured from here on
+                take = Graphed(step, optimiser) if graphed else step
             order = torch.from_numpy(_generator(seed, epoch).permutation(count)).to(device)
             network.train()
             for total in totals.values():
@@ -274,7 +286,7 @@ def evaluate(
         # No epoch has this number.
         numbers = Numbers(seed, _counters(indices), 2**32 - 1, device)
         part = _take(samples, indices.to(samples[0].device))
-        found = _losses(network, losses, _on(part, device), numbers)
+        found = losses(network, _single(_on(part, device)), numbers)
         _add(totals, found, len(indices) / count)
     return {f"validation {name}": total for name, total in _read_off(totals).items()}
 
@@ -387,14 +399,9 @@ def _counters(samples: torch.Tensor) -> torch.Tensor:
     return samples.int().view(torch.uint32) if samples.is_cuda else samples
 
 
-def _losses(
-    network: nn.Module, losses: Losses, batch: Batch, numbers: Numbers
-) -> dict[str, torch.Tensor]:
-    """The losses, in bfloat16 where a GPU gains by it; losses see float32 samples."""
-    batch = tuple(t.float() if t.dtype == torch.float16 else t for t in batch)
-    device = numbers.device
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        return losses(network, batch, numbers)
+def _single(batch: Batch) -> Batch:
+    """Losses see single precision, however the samples are stored."""
+    return tuple(t.float() if t.dtype == torch.float16 else t for t in batch)
 
 
 def _add(totals: dict[str, torch.Tensor], found: dict[str, torch.Tensor], share: float) -> None:

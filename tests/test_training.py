@@ -52,6 +52,24 @@ def test_least_squares_finds_the_line():
     assert network.bias.item() == pytest.approx(-1, abs=1e-2)
 
 
+def test_trainings_end_and_are_judged_in_single_precision(monkeypatch):
+    """Networks used elsewhere compute so: what made up for rounding would be an offset there."""
+    monkeypatch.setattr(training, "MIXED_ON", ("cpu",))
+    rounded = {}
+
+    def watched(network, batch, numbers):
+        rounded[numbers.epoch] = torch.is_autocast_enabled("cpu")
+        return squared(network, batch, numbers)
+
+    fit(linear(), watched, line(), line(), epochs=9, seed=1)
+    validation = rounded.pop(2**32 - 1)
+    assert not validation
+    assert [epoch for epoch, whether in rounded.items() if whether] == list(range(6))
+    rounded.clear()
+    fit(linear(), watched, line(), line(), epochs=9, seed=1, stop=lambda losses: len(losses) == 3)
+    assert len(rounded) == 4 and not any(rounded.values())
+
+
 def test_history_holds_every_loss_of_every_epoch_as_evaluate_sees_it():
     network = linear()
     history = fit(network, squared, line(), line(20), epochs=3, seed=1)
