@@ -38,7 +38,7 @@ image: str = ""  # your own picture, grey: a file; empty takes one of a film tha
 pixel_size_nm: float = 0.0  # side of one of its pixels, or
 field_of_view_nm: float = 0.0  # side of its largest square; 0 for both: what the file says
 pixels: int = 64  # side of the pictures a network sees, a multiple of 64; 128 in the paper
-looks: int = 40000  # looks at a training picture in each training
+looks: list[int] = [30000, 80000]  # at training pictures, in each training for M_s and for D
 cuts_per_film: int = 4  # least number of training cuts per film and scale
 batch_size: int = 32  # pictures per step; 128 in the paper, which takes many more steps
 learning_rate: float = 2e-3  # highest rate of Adam's one cycle
@@ -89,6 +89,9 @@ if image:  # refused now rather than after an hour, if it has to be
     own_picture = scales.read_square(
         image, views, pixel_size_nm=pixel_size_nm, field_of_view_nm=field_of_view_nm
     )
+
+
+LOOKS = dict(zip(("saturation", "dmi"), looks, strict=True))
 
 
 def short(number):
@@ -358,14 +361,14 @@ sheet
 # %% [markdown]
 # The network has six convolutions (layers of learnt 3×3 filters), each followed by batch norm
 # (signals brought to mean 0 and variance 1 over a batch) and a halving of the picture, and one
-# linear layer. All networks of this notebook are trained here, and the chapters below ask them. All
-# trainings cost the same: as many epochs (passes through the data) as make the same number of looks
-# at a training picture, under one-cycle Adam (gradient descent whose rate rises and falls once).
-# Each look is at a copy turned by multiples of 90 degrees as in the paper, or mirrored, or with
-# black and white exchanged, which are symmetries of $m_z$ as well. On a laptop large cuts are few,
-# so films are shifted around their periodic boxes and cut again until there are a few of each
-# scale. The paper trains for 200 to 400 epochs; our full size has 2·10⁵ looks, four at each cut of
-# 0.5 µm.
+# linear layer. All networks of this notebook are trained here, and the chapters below ask them.
+# All trainings for one parameter cost the same: as many epochs (passes through the data) as make
+# the same number of looks at a training picture, under one-cycle Adam (gradient descent whose
+# rate rises and falls once); $D$, which is harder to read, gets more of them. Each look is at a
+# copy turned by multiples of 90 degrees as in the paper, or mirrored, or with black and white
+# exchanged, which are symmetries of $m_z$ as well. On a laptop large cuts are few, so films are
+# shifted around their periodic boxes and cut again until there are a few of each scale. The paper
+# trains for 200 to 400 epochs; our full size has 2·10⁵ looks, four at each cut of 0.5 µm.
 
 # %%
 alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
@@ -386,6 +389,7 @@ trained_on |= {("dmi", label): (0.5,) for label in AMOUNTS.values()}
 trained_on |= {("saturation", label): at for label, at in (alone | {"four": FOUR}).items()}
 trained_on |= {("saturation", label): at for label, (at, _) in FIFTH.items()}
 trained_on |= {("saturation", label): FOUR for label in RESCUES}
+trained_on["dmi", "any"] = FOUR
 
 
 def training(name, label, at):
@@ -410,7 +414,7 @@ def training(name, label, at):
         scales.learn,
         *(network, parts[name][:2], targets[name], cutting),
         share=next((share for share, words in AMOUNTS.items() if words == label), 1.0),
-        looks=looks,
+        looks=LOOKS[name],
         seed=seed,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -891,9 +895,8 @@ figure
 # %% [markdown]
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
 # half of what it is without one. Reproduced: that of $D$ is larger in 95 % of bootstraps. Partly:
-# in 68 %. Tested only if both are read to some extent where there is no mismatch, $R^2 > 0.3$. (The
-# verdict is weak as long as the network of $D$ at 0.5 µm does not read its own scale: what has not
-# learnt cannot tolerate.)
+# in 68 %. Tested only if both are read where there is no mismatch, $R^2$ of 0.5 and more: what has
+# not learnt cannot tolerate.
 
 # %%
 chance = float((tolerance_draws["dmi"] > tolerance_draws["saturation"]).mean())
@@ -908,14 +911,14 @@ study.claim(
     uncertainty=f"{tolerance_draws['dmi'].std():.2f} for D, "
     f"{tolerance_draws['saturation'].std():.2f} for M_s",
     verdict="not tested at this size"
-    if min(matched.values()) <= 0.3
+    if min(matched.values()) < READS
     else "reproduced"
     if chance >= 0.95
     else "partly"
     if chance >= 0.68
     else "not reproduced",
     reason=""
-    if chance >= 0.95 and min(matched.values()) > 0.3
+    if chance >= 0.95 and min(matched.values()) >= READS
     else f"D tolerates more in {100 * chance:.0f} % of bootstraps; {few}",
 )
 study.claims().loc[["T8"]]
@@ -929,37 +932,46 @@ study.claims().loc[["T8"]]
 #
 # - **the field of view as a second input**, next to pictures of the same four scales;
 # - **scales drawn continuously** between 0.5 and 2.0 µm, so that there is nothing to learn by
-#   heart. None of these cuts is 0.75 µm wide except by chance.
+#   heart. None of these cuts is 0.75 µm wide except by chance. The DMI gets this one, too.
 
 # %%
 rescue = {label: table_of("saturation", label, SCALES) for label in RESCUES}
-pd.concat({RESCUES[label]: t.iloc[:, [0, 2]] for label, t in rescue.items()}, axis=1).round(2)
+rescue_dmi = {label: table_of("dmi", label, SCALES) for label in ("four", "any")}
+pd.concat(
+    {f"$M_s$, {RESCUES[label]}": t.iloc[:, [0, 2]] for label, t in rescue.items()}
+    | {f"$D$, {RESCUES[label]}": t.iloc[:, [0, 2]] for label, t in rescue_dmi.items()},
+    axis=1,
+).round(2)
 
 # %%
-figure, ax = plt.subplots(figsize=(6.2, 3.8), layout="constrained")
-for (label, words), shade in zip(RESCUES.items(), figures.CURVES):
-    table = rescue[label]
-    ax.errorbar(
-        table.index,
-        table["R²"],
-        table["± R²"],
-        fmt="o-",
-        color=shade,
-        label=words,
-        capsize=2,
-        ms=4,
-    )
-for scale in FOUR:
-    ax.axvline(scale, color="lightgrey", lw=4, zorder=0)
-ax.axhline(0, color="grey", lw=1)
-ax.set(xlabel="test scale (“µm”)", ylabel="$R^2$ for $M_s$", ylim=(-1.2, 1))
-ax.legend(fontsize=8, loc="lower right")
+looks_of = dict(zip(RESCUES, zip(figures.CURVES, "osD^")))
+figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.8), sharey=True, layout="constrained")
+for ax, symbol, tables in zip(axes, ("$M_s$", "$D$"), (rescue, rescue_dmi)):
+    for label, table in tables.items():
+        shade, marker = looks_of[label]
+        ax.errorbar(
+            *(table.index, table["R²"], table["± R²"]),
+            fmt=marker,
+            color=shade,
+            label=RESCUES[label],
+            capsize=2,
+            ms=5,
+        )
+        # Nobody asked between the nine scales: a line only leads the eye.
+        ax.plot(table.index, table["R²"], color=shade, lw=0.8, alpha=0.5)
+    for scale in FOUR:
+        ax.axvline(scale, color="lightgrey", lw=4, zorder=0)
+    ax.axhline(0, color="grey", lw=1)
+    ax.set(xlabel="test scale (“µm”)", ylim=(-1.2, 1), title=symbol)
+axes[0].set_ylabel("$R^2$ on test films")
+axes[0].legend(fontsize=8, loc="lower right")
 study.save(
     figure,
     "saturation_rescued",
-    numbers=numbers_of("trained", {RESCUES[label]: table for label, table in rescue.items()}),
-    caption="R² for the saturation at all scales of four networks that saw equally many pictures "
-    "equally often. Grey: the scales of the training at four scales.",
+    numbers=numbers_of("M_s, trained", {RESCUES[label]: t for label, t in rescue.items()})
+    | numbers_of("D, trained", {RESCUES[label]: t for label, t in rescue_dmi.items()}),
+    caption="R² at all scales of networks that saw equally many pictures equally often: left for "
+    "the saturation, right for the DMI. Grey: the scales of the training at four scales.",
     recipe=recipe_hash(films_recipe),
 )
 plt.close(figure)
@@ -1003,10 +1015,10 @@ for label, words in list(RESCUES.items())[1:]:
 # %% [markdown]
 # ## 7. Your own picture
 # Set `image` to a grey picture of $m_z$ (Kerr or magnetic force microscopy; PNG, TIFF, NPY …), and
-# `pixel_size_nm` or `field_of_view_nm` unless the file tells. The network is the one of any scale
-# that is told the view, with the weakness that chapter 6 ends on. A field of view outside the
-# trained range is refused. Without a picture, one of a test film is taken, written to a file and
-# read back.
+# `pixel_size_nm` or `field_of_view_nm` unless the file tells. The network is the one of any scale,
+# the safest of chapter 6: it finds the scale by itself, and reads all scales about equally well. A
+# field of view outside the trained range is refused. Without a picture, one of a test film is
+# taken, written to a file and read back.
 
 # %%
 if own_picture is None:
@@ -1018,11 +1030,11 @@ if own_picture is None:
     own_picture = scales.read_square(written, views, pixel_size_nm=films_recipe.cell)
 square, view = own_picture
 found, picture = scales.estimate_picture(
-    networks["saturation", "any + view"], square, view, device=study.device
+    networks["saturation", "any"], square, view, device=study.device
 )
 low, high = films_recipe.saturation
 value = low + span("saturation") * found
-typical = result("saturation", "any + view", *SCALES).mae * span("saturation")
+typical = result("saturation", "any", *SCALES).mae * span("saturation")
 ax = figures.draw_picture((1 + picture) / 2, pixel=1e-9 * view / pixels)
 ax.set_title(f"$M_s$ = {value:.0f} ± {typical:.0f} kA/m", fontsize=figures.TITLE)
 study.save(
@@ -1041,7 +1053,7 @@ ax.figure
 
 # %%
 kept = save_weights(
-    networks["saturation", "any + view"],
+    networks["saturation", "any"],
     ROOT / "data" / "scales" / f"saturation_{profile}.safetensors",
     parameter=VARIED["saturation"],
     low=low,
