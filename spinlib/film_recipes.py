@@ -170,7 +170,7 @@ FILMS = {
         "dmi": replace(_DMI, states=320, size=256, sweeps=600),
     },
     "paper": {
-        "saturation": replace(_SATURATION, states=2_000),
-        "dmi": replace(_DMI, states=4_500),
+        "saturation": replace(_SATURATION, states=5_000),
+        "dmi": replace(_DMI, states=10_000),
     },
 }
