@@ -77,15 +77,15 @@ from IPython.display import display
 from spinlib import errors, figures, windowed
 from spinlib.contrast import colour
 from spinlib.dataset import dataset, recipe_hash
+from spinlib.estimation import EFFORT, Conditions, Ranges, observed, plan
 from spinlib.microscope import rotate
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.notebooks import ROOT
-from spinlib.observation import EFFORT, Conditions, observed, plan
 from spinlib.similarity import radial_spectrum, spectrum_distance
 from spinlib.study import Study
 from spinlib.thermal_recipes import FILMS, NAMES, half_way, in_microjoule, thermal_states
 from spinlib.training import seeded, side_by_side
-from spinlib.windowed import Ranges, estimate_windows
+from spinlib.windowed import estimate_windows
 
 study = Study("01", profile=profile, output=output, seed=seed, device=device)
 recipes = {name: replace(recipe, seed=seed) for name, recipe in FILMS[profile].items()}
@@ -995,10 +995,8 @@ from dataclasses import asdict
 
 from PIL import Image
 
-from spinlib.estimation import PERIOD, estimate
+from spinlib.estimation import PERIOD, FieldOfView, estimate, loops, magnetisation
 from spinlib.microscope import Microscope
-from spinlib.observation import FieldOfView
-from spinlib.prediction import loops, magnetisation
 
 CONDITIONS = {
     "FeGe": Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, contrast="colour", blur_nm=3.0),
@@ -1339,9 +1337,7 @@ pd.DataFrame({"field (T)": fields, "moment (A m²)": moments})
 # reconstruction), `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Outside
 # this notebook it is
 #
-#     from spinlib.estimation import estimate
-#     from spinlib.observation import Conditions
-#     from spinlib.windowed import Ranges
+#     from spinlib.estimation import Conditions, Ranges, estimate
 #
 #     ranges = Ranges((5, 1, 200), (12, 2, 600))
 #     answer = estimate("helices.tif", Conditions(265, 0.18, 2.34), ranges)
