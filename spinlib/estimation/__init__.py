@@ -21,7 +21,7 @@
 
 from spinlib.estimation.observation import EFFORT, Conditions, FieldOfView, observed, plan
 from spinlib.estimation.one_picture import estimate
-from spinlib.estimation.prediction import loops, magnetisation
+from spinlib.estimation.prediction import loops, magnetisation, texture_again
 from spinlib.estimation.quantities import PERIOD
 from spinlib.windowed import Ranges
 
@@ -36,4 +36,5 @@ __all__ = [
     "magnetisation",
     "observed",
     "plan",
+    "texture_again",
 ]
