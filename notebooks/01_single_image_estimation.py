@@ -73,7 +73,6 @@ import numpy as np
 import pandas as pd
 import torch
 from IPython.display import display
-from matplotlib.ticker import NullFormatter
 
 from spinlib import errors, figures, windowed
 from spinlib.contrast import colour
@@ -444,7 +443,6 @@ for name, shade in zip(("fully connected", "picture turned", "picture scaled"), 
 for ax in axes:
     ax.set(xlabel="epoch", ylabel="mean squared error")
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.yaxis.set_minor_formatter(NullFormatter())
     # Above the axes: inside them the legend would lie on the curves.
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 study.save(
