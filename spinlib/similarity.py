@@ -90,19 +90,28 @@ def look(pictures: torch.Tensor) -> pd.DataFrame:
 # --- skyrmions ---------------------------------------------------------------------------------
 
 
-def core_map(pictures: torch.Tensor, contrast: str, field: float = 1.0) -> torch.Tensor:
+def core_map(
+    pictures: torch.Tensor, contrast: str, field: float = 1.0, smoothing: float = 0.0
+) -> torch.Tensor:
     """A map (batch, height, width) that is high in the cores of skyrmions.
 
     colour, perpendicular    m_z against the field along z
     in_plane                 (curl m)_z; cores of Bloch walls are where m turns about
     lorentz_defocus          the grey level, which is that curl
-    The last two do not know the sense of rotation: cores are the side that is rarer.
+    The last two do not know the sense of rotation: cores are the side that is rarer. `smoothing` is
+    the standard deviation, in pixels, of a Gaussian. It comes before that question, which of a
+    derivative over fine pixels the noise would answer.
     """
+
+    def smooth(values: torch.Tensor) -> torch.Tensor:
+        sigma = (0.0, smoothing, smoothing)
+        return torch.from_numpy(gaussian_filter(values.double().cpu().numpy(), sigma))
+
     against = -1.0 if field >= 0 else 1.0
     if contrast == "colour":
-        return against * vectors_from_colour(pictures.float(), unit=False)[0][:, 2]
+        return smooth(against * vectors_from_colour(pictures.float(), unit=False)[0][:, 2])
     if contrast == "perpendicular":
-        return against * pictures[:, 0]
+        return smooth(against * pictures[:, 0])
     if contrast == "in_plane":
         x, y = in_plane_vectors(pictures)
         curl = torch.gradient(y, dim=-1)[0] - torch.gradient(x, dim=-2)[0]
@@ -110,6 +119,7 @@ def core_map(pictures: torch.Tensor, contrast: str, field: float = 1.0) -> torch
         curl = pictures[:, 0]
     else:
         raise ValueError(f"Nobody knows what a skyrmion looks like in {contrast!r} contrast.")
+    curl = smooth(curl)
     centred = curl - curl.median()
     return centred * torch.sign(centred.pow(3).sum())
 
@@ -134,8 +144,7 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
     """
     densities = []
     for picture in pictures:
-        values = core_map(picture[None], contrast, field)[0].double().cpu().numpy()
-        values = gaussian_filter(values, period / 14)
+        values = core_map(picture[None], contrast, field, period / 14)[0].numpy()
         low, high = np.percentile(values, (1, 99))
         regions, _ = label(values > (low + high) / 2)
         count = 0

@@ -104,6 +104,16 @@ def test_skyrmions_are_counted(contrast):
     assert found.tolist() == [pytest.approx(5 / SIZE**2)]
 
 
+def test_noise_of_fine_pixels_does_not_turn_cores_over():
+    centres = [(20.0, 20.0), (50.0, 22.0), (76.0, 30.0), (34.0, 60.0), (70.0, 70.0)]
+    fine = 4  # pixels per cell: across one pixel the texture hardly changes, and the noise does
+    shape = (fine * SIZE, fine * SIZE)
+    see = Microscope("in_plane", pixel_size=1 / fine, shape=shape, readout=0.2)
+    pictures = torch.cat([see(film_with(centres), 1.0, seed=seed) for seed in range(3)]).clamp(0, 1)
+    found = skyrmions(pictures, "in_plane", fine * PERIOD)
+    assert found == pytest.approx(np.full(3, 5 / shape[0] ** 2))
+
+
 def test_stripes_are_no_skyrmions():
     pictures = Microscope("colour")(textures.helix((SIZE, SIZE), (4, 0), kind="bulk"))
     assert skyrmions(pictures, "colour", PERIOD).tolist() == [0.0]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinlib import doubts
+from spinlib.estimation import doubts
 from spinlib.thermal_recipes import NAMES
 
 ENDS = (np.array([5.0, 1.0, 200.0]), np.array([12.0, 2.2, 600.0]))

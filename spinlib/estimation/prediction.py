@@ -7,9 +7,7 @@ import pandas as pd
 import torch
 
 from spinlib import textures
-from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film
-from spinlib.hysteresis import Loop, hysteresis
-from spinlib.observation import (
+from spinlib.estimation.observation import (
     Conditions,
     Effort,
     Plan,
@@ -19,6 +17,8 @@ from spinlib.observation import (
     record,
     see,
 )
+from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film
+from spinlib.hysteresis import Loop, hysteresis
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
 from spinlib.thermal_recipes import NAMES, thermal_states
 from spinlib.windowed import Ranges

@@ -17,12 +17,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from spinlib import estimation
-from spinlib.estimation import PERIOD, QUANTITIES, estimate
-from spinlib.observation import Conditions, Effort, plan, recipe, record, see
+from spinlib.estimation import PERIOD, Conditions, Ranges, estimate, learning, one_picture, plan
+from spinlib.estimation.observation import Effort, recipe, record, see
+from spinlib.estimation.quantities import QUANTITIES
 from spinlib.pictures import PictureError
 from spinlib.thermal_recipes import NAMES, thermal_states
-from spinlib.windowed import Ranges
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
@@ -85,8 +84,11 @@ def test_second_call_finds_the_first(answer, root, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("nothing is to be made again")
 
-    for name in ("dataset", "train_windows", "texture_again", "loops"):
-        monkeypatch.setattr(estimation, name, refuse)
+    for module, name in [
+        *((learning, "dataset"), (learning, "train_windows")),
+        *((one_picture, "texture_again"), (one_picture, "loops")),
+    ]:
+        monkeypatch.setattr(module, name, refuse)
     again = ask(root)
     assert again.to_json() == answer.to_json()
     assert torch.equal(again.again, answer.again) and torch.equal(again.picture, answer.picture)
@@ -98,8 +100,8 @@ def test_second_call_finds_the_first(answer, root, monkeypatch):
 def test_killed_call_goes_on(answer, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from pathlib import Path\nimport test_estimation\n"
-        f"test_estimation.ask(Path({str(tmp_path)!r}))\n"
+        "from pathlib import Path\nimport test_estimation_one_picture as it\n"
+        f"it.ask(Path({str(tmp_path)!r}))\n"
     )
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
 

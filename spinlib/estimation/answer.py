@@ -12,8 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from spinlib import figures
+from spinlib.estimation.prediction import magnetisation, volume
 from spinlib.hysteresis import Loop
-from spinlib.prediction import magnetisation, volume
 from spinlib.store import write_whole
 from spinlib.study import plain
 from spinlib.thermal_recipes import NAMES
@@ -23,7 +23,7 @@ _TABLES = ("table", "coverage", "tested", "loop", "films")
 
 @dataclass(frozen=True)
 class Estimate:
-    """What `estimation.estimate` found out.
+    """What `estimate` found out.
 
     table      A, D, M_s and 4πA/D: mean over windows, estimate, spread over windows, and the ends
                of the 90 % interval; 0 and inf where it is open

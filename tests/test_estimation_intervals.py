@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from spinlib.intervals import (
+from spinlib.estimation.intervals import (
     conformal_quantile,
     intervals,
     nearest,

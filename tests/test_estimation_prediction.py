@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spinlib.estimation.observation import Conditions, Effort
+from spinlib.estimation.prediction import loops, magnetisation, volume
 from spinlib.hysteresis import Loop
-from spinlib.observation import Conditions, Effort
-from spinlib.prediction import loops, magnetisation, volume
 from spinlib.thermal_recipes import NAMES
 
 

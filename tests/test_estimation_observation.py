@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from spinlib import textures
-from spinlib.hamiltonian import VACUUM_PERMEABILITY
-from spinlib.observation import (
+from spinlib.estimation.observation import (
     EFFORT,
     Conditions,
     Effort,
@@ -24,6 +23,7 @@ from spinlib.observation import (
     record,
     see,
 )
+from spinlib.hamiltonian import VACUUM_PERMEABILITY
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
 from spinlib.windowed import Ranges

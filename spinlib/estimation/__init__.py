@@ -1,0 +1,40 @@
+"""From one picture to A, D and M_s, with intervals, and back: simulations with the estimate.
+
+    picture, conditions, ranges
+        │  observation   what is known; how films are simulated and seen as the instrument saw them
+        ▼
+    simulated pictures
+        │  learning      made in batches, and a network trained on them
+        ▼
+    what the network answers, for the picture and for simulations it has not seen
+        │  quantities    A, D, M_s and 4πA/D in their units, by way of
+        │  intervals     split-conformal calibration
+        ▼
+    estimate with intervals
+        │  prediction    texture, hysteresis loop and volume that follow from it
+        │  doubts        sentences that say why not to trust it
+        ▼
+    answer               all of it: a table, a figure, a JSON, a file
+
+`one_picture` walks this way in one call, `estimate`.
+"""
+
+from spinlib.estimation.observation import EFFORT, Conditions, FieldOfView, observed, plan
+from spinlib.estimation.one_picture import estimate
+from spinlib.estimation.prediction import loops, magnetisation, texture_again
+from spinlib.estimation.quantities import PERIOD
+from spinlib.windowed import Ranges
+
+__all__ = [
+    "EFFORT",
+    "PERIOD",
+    "Conditions",
+    "FieldOfView",
+    "Ranges",
+    "estimate",
+    "loops",
+    "magnetisation",
+    "observed",
+    "plan",
+    "texture_again",
+]

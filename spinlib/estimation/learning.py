@@ -1,0 +1,153 @@
+"""Simulated pictures under the conditions of one picture, and the network that learns from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from tqdm.auto import tqdm
+
+from spinlib.dataset import dataset
+from spinlib.estimation import observation
+from spinlib.estimation.observation import CHANNELS, WINDOW, Conditions, Effort, Plan
+from spinlib.networks.windowed_cnn import WindowedCNN
+from spinlib.similarity import noise_level
+from spinlib.training import seeded
+from spinlib.windowed import Ranges, Windows, train_windows
+
+STEP = 8  # pixels between windows, as in the paper
+
+_SHARES = {"simulating": 55, "training": 30, "predicting": 15}  # of the time, percent
+_BATCH = 33  # states per data set: the progress bar moves with each
+
+
+class Bar:
+    """One progress bar for simulations, training and predictions, in percent of expected time."""
+
+    def __init__(self, shown: bool) -> None:
+        layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+        self.bar = tqdm(total=100, disable=not shown, bar_format=layout)
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.bar.close()
+
+    def to(self, stage: str, done: float) -> None:
+        """So much of a stage, 0 … 1, is done."""
+        names = list(_SHARES)
+        before = sum(_SHARES[name] for name in names[: names.index(stage)])
+        self.bar.set_description_str(stage, refresh=False)
+        self.bar.update(before + _SHARES[stage] * min(done, 1.0) - self.bar.n)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one call of `estimate` is given."""
+
+    pixels: torch.Tensor
+    conditions: Conditions
+    ranges: Ranges
+    effort: Effort
+    plan: Plan
+    seed: int
+    root: Path
+    device: torch.device | str
+    bar: Bar
+
+    def number(self, part: int, batch: int = 0) -> int:
+        """The seed of a batch of states; parts are grid, drawn, validation, held out, tested …"""
+        return 10_000 * self.seed + 100 * part + batch
+
+
+@dataclass(frozen=True)
+class States:
+    """Simulated pictures as the network sees them, and the parameters behind them."""
+
+    pictures: torch.Tensor
+    parameters: pd.DataFrame
+
+
+def simulate(work: Work) -> tuple[dict[str, States], float]:
+    """Pictures for training, validation, calibration and test, and the noise they were given.
+
+    All but the grid have random parameters. The states of a part are made in batches, with cells
+    of two or three sizes in turn, as the picture's film has no cells.
+    """
+    effort, plan = work.effort, work.plan
+    counts = {
+        "drawn": (effort.drawn, plan.cells),
+        "validation": (effort.validation, plan.cells),
+        "held_out": (effort.held_out, (plan.cells[0], plan.between, plan.cells[1])),
+        "tested": (effort.tested, (plan.cells[0], plan.between, plan.cells[1])),
+    }
+    jobs = [("grid", work.number(0), plan.cells[0], 0)]
+    for part, (name, (count, cells)) in enumerate(counts.items(), start=1):
+        batches = max(-(-count // _BATCH), min(len(cells), count))
+        sizes = [count // batches + (batch < count % batches) for batch in range(batches)]
+        jobs += [
+            (name, work.number(part, batch), cells[batch % len(cells)], size)
+            for batch, size in enumerate(sizes)
+        ]
+    parts: dict[str, list[States]] = {}
+    level, noise = noise_level(work.pixels), None
+    for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
+        films = observation.recipe(
+            *(plan, work.conditions, work.ranges, effort), cells=cells, seed=seed, drawn=drawn
+        )
+        data = dataset(films, work.root, work.device, progress=False)
+        clean = torch.cat(
+            [
+                observation.see(spins, plan, work.conditions, seed=seed, first=int(rows.index[0]))
+                for rows, spins in data
+            ]
+        )
+        if noise is None:
+            some = clean[:: -(-len(clean) // 4)]
+            noise = observation.matching_noise(some, level, work.conditions)
+        recorded = observation.record(clean, noise, work.conditions, seed=seed)
+        pictures = observation.at_seen_pixels(recorded, plan)
+        parts.setdefault("training" if name in ("grid", "drawn") else name, []).append(
+            States(pictures, data.parameters)
+        )
+        work.bar.to("simulating", done / len(jobs))
+    sets = {
+        name: States(
+            torch.cat([states.pictures for states in batches]),
+            pd.concat([states.parameters for states in batches], ignore_index=True),
+        )
+        for name, batches in parts.items()
+    }
+    return sets, noise
+
+
+def train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:
+    """The paper's network with today's batch norm, trained on all windows of the training set."""
+    with seeded(work.seed):
+        network = WindowedCNN(WINDOW, channels=CHANNELS[work.conditions.contrast], batch_norm=True)
+    looks = len(Windows(training.pictures, WINDOW, STEP))
+    epochs, seen = max(1, round(work.effort.looks / looks)), 0
+
+    def count(module: WindowedCNN, inputs: tuple) -> None:
+        nonlocal seen
+        if module.training:
+            seen += len(inputs[0])
+            work.bar.to("training", seen / (epochs * looks))
+
+    counting = network.register_forward_pre_hook(count)
+    train_windows(
+        network,
+        *(
+            (states.pictures, work.ranges.unit(states.parameters))
+            for states in (training, validation)
+        ),
+        step=STEP,
+        epochs=epochs,
+        seed=work.seed,
+        device=work.device,
+        checkpoint=checkpoint,
+    )
+    counting.remove()
+    work.bar.to("training", 1.0)
+    return network

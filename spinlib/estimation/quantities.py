@@ -1,0 +1,102 @@
+"""From what a network answers to A, D, M_s and 4πA/D in their units, with calibrated intervals.
+
+Between the two, "scaled" quantities (states, 4) run from 0 to 1 over the ranges.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from spinlib.estimation.intervals import Intervals, intervals, share_with_error, typical_error
+from spinlib.estimation.observation import helix_period
+from spinlib.thermal_recipes import NAMES
+from spinlib.windowed import Ranges
+
+PERIOD = "4πA/D [nm]"
+QUANTITIES = (*NAMES, PERIOD)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Estimates and truths of states, (states, quantities), from 0 to 1 over their ranges."""
+
+    found: np.ndarray
+    truth: np.ndarray
+
+
+def straightening(found: np.ndarray, wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The affine map of estimates (states, parameters) that is closest to the wanted ones.
+
+    What lies outside the ranges is brought back to their ends: nothing beyond was simulated.
+    """
+
+    def with_one(x: np.ndarray) -> np.ndarray:
+        return np.hstack([x, np.ones((len(x), 1))])
+
+    weights = np.linalg.lstsq(with_one(found), wanted, rcond=None)[0]
+    return lambda x: np.clip(with_one(x) @ weights, 0.0, 1.0)
+
+
+def _periods(ranges: Ranges) -> tuple[float, float]:
+    """The shortest and the longest helix period of the ranges, nm."""
+    (a, d, _), (b, e, _) = ranges.low, ranges.high
+    return float(helix_period(a, e)), float(helix_period(b, d))
+
+
+def scaled_quantities(unit: np.ndarray, ranges: Ranges) -> np.ndarray:
+    """Normalised A, D, M_s with the helix period beside them, logarithmic between its ends."""
+    values, (short, long) = ranges.units(unit), _periods(ranges)
+    period = np.log(helix_period(values[:, 0], values[:, 1]) / short) / np.log(long / short)
+    return np.column_stack([unit, period])
+
+
+def in_units(scaled: np.ndarray, ranges: Ranges) -> np.ndarray:
+    """Quantities in their units; open ends become 0 and inf."""
+    short, long = _periods(ranges)
+    with np.errstate(over="ignore"):
+        period = short * (long / short) ** scaled[:, 3]
+    values = np.column_stack([ranges.units(scaled[:, :3]), period])
+    return np.where(np.isneginf(scaled), 0.0, values)
+
+
+def calibrated_intervals(
+    found: np.ndarray, validation: Pair, held_out: Pair, tested: Pair
+) -> tuple[Intervals, np.ndarray]:
+    """Intervals for estimates (states, quantities), and which of those of tested states hold.
+
+    Intervals are longer where the validation states near an estimate have larger errors. The
+    held-out ones have no part in that, so they can calibrate, and the tested ones in neither.
+    """
+    error = validation.truth - validation.found
+
+    def scale(at: np.ndarray) -> np.ndarray:
+        # Halfway between local and global, as the mean of a few errors is no more than a guess.
+        near = typical_error(at[:, :3], validation.found[:, :3], error)
+        return (near + np.abs(error).mean(0)) / 2
+
+    scores = np.abs(held_out.truth - held_out.found) / scale(held_out.found)
+    ends = (np.zeros(len(QUANTITIES)), np.ones(len(QUANTITIES)))
+    around = [intervals(x, scale(x), scores, ends) for x in (found, tested.found)]
+    return around[0], around[1].hold(tested.truth)
+
+
+def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals, own) -> pd.DataFrame:
+    mean, spread = ranges.units(own.mean)[0], own.spread[0] * np.subtract(ranges.high, ranges.low)
+    return pd.DataFrame(
+        {
+            "mean over windows": [*mean, float(helix_period(*mean[:2]))],
+            "spread over windows": [*spread, np.nan],
+            "estimate": in_units(found, ranges)[0],
+            "low": in_units(limits.low, ranges)[0],
+            "high": in_units(limits.high, ranges)[0],
+        },
+        index=QUANTITIES,
+    )
+
+
+def coverage_table(held: np.ndarray) -> pd.DataFrame:
+    columns = dict(zip(QUANTITIES, held.T, strict=True)) | {"A, D and M_s": held[:, :3]}
+    rows = {name: (*share_with_error(part), len(held)) for name, part in columns.items()}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["share", "± share", "states"])
