@@ -22,7 +22,8 @@
 # times less than those without (right) at full size, and several times less on a laptop. What they
 # see is the effective anisotropy *K* − 2π*D*: 92 % of the errors' variance lies along the direction
 # that leaves it unchanged, 1.1° from the paper's. The DMI of a film under a virtual microscope is
-# read with the right sign all along its series, at both sizes.
+# read with the right sign all along its series, at both sizes; what such pictures do to *K* and *D*
+# can be found by simulation and taken off, without knowing the truth (chapter 9).
 #
 # H. Y. Kwon et al., Sci. Adv. 6, eabb0872 (2020): cool perpendicular films with dipolar
 # interaction, train three architectures with and without noise, look at the errors, and try a
@@ -1209,13 +1210,15 @@ flags
 # | K2: which architecture | partly | partly: errors of 0.14, 0.15 and 0.16 of a guess |
 # | K3: worst in a corner of the map | not so | partly: for λ only |
 # | K4: the direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
-# | K5: typical error ≈ 0.01 | partly: larger | partly: 0.025; periods come back within 0.2 % |
+# | K5: typical error ≈ 0.01 | partly: 0.044; periods within 0.1 % | partly: 0.025; within 0.2 % |
 # | K6, K7, K9: stripes, series, meV | reproduced | reproduced |
-# | K8: the film cooled again | partly | partly: walls 3 % and periods 11 % too wide |
+# | K8: the film cooled again | partly: periods 6 %, corrected 4 % off | partly: 11 % too long |
 #
-# *Why.* K2: the paper's CNN is not printed; ours is good. K3: with the full dipole sum films lie in
-# the plane along the whole row *K*_N = 0, not in one corner. K5: training is short, 10 epochs for
-# 1000, and its cost was still falling. K8: the rate of cooling, as said in chapter 9. The film of
+# *Why.* K2: the paper's CNN is not printed; ours is good. K3: with the full dipole sum films lie
+# in the plane along the whole row *K*_N = 0, not in one corner. K5: training is short, 10 epochs
+# at full size for 1000, and its cost was still falling. K8: edges, noise and blur of the panels;
+# what is left after the correction is what two films of the same parameters differ by. (The run
+# at full size had no correction yet, and another rate of cooling suits its network.) The film of
 # K7 to K9 was made by the same simulation as the training: a real film may differ in kind.
 #
 # *What to try next.* A hundred times the epochs, some hours on one GPU; a cut-off of the dipole sum
