@@ -491,7 +491,9 @@ def scatter(name, panels):
         ax.plot([low, high], [low, high], color="grey", lw=1)
         ax.set(xlim=(low, high), ylim=(low - reach, high + reach), xlabel=f"true {LABEL[name]}")
         ax.set_title(title, fontsize=figures.TITLE)
-        ax.legend(fontsize=7, markerscale=2, loc="upper left")
+        # What is wrong about D is too large, about M_s too small.
+        corner = "lower right" if name == "dmi" else "upper left"
+        ax.legend(fontsize=7, markerscale=2, loc=corner)
     axes[0, 0].set_ylabel(f"estimated {LABEL[name]}")
     return figure
 
