@@ -773,7 +773,7 @@ else:
         "V6",
         {f"{name} collapses": ratio >= 100 for name, ratio in final.items()}
         | {f"{where} agrees with 500 … 2000": low <= 2000 and high >= 500},
-        ours=f"{last:.1e} at γ = {max(gammas):g}, {final.min():.0f} to {final.max():.0f} times "
+        ours=f"{last:.1e} at γ = {max(gammas):.0f}, {final.min():.0f} to {final.max():.0f} times "
         f"below γ = 0; {where}",
     )
 curves
@@ -938,7 +938,7 @@ ax.plot(
     "*",
     ms=14,
     color=figures.CURVES[2],
-    label=f"decoder, γ = {max(gammas):g}",
+    label=f"decoder, γ = {max(gammas):.0f}",
 )
 ax.axhline(ground, color="grey", lw=1, ls=":", label="best lattice")
 ax.set(xscale="log", xlabel="states per second", ylabel="mean energy per site ($J$)")
@@ -959,7 +959,7 @@ study.save(
 judge(
     "V9",
     {"faster": ratio > 1, "ten times faster": ratio >= 10},
-    ours=f"{decoder_rate:.3g} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
+    ours=f"{decoder_rate:.0f} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
 )
 plt.close(figure)
 figure
