@@ -180,13 +180,11 @@ for position, values in enumerate(energies.values()):
     ax.plot(position + spread, values, ".", ms=5, color=figures.CURVES[1])
     ax.plot([position - 0.3, position + 0.3], [values.mean()] * 2, color="black")
 for (name, e), shade in zip(reference.iloc[:, 0].items(), figures.CURVES[2:]):
-    ax.axhline(e, color=shade, lw=1.2)
-    ax.annotate(
-        f" {name}", (1, e), xycoords=("axes fraction", "data"), color=shade, va="center", size=9
-    )
+    ax.axhline(e, color=shade, lw=1.2, label=name)
 ax.set_xticks(range(len(energies)), [f"{n}" for n in energies])
 ax.set_xlabel("sweeps from $T = J$ to 0")
 ax.set_ylabel("energy per site ($J$)")
+ax.legend(title="lattice", loc="upper right")
 study.save(
     figure,
     "energy_against_cooling",
@@ -338,10 +336,10 @@ for ax, name in zip(axes, ("L_RC", "L_KL", "L_H"), strict=True):
     ax.plot(beta_table["beta"], beta_table[f"validation {name}"], "s--", label="validation")
     ax.set(xscale="log", ylabel=f"${name[0]}_{{{name[2:]}}}$")
 axes[1].set_yscale("symlog", linthresh=1e-2)
-axes[2].axhline(data_energy.mean() + 2, color="black", lw=1, label="data")
-axes[2].axhline(-0.05, color="grey", lw=1, ls=":", label="uniform")
-axes[2].legend(fontsize=8)
-axes[0].legend(fontsize=8)
+data_line = axes[2].axhline(data_energy.mean() + 2, color="black", lw=1, label="data")
+uniform_line = axes[2].axhline(-0.05, color="grey", lw=1, ls=":", label="uniform")
+axes[2].legend(handles=[data_line, uniform_line])
+axes[0].legend()
 axes[2].set_xlabel("β")
 study.save(
     figure,
@@ -464,9 +462,10 @@ for ax, name in zip(axes, ("L_RC", "L_KL", "L_H"), strict=True):
         ax.plot(rows["gamma"], rows[f"train {name}"], "o-", ms=4, color=shade, label=label)
         ax.plot(rows["gamma"], rows[f"validation {name}"], "s--", ms=4, color=shade, alpha=0.6)
     ax.set(xscale="log", ylabel=f"${name[0]}_{{{name[2:]}}}$")
-axes[2].axhline(data_energy.mean() + 2, color="grey", lw=1, label="data")
-axes[2].axhline(ground + 2, color="grey", lw=1, ls=":", label="best lattice")
-axes[2].legend(fontsize=8)
+data_line = axes[2].axhline(data_energy.mean() + 2, color="grey", lw=1, label="data")
+lattice_line = axes[2].axhline(ground + 2, color="grey", lw=1, ls=":", label="best lattice")
+axes[2].legend(handles=[data_line, lattice_line])
+axes[0].legend()
 axes[2].set_xlabel("γ")
 study.save(
     figure,
@@ -542,15 +541,22 @@ def stability(spins):
     return (1 - angle / 0.3).clamp(0, 1)[:, None]
 
 
-rows = {"input": inputs[:4]} | {
-    f"{kind}\nγ = {gamma:g}": spins[:4]
-    for gamma, kinds in samples.items()
-    for kind, spins in kinds.items()
+drawn = {"input\n": inputs[:2]} | {
+    f"{kind}\nγ = {gamma:g}": samples[gamma][kind][:2]
+    for gamma in sorted({shown[0], shown[-1]})  # five columns at most, however many models
+    for kind in samples[gamma]
 }
-pictures = [picture for spins in rows.values() for picture in (*colour(spins), *stability(spins))]
-sheet = figures.contact_sheet(pictures, columns=8, width=1.25)
-for ax, label in zip(sheet.axes[::8], rows, strict=True):
-    ax.set_ylabel(label, fontsize=9)
+sheet = figures.contact_sheet(
+    [
+        paint(spins[n : n + 1])[0]
+        for n in range(2)
+        for paint in (colour, stability)
+        for spins in drawn.values()
+    ],
+    [*drawn, *[""] * 3 * len(drawn)],
+    columns=len(drawn),
+    width=1.9,
+)
 study.save(
     sheet,
     "local_correlation",
@@ -561,9 +567,10 @@ study.save(
         for gamma in shown
         for kind in samples[gamma]
     },
-    caption="Inputs (top row), then outputs and generated states for γ = 0, 1 and 100. The grey "
-    "maps on the right are the local correlation of the states on the left: white where a spin "
-    "lies along its field, black where it is 0.3 rad or more away from it.",
+    caption="Two inputs, what the autoencoder makes of them, and two generated states, for the "
+    f"smallest and the largest γ of {', '.join(f'{gamma:g}' for gamma in shown)}. The grey map "
+    "below each state is its local correlation: white where a spin lies along its field, black "
+    "where it is 0.3 rad or more away from it.",
 )
 sheet
 
@@ -615,12 +622,13 @@ angles = {
 }
 bins = np.linspace(0, 0.5, 101)
 middle = (bins[1:] + bins[:-1]) / 2
+most = min(max(np.quantile(values, 0.99) for values in angles.values()), bins[-1])
 densities = {key: np.histogram(values, bins, density=True)[0] for key, values in angles.items()}
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("output", "generated"), strict=True):
     for gamma, shade in zip(shown, figures.CURVES, strict=False):
         ax.plot(middle, densities[gamma, kind], color=shade, label=f"γ = {gamma:g}")
-    ax.set(title=kind, xlabel="θ (rad)", xlim=(0, 0.4))
+    ax.set(title=kind, xlabel="θ (rad)", xlim=(0, most))
 axes[0].set_ylabel("density")
 axes[1].legend()
 summary = pd.DataFrame(
@@ -704,7 +712,7 @@ gallery = figures.contact_sheet(
     width=1.6,
 )
 for number, name in enumerate(clouds):
-    gallery.axes[number * len(near_critical)].set_ylabel(name, fontsize=9)
+    gallery.axes[number * len(near_critical)].set_ylabel(name, fontsize=figures.TITLE)
 study.save(
     gallery,
     "generated_states",
@@ -727,7 +735,7 @@ for (name, rows), shade in zip(
     ax.axhline(rows.loc[rows["gamma"] == 0, "k-space MSE"].item(), color=shade, lw=0.8, ls=":")
 ax.axvspan(500, 2000, color="grey", alpha=0.2, label="paper's transition")
 ax.set(xscale="log", yscale="log", xlabel="γ", ylabel="k-space MSE")
-ax.legend(fontsize=8)
+ax.legend()
 study.save(
     figure,
     "k_space_mse",
@@ -765,7 +773,7 @@ else:
         "V6",
         {f"{name} collapses": ratio >= 100 for name, ratio in final.items()}
         | {f"{where} agrees with 500 … 2000": low <= 2000 and high >= 500},
-        ours=f"{last:.1e} at γ = {max(gammas):g}, {final.min():.0f} to {final.max():.0f} times "
+        ours=f"{last:.1e} at γ = {max(gammas):.0f}, {final.min():.0f} to {final.max():.0f} times "
         f"below γ = 0; {where}",
     )
 curves
@@ -930,11 +938,11 @@ ax.plot(
     "*",
     ms=14,
     color=figures.CURVES[2],
-    label=f"decoder, γ = {max(gammas):g}",
+    label=f"decoder, γ = {max(gammas):.0f}",
 )
 ax.axhline(ground, color="grey", lw=1, ls=":", label="best lattice")
 ax.set(xscale="log", xlabel="states per second", ylabel="mean energy per site ($J$)")
-ax.legend(fontsize=8)
+ax.legend()
 study.save(
     figure,
     "generation_speed",
@@ -951,7 +959,7 @@ study.save(
 judge(
     "V9",
     {"faster": ratio > 1, "ten times faster": ratio >= 10},
-    ours=f"{decoder_rate:.3g} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
+    ours=f"{decoder_rate:.0f} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
 )
 plt.close(figure)
 figure
@@ -1039,7 +1047,7 @@ strip = figures.contact_sheet(
     width=1.3,
 )
 for number, gamma in enumerate((walk_gammas[0], walk_gammas[-1])):
-    strip.axes[number * len(places)].set_ylabel(f"γ = {gamma:g}", fontsize=9)
+    strip.axes[number * len(places)].set_ylabel(f"γ = {gamma:g}", fontsize=figures.TITLE)
 study.save(
     strip,
     "interpolation_strip",
@@ -1072,7 +1080,7 @@ else:
             "the plateaux sink": last["plateaux (J)"] < first["plateaux (J)"],
         },
         ours=f"width {first['width (steps)']:.1f} → {last['width (steps)']:.1f} steps, plateaux "
-        f"{first['plateaux (J)']:.5f} → {last['plateaux (J)']:.5f} J".replace("-", "−"),
+        f"{first['plateaux (J)']:.5f} → {last['plateaux (J)']:.5f} J",
     )
 row
 

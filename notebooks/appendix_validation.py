@@ -41,7 +41,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from spinlib.figures import CURVES, draw_spins, panels
+from spinlib.figures import CURVES, draw_spins, panels, true_minus
 from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import hysteresis
 from spinlib.llg import GYROMAGNETIC_RATIO, relax, run, spin_temperature
@@ -300,7 +300,7 @@ for degrees, colour in zip((0, 30, 60, 85), CURVES, strict=False):
         label = "" if ascending else f"{degrees}°"
         axes[0, 0].plot(b / hard, m, color=colour, label=label)
 axes[0, 0].set(xlabel="$B/B_K$", ylabel="$M/M_s$ along the field")
-axes[0, 0].legend(frameon=False)
+figure.legend(loc="outside right center", frameon=False)  # the loops fill the axes
 study.save(figure, "stoner_wohlfarth", caption="Loops of one particle, by angle to its easy axis.")
 figure
 
@@ -329,7 +329,9 @@ table = pd.DataFrame(
 )
 table.insert(4, "deviation", table.ours - table.reference)
 assert (table.deviation.abs() <= table.tolerance).all(), table
-table.style.format(precision=4).hide(axis="index")
+table.style.format(
+    lambda entry: true_minus(entry if isinstance(entry, str) else f"{entry:.4f}")
+).hide(axis="index")
 
 # %% [markdown]
 # ## About this run

@@ -140,9 +140,10 @@ def value(row: Claim) -> str:
     if isinstance(row.ours, str) or isinstance(row.uncertainty, str) or row.uncertainty <= 0:
         return f"{_number(row.ours)} ± {_number(row.uncertainty)}"
     digits = 1 - math.floor(math.log10(row.uncertainty))
-    if not 0 <= digits <= 8:
-        return f"{_number(row.ours)} ± {row.uncertainty:.2g}"
-    return f"{row.ours:.{digits}f} ± {row.uncertainty:.{digits}f}".replace("-", "−")
+    if not -4 <= digits <= 8:
+        return true_minus(f"{row.ours:.5g} ± {row.uncertainty:.2g}")
+    pair = (f"{round(x, digits):.{max(digits, 0)}f}" for x in (row.ours, row.uncertainty))
+    return true_minus(" ± ".join(pair))
 
 
 def _number(x: float | str) -> str:

@@ -5,17 +5,15 @@
 A data set is a pure function of its recipe, so all of it can be checked, and made again. A shard
 that is missing and one that is damaged are the same case, "to be made"; `dataset(recipe)` makes
 just those. Hence there is no journal, nothing to clean up after a kill, and nothing to repair by
-hand. How shards lie on disk is told in `store.py`.
+hand. How shards are made, here, on a GPU or by workers, is told in `shards.py`, how they lie on
+disk in `store.py`.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -23,14 +21,9 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
-from tqdm.auto import tqdm
 
+from spinlib.shards import make
 from spinlib.store import STORAGE, DatasetError, Store
-
-# What a GPU simulates in one call, which fills it and still fits into most: bytes of float32
-# states, and states. A simulation holds about so many copies of them: for an open layer transforms
-# of four times its size, and for the equation of motion four torques.
-_BYTES_AT_ONCE, _STATES_AT_ONCE, _COPIES = 2**28, 4096, 32
 
 
 class Recipe(Protocol):
@@ -162,7 +155,7 @@ def dataset(
         if not store.has(metadata):
             for name, content in metadata.items():
                 store.write(store.folder / name, content)
-        _make(recipe, store, store.to_be_made(todo), device, scheduler, progress)
+        make(recipe, store, store.to_be_made(todo), device, scheduler, progress)
     return data
 
 
@@ -246,167 +239,3 @@ def _parameters_json(data: Dataset) -> bytes:
             f"The parameters of {data.recipe!r} must be {len(data)} rows of finite numbers and "
             f"strings under distinct names: {error}."
         ) from error
-
-
-def _make(
-    recipe: Recipe,
-    store: Store,
-    todo: list[int],
-    device: torch.device | str | None,
-    scheduler: str | None,
-    progress: bool,
-) -> None:
-    """Make shards and write each as soon as it is there.
-
-    A GPU makes several in one call, and goes on while a thread writes them.
-    """
-    if damaged := sum(store.path(shard).exists() for shard in todo):
-        tqdm.write(f"{damaged} damaged shard(s) of {store.folder} will be made again.")
-    at_once = 0
-    if scheduler is None:
-        made = ((shard, _shard(recipe, store, shard, device)) for shard in todo)
-        at_once = _shards_at_once(recipe, store, device)
-    else:
-        made = _made_by_workers(recipe, store, todo, device, scheduler)
-    done = store.states - sum(len(store.members(shard)) for shard in todo)
-    name, quiet = type(recipe).__name__, not progress
-    try:
-        with (
-            closing(made),
-            tqdm(total=store.states, initial=done, unit="state", desc=name, disable=quiet) as bar,
-        ):
-
-            def write(shard: int, content: bytes) -> None:
-                nonlocal done
-                store.write(store.path(shard), content)
-                done += len(store.members(shard))
-                bar.update(len(store.members(shard)))
-
-            if at_once:
-                _make_in_calls(recipe, store, _calls(todo, at_once), device, write)
-            else:
-                for shard, content in made:
-                    write(shard, content)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"Stopped with {done} of {store.states} states safe in {store.folder}; "
-            "call dataset(recipe) again to go on."
-        ) from None
-
-
-def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str | None) -> bytes:
-    """Simulate one shard and return the content of its file."""
-    return store.encode(_simulated(recipe, store, range(shard, shard + 1), device))
-
-
-def _simulated(
-    recipe: Recipe, store: Store, shards: range, device: torch.device | str | None
-) -> np.ndarray:
-    """The states of shards on end, simulated in one call, as they are stored."""
-    states = range(store.members(shards[0]).start, store.members(shards[-1]).stop)
-    # Chosen here, as a worker may have a GPU where the process that asks has none.
-    device = _chosen(device)
-    made = recipe.simulate(states, device).to(getattr(torch, store.storage))
-    expected = (len(states), *store.shape)
-    if made.shape != expected or not torch.isfinite(made).all():
-        which = f"shard {shards[0]}"
-        which += f" and those up to {shards[-1]}" if len(shards) > 1 else ""
-        raise DatasetError(
-            f"{recipe!r} gave states {tuple(made.shape)} for {which}, but they should be "
-            f"finite {store.storage} numbers {expected}; the shard was not stored."
-        )
-    if made.is_cuda:  # into pinned memory, where a copy is many times as fast
-        made = torch.empty(made.shape, dtype=made.dtype, pin_memory=True).copy_(made)
-    return made.cpu().numpy()
-
-
-def _chosen(device: torch.device | str | None) -> torch.device:
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def _shards_at_once(recipe: Recipe, store: Store, device: torch.device | str | None) -> int:
-    """How many shards one call simulates on a GPU; 0 on a CPU, which makes them one by one."""
-    device = _chosen(device)
-    if device.type != "cuda":
-        return 0
-    states = 4 * store.shard * math.prod(store.shape)
-    work = getattr(recipe, "bytes_per_shard", _COPIES * states)
-    free, _ = torch.cuda.mem_get_info(device)
-    room = min(_BYTES_AT_ONCE // states, _STATES_AT_ONCE // store.shard, free // 2 // work)
-    return max(1, room)
-
-
-def _calls(shards: list[int], at_once: int) -> list[range]:
-    """Shards in ranges of at most so many on end."""
-    calls: list[range] = []
-    for shard in shards:
-        if calls and calls[-1].stop == shard and len(calls[-1]) < at_once:
-            calls[-1] = range(calls[-1].start, shard + 1)
-        else:
-            calls.append(range(shard, shard + 1))
-    return calls
-
-
-def _make_in_calls(
-    recipe: Recipe,
-    store: Store,
-    calls: list[range],
-    device: torch.device | str | None,
-    write: Callable[[int, bytes], None],
-) -> None:
-    """Simulate the shards of each call at once, while a thread writes those of the call before.
-
-    However this ends, what the thread had begun with is written first.
-    """
-
-    def keep(shards: range, states: np.ndarray) -> None:
-        first = store.members(shards[0]).start
-        for shard in shards:
-            members = store.members(shard)
-            write(shard, store.encode(states[members.start - first : members.stop - first]))
-
-    before: Future | None = None
-    with ThreadPoolExecutor(1) as writer:
-        for shards in calls:
-            states = _simulated(recipe, store, shards, device)
-            if before is not None:
-                before.result()  # at most two calls' states wait in memory
-            before = writer.submit(keep, shards, states)
-        if before is not None:
-            before.result()
-
-
-def _made_by_workers(
-    recipe: Recipe,
-    store: Store,
-    shards: list[int],
-    device: torch.device | str | None,
-    scheduler: str,
-) -> Iterator[tuple[int, bytes]]:
-    """Have the workers of a Dask scheduler make shards; yield them in the order they finish."""
-    import distributed  # slow to import, and one machine can do without
-
-    try:
-        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
-    started, waiting, shard_of = distributed.as_completed(loop=client.loop), iter(shards), {}
-    lost = (distributed.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
-    with client:
-        try:
-            while True:
-                # Two shards per thread keep all busy; more would pile up in the workers' memory.
-                wanted = 2 * max(1, sum(client.nthreads().values())) - len(shard_of)
-                for shard in islice(waiting, max(0, wanted)):
-                    future = client.submit(_shard, recipe, store, shard, device, pure=False)
-                    shard_of[future] = shard
-                    started.add(future)
-                if not shard_of:
-                    return
-                future = next(started)
-                yield shard_of.pop(future), future.result()
-        except lost as error:
-            raise DatasetError(
-                f"The Dask scheduler at {scheduler} or its workers were lost "
-                f"({type(error).__name__}); finished shards are safe, call dataset(recipe) again."
-            ) from error

@@ -176,9 +176,20 @@ def with_palette(png: bytes, most: int = 0) -> bytes:
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
 
 
+def for_page(png: bytes, width: int) -> bytes:
+    """A picture as WebP of at most `width` pixels across: a quarter of what its PNG takes."""
+    with Image.open(io.BytesIO(png)) as file:
+        image = file.convert("RGB")
+    if image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.LANCZOS)
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=80)
+    return content.getvalue()
+
+
 def true_minus(text: str) -> str:
-    """The text with a minus sign where a hyphen stands before a number."""
-    return re.sub(r"(?<![\w.])-(?=[\d.])", "−", text)
+    """The text with a minus sign where a hyphen stands before a number or its power of ten."""
+    return re.sub(r"(?:(?<![\w.])|(?<=\d[eE]))-(?=[\d.])", "−", text)
 
 
 def contact_sheet(
@@ -203,6 +214,8 @@ def contact_sheet(
     tallest = max(picture.shape[1] / picture.shape[2] for picture in pictures)
     rows = math.ceil(len(pictures) / columns)
     figure, axes = panels(rows, columns, width, width * tallest)
+    titled = sum(any(titles[row * columns : (row + 1) * columns]) for row in range(rows))
+    figure.set_size_inches(columns * width, rows * width * tallest + 0.25 * titled)
     sides = list(pixel) if isinstance(pixel, Sequence) else [pixel] * len(pictures)
     views = zip((tuple(p.shape[1:]) for p in pictures), sides, strict=True)
     alike = len(set(views)) == 1
@@ -237,8 +250,6 @@ def before_after(
     count = len(before)
     titles = [*(titles or [""] * count), *[""] * count]
     figure = contact_sheet([*before, *after], titles, columns=count, pixel=pixel, width=width)
-    height = width * before.shape[2] / before.shape[3]
-    figure.set_size_inches(count * width + 0.3, 2 * height + 0.4)  # one row of titles, not two
     for row, label in enumerate(labels):
         figure.axes[row * count].set_ylabel(label, fontsize=TITLE)
     return figure

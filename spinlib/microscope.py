@@ -31,7 +31,10 @@ from spinlib.contrast import (
 )
 from spinlib.kernels import random_normal
 
-CONTRASTS = ("vector", "colour", "perpendicular", "in_plane", "lorentz_defocus")
+# What draws averaged vectors as pictures; two contrasts are not of this form: vectors themselves,
+# and one that needs a length.
+_DRAWN = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane}
+CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus")
 
 
 # --- optics: blur, pixels, crops, turns ----------------------------------------------------------
@@ -407,8 +410,7 @@ class Microscope:
             return vectors
         if self.contrast == "lorentz_defocus":
             return lorentz_defocus(vectors, displacement, self.boundary)
-        draw = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane}
-        return draw[self.contrast](vectors)
+        return _DRAWN[self.contrast](vectors)
 
     def _detect(self, pictures: torch.Tensor, stream: dict) -> torch.Tensor:
         """Noise and drift of the detector, which sees components -1..1 as brightness 0..1."""

@@ -9,10 +9,10 @@ python -m spinlib.notebooks --check    say which .ipynb is not its .py, and fail
 import argparse
 import ast
 import io
+import math
 import re
 import sys
 import tokenize
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,28 +43,27 @@ class Parameter:
 
     def take(self, x: Any) -> Any:
         """Return `x` as this parameter's kind; refuse what is not."""
-        given = x
-        if isinstance(x, str) and self.kind not in ("str", "str | None"):
-            with suppress(SyntaxError, ValueError):
-                x = ast.literal_eval({"true": "True", "false": "False"}.get(x, x))
-        elif x == "None" and self.kind == "str | None":
-            x = None
         try:
-            return _convert(x, self.kind)
-        except TypeError:
+            return _convert(None if (x, self.kind) == ("None", "str | None") else x, self.kind)
+        except (TypeError, ValueError, SyntaxError, ArithmeticError, MemoryError, RecursionError):
             raise Refused(
-                f"Parameter {self.name} ({self.help}) must be {self.kind}; {given!r} is not."
+                f"Parameter {self.name} ({self.help}) must be {self.kind}; {x!r} is not."
             ) from None
 
 
 def _convert(x: Any, kind: str) -> Any:
+    if isinstance(x, str) and kind not in ("str", "str | None"):
+        # Also inside a list: for YAML 1e-4 is a text, as it has no point before the power of ten.
+        x = ast.literal_eval({"true": "True", "false": "False"}.get(x, x))
     if kind.endswith(" | None"):
         return None if x is None else _convert(x, kind.removesuffix(" | None"))
     if kind.startswith("list[") and isinstance(x, list | tuple):
         return [_convert(entry, kind[5:-1]) for entry in x]
     if kind == "float" and type(x) is int:
-        return float(x)
-    if type(x) is not PLAIN_TYPES.get(kind):
+        x = float(x)
+    if kind == "int" and type(x) is float and x.is_integer():
+        x = int(x)  # 1e4
+    if type(x) is not PLAIN_TYPES.get(kind) or (kind == "float" and not math.isfinite(x)):
         raise TypeError
     return x
 

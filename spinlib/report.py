@@ -17,12 +17,13 @@ from typing import Any
 import jinja2
 
 from spinlib import claims
+from spinlib.figures import for_page
 from spinlib.notebooks import PROFILES, ROOT, find
 from spinlib.store import wait_for_lock, write_whole
 
 BEGIN, END = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
 
-
+PAGE = 1088  # pixels across the report
 SIZES = {"laptop": "laptop", "paper": "full size"}  # profiles, and how the scoreboard calls them
 
 
@@ -106,11 +107,7 @@ def page(root: Path = ROOT) -> str:
         {
             "name": study,
             "title": _title(path),
-            "runs": [
-                _run(figures, profile, study)
-                for profile in reversed(PROFILES)
-                if (figures / profile / study / "claims.json").exists()
-            ],
+            "runs": [_run(figures, profile, study) for profile in _profiles(figures, study)],
         }
         for study, path in find(root).items()
     ]
@@ -177,6 +174,12 @@ def write(root: Path = ROOT) -> Path:
     return path
 
 
+def _profiles(figures: Path, study: str) -> list[str]:
+    """The profiles that a study was run at, largest first; smoke only if it is the only one."""
+    ran = [p for p in reversed(PROFILES) if (figures / p / study / "claims.json").exists()]
+    return [profile for profile in ran if profile != "smoke"] or ran
+
+
 def _run(figures: Path, profile: str, study: str) -> dict[str, Any]:
     folder = figures / profile / study
     pages = sorted(folder.glob("*.ipynb"))
@@ -211,7 +214,8 @@ def _figure(path: Path, figures: Path) -> dict[str, str]:
         ) from error
     return words | {
         "name": path.stem,
-        "image": base64.b64encode(path.read_bytes()).decode(),
+        "image": base64.b64encode(for_page(path.read_bytes(), PAGE)).decode(),
+        "file": path.relative_to(figures).as_posix(),
         "numbers": record.relative_to(figures).as_posix(),
     }
 

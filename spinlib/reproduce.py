@@ -6,15 +6,12 @@ A study's results appear in figures/<profile>/<study>/ only when they are comple
 again only if the notebook, its parameters, anything in spinlib or the pins changed.
 """
 
-# Only the standard library up here: a wrong request is refused before anything is installed.
-import argparse
+# Only the standard library up here, as in spinlib.request.
 import base64
 import hashlib
 import json
 import logging
 import os
-import re
-import shlex
 import shutil
 import signal
 import sys
@@ -22,75 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
-from spinlib.notebooks import CHANGES, PROFILES, ROOT, Parameter, Refused, find, parameters, read
+from spinlib.notebooks import CHANGES, ROOT, Refused, read
+from spinlib.request import Run, plan, request_parser
 
-RUNNERS_OWN = {
-    "profile": "choose it with --profile",
-    "device": "choose it with --device",
-    "output": "results go to figures/<profile>/<study>",
-}
 STAMP = ".stamp"
 # Characters of a picture inside an executed notebook above which it is made smaller.
 LARGE = 150_000
-
-
-@dataclass(frozen=True)
-class Run:
-    """A study to be run: its notebook, every parameter's value, and those that were asked for."""
-
-    study: str
-    notebook: Path
-    folder: Path
-    values: dict[str, Any]
-    changes: str
-
-
-def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
-    """Turn the request into runs; refuse all of it if any part cannot be carried out."""
-    notebooks = find(root)
-    if options.profile not in PROFILES:
-        raise Refused(f"There is no profile {options.profile!r}; choose {_or(PROFILES)}.")
-    if options.study and options.study not in notebooks:
-        raise Refused(f"There is no study {options.study!r}; choose {_or(notebooks)}.")
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
-        raise Refused(f"There is no device {options.device!r}; choose auto, cpu or cuda.")
-    # The quick check runs where YAML cannot be read yet; the full one follows it.
-    files = not options.check
-    wanted = _mapping(options.parameters) if files and options.parameters else {}
-    for text in options.p + _words(options.changes):
-        name, equals, entry = text.partition("=")
-        if not equals:
-            raise Refused(f"-p takes name=value; {text!r} is not.")
-        wanted[name.strip()] = entry.strip()
-    sizes = _mapping(root / "notebooks" / "profiles.yaml") if files else {}
-    runs = []
-    for study in [options.study] if options.study else notebooks:
-        known = parameters(notebooks[study])
-        folder = root / "figures" / options.profile / study
-        # The laptop profile is the notebook as it is written.
-        sized = (sizes.get(options.profile) or {}).get(study) or {}
-        asked = take(known, wanted, f"study {study}")
-        values = {name: parameter.default for name, parameter in known.items()}
-        values |= take(known, sized, f"study {study} (in profiles.yaml)") | asked
-        values |= {"profile": options.profile, "device": options.device, "output": str(folder)}
-        changes = " ".join(_word(name, entry) for name, entry in asked.items())
-        runs.append(Run(study, notebooks[study], folder, values, changes))
-    return runs
-
-
-def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return `wanted` in the kinds of the `known` parameters; refuse what does not fit."""
-    for name in wanted:
-        if name in RUNNERS_OWN:
-            raise Refused(f"Parameter {name} is the runner's own: {RUNNERS_OWN[name]}.")
-        if name not in known:
-            names = [name for name in known if name not in RUNNERS_OWN]
-            raise Refused(f"There is no parameter {name!r} in {place}; choose {_or(names)}.")
-    return {name: known[name].take(entry) for name, entry in wanted.items()}
 
 
 def fingerprint(run: Run, root: Path = ROOT) -> str:
@@ -275,69 +211,6 @@ def _report(root: Path) -> bool:
     return False
 
 
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Refused(f"The request cannot be read: {message}.")
-
-
-def request_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spinlib.reproduce", description="Run studies into figures/.", epilog=""
-    )
-    parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
-    parser.add_argument("--study", default="", help="01 to 04; all of them if not given")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
-    parser.add_argument("--force", action="store_true", help="run even if nothing changed")
-    parser.add_argument(
-        "-p", action="append", default=[], metavar="name=value", help="change a parameter"
-    )
-    parser.add_argument(
-        "--changes",
-        default="",
-        metavar="'name=value …'",
-        help="change several, quoted as in a shell",
-    )
-    parser.add_argument("--parameters", type=Path, metavar="file.yaml", help="change several")
-    parser.add_argument("--check", action="store_true", help="only check the request, quickly")
-    return parser
-
-
-def _word(name: str, entry: Any) -> str:
-    """Write a change as one word, such that `_words` reads it."""
-    text = f"[{','.join(map(repr, entry))}]" if isinstance(entry, list) else str(entry)
-    text = f"{name}={text}"
-    return text if re.fullmatch(r"[^\s'\"\\]+", text) else shlex.quote(text)
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise Refused(f"The changes {text!r} cannot be split into name=value: {error}.") from None
-
-
-def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain values."""
-    import yaml
-
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refused(f"The parameter file {path} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused(
-            f"The parameter file {path} is no YAML: {' '.join(str(error).split())}."
-        ) from None
-
-
-def _mapping(path: Path) -> dict[str, Any]:
-    """Read a YAML file that maps names to values."""
-    content = read_yaml(path) or {}
-    if not isinstance(content, dict):
-        raise Refused(f"The parameter file {path} must map names to values, as in `seed: 3`.")
-    return {str(name): entry for name, entry in content.items()}
-
-
 def _need(device: str) -> None:
     from spinlib.study import resolve_device
 
@@ -393,11 +266,6 @@ def in_short(error: Exception) -> str:
         place = f" at {error.filename}" if error.filename else ""
         return f"{error.strerror}{place}; mend that and run again, earlier results are kept."
     return f"{type(error).__name__}: {error}".strip().partition("\n")[0]
-
-
-def _or(names: Any) -> str:
-    *most, last = names
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import torch
 from matplotlib.figure import Figure
 
 from spinlib import claims
-from spinlib.figures import with_palette
+from spinlib.figures import true_minus, with_palette
 from spinlib.notebooks import CHANGES, PROFILES, ROOT
 
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
@@ -153,7 +153,7 @@ class Study:
             ours=_claimed(name, ours),
             uncertainty=_claimed(name, uncertainty),
             verdict=verdict,
-            reason=reason,
+            reason=true_minus(reason),
             seconds=round(self.seconds, 1),
         )
         claims.check(row)
@@ -287,7 +287,7 @@ def _claimed(name: str, x: object) -> float | str | None:
         raise ValueError(f"Claim {name}: {x} is no value; say in words what happened.")
     if isinstance(entry, bool | list | dict):
         raise ValueError(f"Claim {name}: give one number or a text, not {entry!r}.")
-    return entry
+    return true_minus(entry) if isinstance(entry, str) else entry
 
 
 def _git(*arguments: str) -> str:

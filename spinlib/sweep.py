@@ -23,21 +23,22 @@ import pandas as pd
 
 from spinlib import claims, reproduce
 from spinlib.notebooks import ROOT, Refused
-from spinlib.reproduce import Run
+from spinlib.request import Parser, Run, read_yaml, request_parser
+from spinlib.request import plan as plan_one
 
 
 def plan(
     study: str, sets: list[dict], profile: str, device: str = "auto", root: Path = ROOT
 ) -> list[Run]:
     """Turn sets of parameters into runs; refuse all of them if one cannot be carried out."""
-    parser, runs = reproduce.request_parser(), []
+    parser, runs = request_parser(), []
     for number, values in enumerate(sets):
         if not isinstance(values, dict):
             raise Refused(f"Set {number} must map names to values, as in {{seed: 3}}: {values!r}.")
         words = [f"-p{name}={value}" for name, value in values.items()]
         common = ["--study", study, "--profile", profile, "--device", device]
         try:
-            (run,) = reproduce.plan(parser.parse_args([*common, *words]), root)
+            (run,) = plan_one(parser.parse_args([*common, *words]), root)
         except ValueError as refusal:
             raise Refused(f"Set {number}: {refusal}") from None
         name = hashlib.sha256(run.changes.encode()).hexdigest()[:12]
@@ -89,7 +90,7 @@ def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> p
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Return 0, 1 if a set failed, 2 if the request was refused."""
-    parser = reproduce.Parser(
+    parser = Parser(
         prog="python -m spinlib.sweep",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -101,7 +102,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:8786")
     try:
         options = parser.parse_args(arguments)
-        sets = reproduce.read_yaml(options.sets)
+        sets = read_yaml(options.sets)
         if not isinstance(sets, list) or not sets:
             raise Refused(f"{options.sets} must be a list of sets, as in `- {{seed: 3}}`.")
         runs = plan(options.study, sets, options.profile, options.device, root)

@@ -30,7 +30,7 @@ from conftest import NEEDS_GPU
 from dataset_worker import Noise, make, make_and_die, peak_memory
 from hypothesis import given, settings
 
-import spinlib.dataset
+import spinlib.shards
 from spinlib.dataset import DatasetError, dataset, recipe_hash, recipe_json, split
 from spinlib.recipes import SkyrmionStates
 
@@ -196,7 +196,7 @@ def test_interrupt_is_a_sentence_and_resumes(tmp_path, monkeypatch, data):
 
 @pytest.fixture
 def two_at_once(monkeypatch):
-    monkeypatch.setattr(spinlib.dataset, "_shards_at_once", lambda *_: 2)
+    monkeypatch.setattr(spinlib.shards, "_shards_at_once", lambda *_: 2)
 
 
 def test_shards_made_together_have_the_same_bytes(tmp_path, data, two_at_once):

@@ -196,6 +196,6 @@ def test_appendix_runs_at_a_small_size(capsys, tmp_path):
 
 
 def test_a_hyphen_before_a_number_becomes_a_minus_sign():
-    text = "E/N = -2.0573, Q = -30, re-simulated film-2, 10-12, from -.5 to (-1)"
-    expected = "E/N = −2.0573, Q = −30, re-simulated film-2, 10-12, from −.5 to (−1)"
+    text = "E/N = -2.0573, Q = -30, re-simulated film-2, 10-12, from -.5 to (-1), 3.1e-04"
+    expected = "E/N = −2.0573, Q = −30, re-simulated film-2, 10-12, from −.5 to (−1), 3.1e−04"
     assert true_minus(text) == expected

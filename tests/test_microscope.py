@@ -27,6 +27,7 @@ from spinlib.microscope import (
     rotate,
     vector_noise,
 )
+from spinlib.observation import CHANNELS
 
 
 def random_spins(batch, height, width, seed=0):
@@ -358,7 +359,8 @@ def test_every_contrast_is_differentiable(contrast):
     spins.requires_grad_()
     pictures = see(spins)
     assert pictures.dtype == torch.float32
-    assert pictures.shape == (2, 1 if contrast in ("perpendicular", "lorentz_defocus") else 3, 8, 8)
+    channels = {"vector": 3} | CHANNELS
+    assert pictures.shape == (2, channels[contrast], 8, 8)
     pictures.square().sum().backward()
     assert torch.isfinite(spins.grad).all()
     assert spins.grad.abs().sum() > 0

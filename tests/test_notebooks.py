@@ -78,6 +78,13 @@ def test_the_four_common_parameters_are_required(page):
         ("str | None", "None", None),
         ("list[int]", "[1, 2]", [1, 2]),
         ("list[float]", (1, 2.5), [1.0, 2.5]),
+        # What YAML makes of 1e-4 and of 2.0e3, which it takes for texts, and what is meant by them.
+        ("list[float]", ["1e-4", 0.001, "2.0e3", 1], [1e-4, 0.001, 2000.0, 1.0]),
+        ("list[float]", "[1e-4, '1e-3']", [1e-4, 1e-3]),
+        ("float | None", "1e-4", 1e-4),
+        ("int", "1e4", 10000),
+        ("list[int]", ["1e3", 2000.0], [1000, 2000]),
+        ("list[str]", ["1e-4"], ["1e-4"]),
     ],
 )
 def test_a_value_is_taken_in_its_kind(kind, given, taken):
@@ -97,6 +104,15 @@ def test_a_value_is_taken_in_its_kind(kind, given, taken):
         ("list[int]", "[1, 2.5]"),
         ("list[int]", "3"),
         ("int", "__import__('os')"),
+        ("list[float]", ["1e-4", "1e-"]),
+        ("list[float]", ["[1.0]"]),
+        ("list[int]", ["1e-4"]),
+        ("list[float]", [None]),
+        ("float", "{[]: 1}"),
+        ("float", "1e999"),
+        ("float", 10**400),
+        ("float", float("nan")),
+        ("float", "-" * 100_000 + "1"),
     ],
 )
 def test_a_value_of_another_kind_is_refused(kind, given):

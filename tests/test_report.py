@@ -1,16 +1,21 @@
 """The scoreboard and the report: every claim, escaped, from the results, without any network."""
 
+import base64
+import io
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
 from spinlib import claims, report, study
+from spinlib.figures import for_page
 from spinlib.notebooks import find
 from spinlib.study import Study
 
@@ -71,7 +76,7 @@ def test_report_needs_nothing_but_itself(results):
     for _, attributes in read.tags:
         for name in ("src", "href", "srcset", "poster", "background"):
             address = attributes.get(name, "")
-            assert not re.match(r"[a-z]+:|//", address) or address.startswith("data:image/png;")
+            assert not re.match(r"[a-z]+:|//", address) or address.startswith("data:image/webp;")
     assert "url(" not in page and "@import" not in page
     assert "prefers-color-scheme: dark" in page
 
@@ -86,12 +91,36 @@ def test_report_escapes_what_studies_wrote(results):
 def test_report_shows_the_figure_and_links_what_is_there(results):
     read = Reader(report.page(results))
     (image,) = [attributes for tag, attributes in read.tags if tag == "img"]
-    assert image["src"].startswith("data:image/png;base64,iVBOR")
+    kind, _, content = image["src"].partition(",")
+    assert kind == "data:image/webp;base64"
+    with (
+        Image.open(io.BytesIO(base64.b64decode(content))) as shown,
+        Image.open(results / "figures" / "laptop" / "04" / "a_line.png") as file,
+    ):
+        there, here = (np.asarray(each.convert("RGB"), dtype=float) for each in (file, shown))
+    # As many pixels, as the figure is small; WebP's losses stay below a few grey levels on average.
+    assert here.shape == there.shape and abs(here - there).mean() < 3
     links = [attributes["href"] for tag, attributes in read.tags if tag == "a"]
     files = [link for link in links if not link.startswith("#")]
-    assert {"laptop/04/04_page.ipynb", "laptop/04/a_line.json"} == set(files)
+    names = ("04_page.ipynb", "a_line.json", "a_line.png")
+    assert {f"laptop/04/{name}" for name in names} == set(files)
     for link in files:
         assert (results / "figures" / link).exists()
+
+
+def test_report_holds_large_figures_at_the_width_of_the_page():
+    content = io.BytesIO()
+    Image.effect_noise((2000, 500), 50).save(content, "PNG")
+    with Image.open(io.BytesIO(for_page(content.getvalue(), report.PAGE))) as image:
+        assert image.format == "WEBP" and image.size == (1088, 272)
+
+
+def test_report_leaves_toy_sizes_out_beside_larger_ones(results):
+    figures = results / "figures"
+    shutil.copytree(figures / "laptop", figures / "smoke")
+    assert "smoke profile" not in report.page(results)
+    shutil.rmtree(figures / "laptop")
+    assert "smoke profile" in report.page(results)
 
 
 def test_report_holds_a_studys_own_page_in_a_sandbox(results):

@@ -10,6 +10,7 @@ from spinlib import textures
 from spinlib.contrast import in_plane
 from spinlib.kernels import random_normal
 from spinlib.microscope import Microscope
+from spinlib.observation import CHANNELS
 from spinlib.similarity import (
     core_map,
     in_plane_vectors,
@@ -88,12 +89,8 @@ def film_with(centres) -> torch.Tensor:
 
 @pytest.mark.parametrize(
     "contrast",
-    [
-        Microscope("colour"),
-        Microscope("perpendicular"),
-        Microscope("in_plane"),
-        Microscope("lorentz_defocus", defocus=1.0),
-    ],
+    # All that can be estimated from: `estimate` counts skyrmions in its last step.
+    [Microscope(name, defocus=float(name == "lorentz_defocus")) for name in CHANNELS],
     ids=lambda microscope: microscope.contrast,
 )
 def test_skyrmions_are_counted(contrast):
