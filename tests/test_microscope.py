@@ -15,6 +15,7 @@ from spinlib.contrast import (
     vectors_from_colour,
     vectors_from_components,
 )
+from spinlib.estimation.observation import CHANNELS
 from spinlib.microscope import (
     CONTRASTS,
     Microscope,
@@ -27,7 +28,6 @@ from spinlib.microscope import (
     rotate,
     vector_noise,
 )
-from spinlib.observation import CHANNELS
 
 
 def random_spins(batch, height, width, seed=0):

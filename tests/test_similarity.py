@@ -8,9 +8,9 @@ import torch
 
 from spinlib import textures
 from spinlib.contrast import in_plane
+from spinlib.estimation.observation import CHANNELS
 from spinlib.kernels import random_normal
 from spinlib.microscope import Microscope
-from spinlib.observation import CHANNELS
 from spinlib.similarity import (
     core_map,
     in_plane_vectors,
