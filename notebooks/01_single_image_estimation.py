@@ -1454,11 +1454,11 @@ figure
 # same for all sizes of picture. The truth of W6 to W9 is ours; that a real film obeys this energy
 # is not tested.
 #
-# *Why too many skyrmions in W6.* The controls beside the claim take it apart. Neither the coarser
-# cells nor the cooling make skyrmions: films of the truth, simulated as those of the estimate
-# are, hold as many as the photographed ones. Part is the estimate: a period that is 4 % too
-# short, as at full size, packs skyrmions 9 % closer. Part is chance: films of one truth differ
-# from one another by a fifth, and one picture is one film.
+# *Why too many skyrmions in W6 at full size.* Since that run the counter was mended (over fine
+# pixels noise could decide which side of a curl is a core), and the controls beside the claim
+# were added. They say, as far as few films can, that neither coarser cells nor the cooling make
+# skyrmions. A period 4 % too short, as that of the estimate, packs them 9 % closer; and films of
+# one truth differ from one another by a fifth and more, of which one picture is one.
 #
 # *What to try next.* The recipe with an anisotropy, as most thin films have one; a real picture
 # (the chapter before); several networks in place of one, whose biases differ.
