@@ -178,7 +178,7 @@ def with_palette(png: bytes, most: int = 0) -> bytes:
 
 def for_page(png: bytes, width: int) -> bytes:
     """A picture as WebP of at most `width` pixels across: a quarter of what its PNG takes."""
-    with Image.open(io.BytesIO(png)) as file:
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as file:
         image = file.convert("RGB")
     if image.width > width:
         image = image.resize((width, round(image.height * width / image.width)), Image.LANCZOS)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from PIL import Image
 
 from spinlib import claims
 from spinlib.figures import for_page
@@ -212,9 +213,16 @@ def _figure(path: Path, figures: Path) -> dict[str, str]:
             f"{record} is no record of a figure ({error!r}); make it again with "
             f"`make reproduce PROFILE={path.parent.parent.name} STUDY={path.parent.name} FORCE=1`."
         ) from error
+    try:
+        image = for_page(path.read_bytes(), PAGE)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} is no picture that can be shown ({error!r}); make it again with "
+            f"`make reproduce PROFILE={path.parent.parent.name} STUDY={path.parent.name} FORCE=1`."
+        ) from error
     return words | {
         "name": path.stem,
-        "image": base64.b64encode(for_page(path.read_bytes(), PAGE)).decode(),
+        "image": base64.b64encode(image).decode(),
         "file": path.relative_to(figures).as_posix(),
         "numbers": record.relative_to(figures).as_posix(),
     }

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import torch
 import training_worker
+from PIL import Image
 
 from spinlib import claims, report, reproduce
 from spinlib.pictures import read_picture
@@ -228,7 +229,7 @@ def results(root) -> Path:
     folder = root.joinpath(*PAGE_OF_4)
     folder.mkdir(parents=True)
     claims.write(list(claims.of_study("04").values()), folder)
-    (folder / "a.png").write_bytes(b"no matter")
+    Image.new("RGB", (2, 2)).save(folder / "a.png")
     (folder / "a.json").write_text(json.dumps(RECORD))
     return folder
 
@@ -273,6 +274,14 @@ def test_damaged_records_are_a_sentence_that_names_the_file(root, results, conte
         ValueError, match=r"04/a\.json is no record of a figure .* STUDY=04 FORCE=1`\.$"
     ):
         report.page(root)
+
+
+def test_a_damaged_picture_is_a_sentence_that_names_the_file(root, results):
+    whole = (results / "a.png").read_bytes()
+    for content in (b"", whole[:40], b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        (results / "a.png").write_bytes(content)
+        with pytest.raises(ValueError, match=r"04/a\.png is no picture .* STUDY=04 FORCE=1`\.$"):
+            report.page(root)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", "[" * 100_000, '[{"id": "V1"}]'])
