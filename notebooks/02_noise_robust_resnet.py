@@ -664,7 +664,7 @@ record(
     "K5",
     f"median |error| {typical:.3f} (vector {length:.3f} J); period of films cooled again "
     f"{bias.iloc[0]:+.1%} ({bias.iloc[1]:+.1%} with the true parameters), scatter "
-    f"{scatter.iloc[0]:.1%} against {scatter.iloc[1]:.1%}".replace("-", "−"),
+    f"{scatter.iloc[0]:.1%} against {scatter.iloc[1]:.1%}",
     {
         "the typical error is below 0.02": typical < 0.02,
         "periods come out within 5 % on average": bool(abs(bias.iloc[0]) < 0.05),
@@ -874,8 +874,8 @@ stray = series[["K (J)", "2πD (J)"]].std() / series[["K (J)", "2πD (J)"]].mean
 record(
     "K7",
     "λ/D "
-    + ", ".join(f"{value:+.2f}".replace("-", "−") for value in series["λ/D"])
-    + f" for true {', '.join(f'{dmi:+g}'.replace('-', '−') for dmi in film_dmi)}; K and D stray by "
+    + ", ".join(f"{value:+.2f}" for value in series["λ/D"])
+    + f" for true {', '.join(f'{dmi:+g}' for dmi in film_dmi)}; K and D stray by "
     f"{stray.iloc[0]:.1%} and {stray.iloc[1]:.1%}",
     {
         "λ/D falls along the series": bool((np.diff(series["λ/D"]) < 0).all()),
@@ -1109,7 +1109,7 @@ miss = (ends["estimate (meV)"] - ends["true DMI (meV)"]).abs()
 record(
     "K9",
     f"D_L = {dipolar_mev:.3f}, λ from {ends.iloc[0, 1]:.3f} to {ends.iloc[1, 1]:.3f} "
-    f"(truth {ends.iloc[0, 0]:.3f} to {ends.iloc[1, 0]:.3f})".replace("-", "−"),
+    f"(truth {ends.iloc[0, 0]:.3f} to {ends.iloc[1, 0]:.3f})",
     {
         "D_L is the paper's within 1 %": abs(dipolar_mev / 0.171 - 1) < 0.01,
         "the DMI at the ends of the series is right": bool(

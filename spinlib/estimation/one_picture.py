@@ -42,7 +42,7 @@ _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in 
 _CODE = (
     *sorted(f"estimation/{path.name}" for path in Path(__file__).parent.glob("*.py")),
     *("similarity.py", "windowed.py", "networks/windowed_cnn.py"),
-    *("thermal_recipes.py", "hysteresis.py"),
+    *("thermal_recipes.py", "hysteresis.py", "microscope.py", "contrast.py"),
 )
 
 
