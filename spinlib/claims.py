@@ -115,7 +115,7 @@ def of_profile(figures: Path, profile: str) -> dict[str, Claim]:
     }
 
 
-def newest(figures: Path, profiles: tuple[str, ...] = ("paper", "laptop")) -> list[Claim]:
+def of_largest_runs(figures: Path, profiles: tuple[str, ...] = ("paper", "laptop")) -> list[Claim]:
     """Return one row per claim of every study, from the results in `figures`.
 
     The first of `profiles` that tested a claim speaks for it; failing that, the first that at least

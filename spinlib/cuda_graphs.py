@@ -14,7 +14,7 @@ class Graphed:
     than Python can launch them. The epoch is a plain number in the kernels that draw random
     numbers, so that every epoch is captured anew, once for each of its at most two batch sizes.
 
-    The first step of either size in a training is an ordinary one. It makes what a capture has to
+    The first step of either size is an ordinary one. It makes what a capture has to
     find: the optimiser's moments, the totals, compiled and loaded kernels, their workspaces,
     constants on the GPU. Its numbers are those of a replayed one, dropout included, as both draw
     from the same place of the same stream.

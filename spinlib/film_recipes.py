@@ -158,8 +158,7 @@ _SATURATION = PinnedFilms(5_000, (200.0, 700.0), (0.0, 0.0), anisotropy=0.4, exc
 _DMI = PinnedFilms(10_000, (1500.0, 1500.0), (0.1, 1.0), anisotropy=1.6, exchange=31.0)
 
 # The laptop's films are a quarter of the paper's area, of the same cells; more are made for the
-# DMI, which shows less in a picture. At full size there are not half as many as in the paper, which
-# are made in two minutes.
+# DMI, which shows less in a picture.
 FILMS = {
     "smoke": {
         "saturation": replace(_SATURATION, states=20, size=128, sweeps=150),
@@ -169,8 +168,5 @@ FILMS = {
         "saturation": replace(_SATURATION, states=240, size=256, sweeps=600),
         "dmi": replace(_DMI, states=320, size=256, sweeps=600),
     },
-    "paper": {
-        "saturation": replace(_SATURATION, states=5_000),
-        "dmi": replace(_DMI, states=10_000),
-    },
+    "paper": {"saturation": _SATURATION, "dmi": _DMI},
 }

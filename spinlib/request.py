@@ -75,14 +75,15 @@ def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dic
 
 
 class Parser(argparse.ArgumentParser):
+    """Complaints become refusals, which end like all others."""
+
     def error(self, message: str) -> NoReturn:
         raise Refused(f"The request cannot be read: {message}.")
 
 
 def request_parser() -> argparse.ArgumentParser:
-    parser = Parser(
-        prog="python -m spinlib.reproduce", description="Run studies into figures/.", epilog=""
-    )
+    """What `python -m spinlib.reproduce` and `spinlib.sweep` can be asked."""
+    parser = Parser(prog="python -m spinlib.reproduce", description="Run studies into figures/.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
     parser.add_argument("--study", default="", help="01 to 04; all of them if not given")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")

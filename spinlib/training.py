@@ -33,7 +33,7 @@ from spinlib.weights import TrainingError, complaints, read_tensors, write_tenso
 Batch = tuple[torch.Tensor, ...]
 
 GRAPHED_FROM = 8  # steps in an epoch: a capture takes as long as a step or two
-MIXED_ON = ("cuda",)  # where bfloat16 is gained by
+MIXED_ON = ("cuda",)  # devices on which bfloat16 saves time
 MIXED_SHARE = 0.75  # of a training's epochs; the rest is for the precision of estimates
 SECONDS = 10.0  # between checkpoints of a GPU, whose epochs may be shorter than the writing
 
@@ -122,9 +122,11 @@ def fit(
     noise depend on (seed, sample, epoch) alone, so an interrupted training gives the same curve.
 
     On a GPU the network computes in bfloat16 at first, but not in the last quarter of the epochs,
-    nor ever in validation. Estimates are made in single precision, by networks that have to be at
-    home there: in a uniform domain all pixels are rounded the same way, which a network learns to
-    make up for, so that it would answer with an offset where nothing is rounded.
+    nor ever in validation, nor at all with a `stop`, which may leave no last quarter. Estimates are
+    made in single precision (on a GPU that of torch, TF32 in convolutions), by networks that have
+    to be at home there: in a uniform domain all pixels are rounded the same way, which a network
+    learns to make up for, so that it would answer with an offset where nothing is rounded. The last
+    quarter takes twice the memory for what is kept between forward and backward.
 
     On a GPU steps are replayed from CUDA graphs: neither `losses` nor `augment` may then wait for
     the GPU (`float(tensor)`, masks as indices) or bring numbers from the host.
@@ -141,9 +143,10 @@ def fit(
     }
     if descent != "Adam":
         settings["descent"] = descent
-    state = _State(network, optimiser, settings, stop)
-    # A training that may end at any epoch could miss its last quarter.
     mixed = int(MIXED_SHARE * epochs) if device.type in MIXED_ON and stop is None else 0
+    if mixed:
+        settings["mixed"] = mixed
+    state = _State(network, optimiser, settings, stop)
     steps = -(-count // batch_size)
     totals: dict[str, torch.Tensor] = {}
 

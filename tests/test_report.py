@@ -160,7 +160,7 @@ def test_scoreboard_shows_both_sizes_and_the_runs(results):
 
 
 def test_summary_counts_the_verdicts():
-    rows = claims.newest(Path("no such folder"))[:3]
+    rows = claims.of_largest_runs(Path("no such folder"))[:3]
     rows[0] = replace(rows[0], verdict="reproduced")
     assert report.summary(rows) == (
         "Of 3 claims: 1 reproduced, 0 partly, 0 not reproduced, 2 not tested at this size."

@@ -58,6 +58,10 @@ class Work:
 
     def number(self, part: int, batch: int = 0) -> int:
         """The seed of a batch of states; parts are grid, drawn, validation, held out, tested …"""
+        if batch >= 100:  # the next would be the first of another part
+            raise ValueError(
+                f"The effort asks for more than {100 * _BATCH} states of one kind: ask for fewer."
+            )
         return 10_000 * self.seed + 100 * part + batch
 
 

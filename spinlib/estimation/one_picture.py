@@ -38,11 +38,12 @@ from spinlib.training import checkpoint_name
 from spinlib.windowed import Ranges, estimate_windows
 
 _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
-# Files that decide what comes out: a result that other code made is not found again.
-_CODE = (
-    *sorted(f"estimation/{path.name}" for path in Path(__file__).parent.glob("*.py")),
-    *("similarity.py", "windowed.py", "networks/windowed_cnn.py"),
-    *("thermal_recipes.py", "hysteresis.py", "microscope.py", "contrast.py"),
+# A result that other code made is not found again, whichever file of the package has changed.
+_PACKAGE = Path(__file__).parents[1]
+_CODE = sorted(
+    path.relative_to(_PACKAGE).as_posix()
+    for path in _PACKAGE.rglob("*")
+    if path.suffix in {".py", ".h", ".cuh", ".cu"}
 )
 
 
