@@ -188,10 +188,13 @@ def learn(
     seed: int,
     **settings,
 ) -> ScaleCNN:
-    """Cut films for training and validation and `train` on a share of the cuts."""
+    """Cut films for training and validation and `train` on a share of the cuts of either."""
     training, validation = (cutting(part) for part in films)
     if share < 1:
-        training = training.some(round(share * len(training.films)), seed)
+        training, validation = (
+            cuts.some(max(1, round(share * len(cuts.films))), seed)
+            for cuts in (training, validation)
+        )
     return train(network, training, validation, targets, seed=seed, **settings)[0]
 
 
