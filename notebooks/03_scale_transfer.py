@@ -39,13 +39,13 @@ image: str = ""  # your own picture, grey: a file; empty takes one of a film tha
 pixel_size_nm: float = 0.0  # side of one of its pixels, or
 field_of_view_nm: float = 0.0  # side of its largest square; 0 for both: what the file says
 pixels: int = 64  # side of the pictures a network sees, a multiple of 64; 128 in the paper
-looks: list[int] = [30000, 60000]  # at training pictures, in each training for M_s and for D
+looks: list[int] = [30000, 65000]  # at training pictures, in each training for M_s and for D
 cuts_per_film: int = 4  # least number of training cuts per film and scale
 batch_size: int = 32  # pictures per step; 128 in the paper, which takes many more steps
 learning_rate: float = 2e-3  # highest rate of Adam's one cycle
 two_protocols: list[float] = [200.0, 325.0, 450.0, 575.0, 700.0]  # M_s (kA/m) made in both ways
 protocol_films: int = 1  # films of each of these M_s
-protocol_size: int = 96  # cells along each side of these films
+protocol_size: int = 128  # cells along each side of these films
 damping: float = 0.5  # Gilbert damping of the second protocol
 relaxation: float = 0.2  # nanoseconds of the second protocol
 
