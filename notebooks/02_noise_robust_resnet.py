@@ -764,7 +764,7 @@ figure
 
 # %%
 film_truth = np.array([(0.5 + dmi / 6, *film_point) for dmi in film_dmi])
-film_box = tuple(-(-side // 32) * 32 for side in (film_height, film_width))  # FFTs are fast there
+film_box = tuple(-(-side // 16) * 16 for side in (film_height, film_width))  # FFTs are fast there
 spleem = Microscope("vector", blur=0.5, noise=0.4, readout=0.025)
 
 
