@@ -1233,7 +1233,7 @@ flags
 # | K2: which architecture | partly | partly: errors of 0.14, 0.15 and 0.16 of a guess |
 # | K3: worst in a corner of the map | not so | partly: for λ only |
 # | K4: the direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
-# | K5: typical error ≈ 0.01 | partly: 0.044; periods within 0.1 % | partly: 0.025; within 0.2 % |
+# | K5: typical error ≈ 0.01 | partly: 0.044; periods +0.1 ± 1.5 % | partly: 0.025; +0.2 ± 0.2 % |
 # | K6, K7, K9: stripes, series, meV | reproduced | reproduced |
 # | K8: the film cooled again | partly: periods 6 %, corrected 4 % off | partly: 11 % too long |
 #
