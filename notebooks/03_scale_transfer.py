@@ -22,8 +22,8 @@
 # perfect, and lost at 0.75 µm with −0.63, worse than a constant answer. Scales drawn continuously
 # heal it. For the DMI the paper says yes, and a laptop in part: 0.51 to 0.67 at the four scales,
 # 0.50 and 0.63 at 1.25 and 1.75 µm between them, but 0.21 at 0.75 µm, and growing with the time
-# of training, which $M_s$ does not. The run at full size says no; something was wrong with its
-# trainings (chapter 3), so this is no refutation.
+# of training, which $M_s$ does not. The run at full size says no; its trainings were short and
+# rounded (chapter 3), so this is no refutation.
 #
 # A. Watanabe et al., arXiv 2408.12181 (2024): cut simulated domain pictures at scales from 0.5 to
 # 2 µm, bring all to 128×128 pixels, train at some scales and test at others. The Dzyaloshinskii–
@@ -1109,9 +1109,9 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # quarter of an hour), had $R^2$ of 0.49, 0.55, 0.59 in test A and −0.09, 0.33, 0.50 in test B,
 # while $M_s$ with 65 000 looks in place of 30 000 is as lost at 0.75 µm as before (the control of
 # chapter 4). That is the paper's contrast, if not by the criterion of T8, whose networks of one
-# scale are far more brittle. At full size trainings were short for $D$ and suffered from
-# rounding, so there the claims on $D$ are open. Annealing, in place of an unknown protocol, makes
-# larger domains.
+# scale are far more brittle. At full size trainings were short for $D$, and computed in bfloat16,
+# so there the claims on $D$ are open. Annealing, in place of an unknown protocol, makes larger
+# domains.
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; the second protocol for all films;
 # blurred pictures, in which no wall is sharper than an instrument's.
