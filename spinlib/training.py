@@ -2,7 +2,7 @@
 
 Nothing here is drawn from a global generator. What is random about sample i in epoch e depends on
 (seed, i, e) and on nothing else, so a training that was killed goes on as if it had not been.
-Checkpoints are files of `weights.py`; a GPU's steps are replayed by `cuda_graphs.py`.
+What it has reached is kept by `checkpoints.py`; a GPU's steps are replayed by `cuda_graphs.py`.
 """
 
 import hashlib
@@ -25,10 +25,11 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from spinlib.checkpoints import State
 from spinlib.cuda_graphs import Graphed, own_stream
 from spinlib.kernels import random_normal, random_uniform
 from spinlib.store import wait_for_lock
-from spinlib.weights import TrainingError, complaints, read_tensors, write_tensors
+from spinlib.weights import TrainingError, complaints
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -146,7 +147,7 @@ def fit(
     mixed = int(MIXED_SHARE * epochs) if device.type in MIXED_ON and stop is None else 0
     if mixed:
         settings["mixed"] = mixed
-    state = _State(network, optimiser, settings, stop)
+    state = State(network, optimiser, settings, stop)
     steps = -(-count // batch_size)
     totals: dict[str, torch.Tensor] = {}
 
@@ -208,11 +209,11 @@ def fit(
 def checkpoint_name(about: Any, code: Sequence[str]) -> str:
     """Name of the checkpoint of a training: a hash of plain values that say what is trained.
 
-    `code` are the files of this package that decide about the result, besides this one: a changed
-    network does not find old weights.
+    `code` are the files of this package that decide about the result, besides those of every
+    training: a changed network does not find old weights.
     """
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name in ("training.py", *code):
+    for name in ("training.py", "checkpoints.py", *code):
         digest.update((Path(__file__).parent / name).read_bytes())
     return f"{digest.hexdigest()[:16]}.safetensors"
 
@@ -294,85 +295,6 @@ def evaluate(
     return {f"validation {name}": total for name, total in _read_off(totals).items()}
 
 
-class _State:
-    """What a checkpoint holds: network, optimiser, best weights, history."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        optimiser: torch.optim.Optimizer,
-        settings: dict[str, Any],
-        stop: Callable[[list[float]], bool] | None,
-    ):
-        self.network, self.optimiser, self.settings, self.stop = network, optimiser, settings, stop
-        self.history: list[dict[str, float]] = []
-        self.best = _copy(network)
-
-    @property
-    def epoch(self) -> int:
-        return len(self.history)
-
-    @property
-    def finished(self) -> bool:
-        losses = [row["train loss"] for row in self.history]
-        return self.epoch == self.settings["epochs"] or bool(self.stop and self.stop(losses))
-
-    def end_epoch(self, row: dict[str, float]) -> None:
-        values = [past["validation loss"] for past in self.history]
-        if not values or row["validation loss"] <= min(values):
-            self.best = _copy(self.network)
-        self.history.append(row)
-
-    def save(self, path: Path) -> None:
-        tensors = {f"best.{name}": t for name, t in self.best.items()}
-        if not self.finished:  # what only serves to go on is three quarters of the file
-            tensors |= {f"network.{name}": t for name, t in self.network.state_dict().items()}
-            tensors |= {
-                f"optimiser.{number}.{name}": torch.as_tensor(value)
-                for number, slot in self.optimiser.state_dict()["state"].items()
-                for name, value in slot.items()
-            }
-        write_tensors(path, tensors, {"settings": self.settings, "history": self.history})
-
-    def load(self, path: Path) -> None:
-        tensors, about = read_tensors(path)
-        found = about.get("settings")
-        wanted = json.loads(json.dumps(self.settings))
-        if found != wanted:
-            differing = sorted(
-                name
-                for name in {*wanted, *(found or {})}
-                if wanted.get(name) != (found or {}).get(name)
-            )
-            raise TrainingError(
-                f"The checkpoint {path} belongs to another training: it differs in "
-                f"{', '.join(differing)}. Delete it or choose another file."
-            )
-        parts: dict[str, dict[str, torch.Tensor]] = {"network": {}, "best": {}, "optimiser": {}}
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition(".")
-            parts[part][rest] = tensor
-        self.history = about["history"]
-        try:
-            self.network.load_state_dict(parts["best" if self.finished else "network"])
-        except RuntimeError as error:
-            raise TrainingError(f"The checkpoint {path} does not fit: {error}.") from None
-        if not self.finished:
-            moments: dict[int, dict[str, torch.Tensor]] = {}
-            for name, tensor in parts["optimiser"].items():
-                number, _, slot = name.partition(".")
-                moments.setdefault(int(number), {})[slot] = tensor
-            groups = self.optimiser.state_dict()["param_groups"]
-            self.optimiser.load_state_dict({"state": moments, "param_groups": groups})
-            for parameter, slots in self.optimiser.state.items():
-                # In the parameter's order of memory, which fused optimisers insist on.
-                for name, tensor in slots.items():
-                    if tensor.shape == parameter.shape:
-                        slots[name] = torch.empty_like(parameter).copy_(tensor)
-        device = next(self.network.parameters()).device
-        self.best = {name: tensor.to(device) for name, tensor in parts["best"].items()}
-
-
 def _optimiser(
     network: nn.Module,
     rate: float,
@@ -420,10 +342,6 @@ def _add(totals: dict[str, torch.Tensor], found: dict[str, torch.Tensor], share:
 def _read_off(totals: dict[str, torch.Tensor]) -> dict[str, float]:
     """The sums as numbers; one look at the device for all of them."""
     return dict(zip(totals, torch.stack(list(totals.values())).tolist(), strict=True))
-
-
-def _copy(network: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def _on(batch: Batch, device: torch.device) -> Batch:

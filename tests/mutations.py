@@ -306,7 +306,7 @@ FAULTS = [
     ),
     Fault(
         "training: the last weights instead of the best",
-        "training.py",
+        "checkpoints.py",
         'if not values or row["validation loss"] <= min(values):',
         "if True:",
         "test_training.py::test_the_weights_that_validate_best_are_kept",
