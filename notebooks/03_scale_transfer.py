@@ -1104,14 +1104,14 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 #
 # *Why.* Over its range $M_s$ nearly halves the domains; $D$, far below its critical value, makes
 # them less than a tenth smaller (the films of chapter 1), so a wrong scale costs it more and it
-# takes longer to learn. But its in-between scales do come with time. Runs of the laptop profile
-# that differed in the looks at $D$, 40 000, 65 000 (this one) and 80 000 (too long for its
-# quarter of an hour), had $R^2$ of 0.49, 0.55, 0.59 in test A and −0.09, 0.33, 0.50 in test B,
-# while $M_s$ with 65 000 looks in place of 30 000 is as lost at 0.75 µm as before (the control of
-# chapter 4). That is the paper's contrast, if not by the criterion of T8, whose networks of one
-# scale are far more brittle. At full size trainings were short for $D$, and computed in bfloat16,
-# so there the claims on $D$ are open. Annealing, in place of an unknown protocol, makes larger
-# domains.
+# takes longer to learn. But its in-between scales do come with time. Runs that differed in the
+# looks at $D$, 40 000, 65 000 (this one) and 80 000 (too long for a laptop's quarter of an hour;
+# `P="looks=[30000,80000]"` makes it again), had $R^2$ of 0.49, 0.55, 0.59 in test A and −0.09,
+# 0.33, 0.50 in test B, while $M_s$ with 65 000 looks in place of 30 000 is as lost at 0.75 µm as
+# before (the control of chapter 4). That is the paper's contrast, if not by the criterion of T8,
+# whose networks of one scale are far more brittle. At full size trainings were short for $D$, and
+# computed in bfloat16, so there the claims on $D$ are open. Annealing, in place of an unknown
+# protocol, makes larger domains.
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; the second protocol for all films;
 # blurred pictures, in which no wall is sharper than an instrument's.
