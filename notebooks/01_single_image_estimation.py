@@ -79,9 +79,9 @@ from spinlib.contrast import colour
 from spinlib.dataset import dataset, recipe_hash
 from spinlib.estimation import EFFORT, Conditions, Ranges, observed, plan
 from spinlib.figures import true_minus
-from spinlib.microscope import rotate
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.notebooks import ROOT
+from spinlib.optics import rotate
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
 from spinlib.study import Study
 from spinlib.thermal_recipes import FILMS, NAMES, half_way, in_microjoule, thermal_states

@@ -71,8 +71,9 @@ from spinlib import domains, errors, figures, regression, symmetry
 from spinlib.anneal import anneal, random_rate
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.dataset import dataset, recipe_hash
-from spinlib.microscope import Microscope, vector_noise
+from spinlib.microscope import Microscope
 from spinlib.networks.resnet import NETWORKS
+from spinlib.noise import vector_noise
 from spinlib.notebooks import ROOT
 from spinlib.pictures import PictureError, read_picture
 from spinlib.recipes import DOMAINS

@@ -61,11 +61,11 @@ import torch
 from IPython.display import display
 from scipy.stats import spearmanr
 
-from spinlib import domains, errors, figures, scales
+from spinlib import cutting, domains, errors, figures, scales
 from spinlib.contrast import perpendicular
 from spinlib.dataset import dataset, recipe_hash
+from spinlib.film import VACUUM_PERMEABILITY
 from spinlib.film_recipes import FILMS, VARIED, along, cool, relax_from_noise
-from spinlib.hamiltonian import VACUUM_PERMEABILITY
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.notebooks import ROOT
 from spinlib.study import Study
@@ -160,7 +160,7 @@ lines = []
 for protocol, states in both.items():
     for number, spins in enumerate(states):
         saturation = chosen.iloc[number, 0]
-        size = scales.domain_size(scales.Films(spins[None, 2], torch.zeros(1), small.cell))[0]
+        size = domains.domain_size(spins[None, 2], small.cell)[0]
         try:
             width = np.pi * small.cell * domains.wall(spins, reach=5).width
         except ValueError:  # too few walls stand alone
@@ -225,8 +225,8 @@ data = {
     for name, recipe in recipes.items()
 }
 data_seconds = time.perf_counter() - clock
-films = {name: scales.load(entry) for name, entry in data.items()}
-sizes = {name: scales.domain_size(entry) for name, entry in films.items()}
+films = {name: cutting.load(entry) for name, entry in data.items()}
+sizes = {name: domains.domain_size(entry.m_z, entry.cell) for name, entry in films.items()}
 print(f"{data_seconds:.0f} s to make or find {sum(map(len, data.values()))} films")
 
 # %%
@@ -324,10 +324,10 @@ for name, recipe in recipes.items():
     low, high = getattr(recipe, name)
     value = (data[name].parameters[VARIED[name]].to_numpy() - low) / (high - low)
     targets[name] = torch.tensor(value, dtype=torch.float32)
-    split = scales.split_films(data[name].parameters, seed=seed)
+    split = cutting.split_films(data[name].parameters, seed=seed)
     parts[name] = [films[name].take(part) for part in split]
     tests[name] = {
-        scale: scales.cut(parts[name][2], [side], pixels)
+        scale: cutting.cut(parts[name][2], [side], pixels)
         for scale, side in zip(SCALES, sides(SCALES), strict=True)
     }
 pd.DataFrame(
@@ -398,14 +398,14 @@ trained_on["saturation", LONGER] = FOUR
 def training(name, label, at):
     """A training to be run: a network for a parameter, taught at some scales."""
     shared = {"pixels": pixels, "seed": seed, "device": study.device}
-    cutting = partial(scales.cut, sides=sides(at), per_film=cuts_per_film, **shared)
+    cut = partial(cutting.cut, sides=sides(at), per_film=cuts_per_film, **shared)
     if label.startswith("any"):
         # Exactly as many cuts as at the four scales.
         few = films[name].take(np.arange(1))
-        count = len(scales.cut(few, sides(FOUR), pixels, per_film=cuts_per_film).films)
+        count = len(cutting.cut(few, sides(FOUR), pixels, per_film=cuts_per_film).films)
         shortest, longest = sides((0.5, 2.0))
-        cutting = partial(
-            scales.cut_anywhere,
+        cut = partial(
+            cutting.cut_anywhere,
             shortest=shortest,
             longest=longest,
             count=count,
@@ -415,7 +415,7 @@ def training(name, label, at):
         network = ScaleCNN(pixels, knows_view="view" in label, views=views)
     return partial(
         scales.learn,
-        *(network, parts[name][:2], targets[name], cutting),
+        *(network, parts[name][:2], targets[name], cut),
         share=next((share for share, words in AMOUNTS.items() if words == label), 1.0),
         looks=LOOKS["dmi" if label == LONGER else name],
         seed=seed,
@@ -605,7 +605,7 @@ study.claims().loc[["T1", "T2"]]
 # quarter of its training pictures: the paper's factor of 16, from 40 000 to 640 000.
 
 # %%
-near_cuts = len(scales.cut(parts["dmi"][0], sides((0.5,)), pixels, per_film=cuts_per_film).films)
+near_cuts = len(cutting.cut(parts["dmi"][0], sides((0.5,)), pixels, per_film=cuts_per_film).films)
 amount_table = pd.DataFrame(
     {
         round(share * near_cuts): {

@@ -40,8 +40,9 @@ import torch
 from spinlib.anneal import anneal, linear
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.figures import colour_wheel, contact_sheet, draw_spins, panels
-from spinlib.hamiltonian import Film
-from spinlib.microscope import Microscope, rotate
+from spinlib.film import Film
+from spinlib.microscope import Microscope
+from spinlib.optics import rotate
 from spinlib.study import Study
 
 study = Study("appendix_microscope", profile=profile, output=output, seed=seed, device=device)

@@ -42,9 +42,10 @@ import pandas as pd
 import torch
 
 from spinlib.figures import CURVES, draw_spins, panels, true_minus
-from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film
+from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import hysteresis
-from spinlib.llg import GYROMAGNETIC_RATIO, relax, run, spin_temperature
+from spinlib.llg import GYROMAGNETIC_RATIO, run, spin_temperature
+from spinlib.relaxation import relax
 from spinlib.study import Study
 from spinlib.textures import helix, skyrmions, uniform
 

@@ -27,7 +27,8 @@ from spinlib import latent, regression, scales, symmetry, textures, windowed
 from spinlib.anneal import anneal, coupling_table, linear
 from spinlib.bench_references import magnum_right_hand_side, spirit_sweeps
 from spinlib.dipolar import demagnetisation, point_dipoles
-from spinlib.hamiltonian import Film, Hamiltonian, thermal_energy
+from spinlib.film import Film, thermal_energy
+from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import heat_bath
 from spinlib.kernels.llg import set_columns
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
@@ -189,27 +190,15 @@ def annealed_states(device: torch.device) -> Iterator[Row]:
     dipolar = torch.tensor(0.09)
     domains = Hamiltonian(dmi=0.1, anisotropy=2 * math.pi * 1.1 * dipolar, dipolar=dipolar)
     film = Film(10e-12, 450e3, anisotropy=0.4e6, thickness=4e-9).hamiltonian()
-    hot = 2.0 * film.exchange
+    cooled, hot = linear(1, 0, 1650), 2.0 * film.exchange
     iron = Film(8.78e-12, 384e3, dmi=1.58e-3, boundary="open").hamiltonian(0.18)
     cold = float(thermal_energy(300.0))
     thermal = torch.cat((linear(iron.exchange, cold, 800), torch.full((200,), cold)))
     for name, hamiltonian, size, schedule, every, count in (
         ("study 4, 64×64, 600 sweeps", SkyrmionStates().hamiltonian, 64, linear(1, 0, 600), 1, 60),
-        (
-            "study 2, 100×100, 1650 sweeps, dipoles every sweep",
-            domains,
-            100,
-            linear(1, 0, 1650),
-            1,
-            16,
-        ),
-        (
-            "study 2, 100×100, 1650 sweeps, dipoles every 2nd",
-            domains,
-            100,
-            linear(1, 0, 1650),
-            2,
-            16,
+        *(
+            (f"study 2, 100×100, 1650 sweeps, dipoles every {n}", domains, 100, cooled, every, 16)
+            for n, every in (("sweep", 1), ("2nd", 2))
         ),
         ("study 3, 256×256, 1500 sweeps, dipoles every 2nd", film, 256, linear(hot, 0, 1500), 2, 2),
         ("study 1, 128×128 at 300 K, 1000 sweeps, dipoles every 8th", iron, 128, thermal, 8, 16),

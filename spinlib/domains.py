@@ -1,4 +1,4 @@
-"""What domain pictures show: stripe period, wall profile, texture, and their units.
+"""What domain pictures show: stripe period, domain size, wall profile, texture, and their units.
 
 Pictures are vectors (batch, 3, height, width); lengths are in sites, that is pixels, unless named
 otherwise.
@@ -83,6 +83,25 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
                 break
         periods[number] = 2 * np.pi / mean
     return periods
+
+
+# --- domains of any shape ------------------------------------------------------------------------
+
+
+def domain_size(m_z: torch.Tensor, cell: float = 1.0) -> np.ndarray:
+    """Area per length of wall, (batch,): the width of domains if they were stripes.
+
+    m_z     (batch, height, width), periodic
+    cell    side of a cell; the result is in its unit
+
+    By Cauchy and Crofton: lines across walls of all directions, of length L per area, cross
+    2 L / π of them per unit length. Lines along x and along y are counted.
+    """
+    crossings = []
+    for up in (m_z > 0).split(256):
+        both = [(up != up.roll(1, axis)).float().mean((-2, -1)) for axis in (-1, -2)]
+        crossings.append(sum(both) / 2)
+    return (2 / np.pi * cell / torch.cat(crossings).double().clamp_min(1e-12)).cpu().numpy()
 
 
 # --- walls ---------------------------------------------------------------------------------------

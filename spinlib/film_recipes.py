@@ -14,7 +14,7 @@ import torch
 
 from spinlib import llg, textures
 from spinlib.anneal import anneal, linear
-from spinlib.hamiltonian import Film
+from spinlib.film import Film
 from spinlib.kernels import random_normal, random_uniform
 from spinlib.recipes import ANY, check
 

@@ -1,4 +1,4 @@
-"""The classical spin Hamiltonian on a square lattice, and the thin film as one such lattice.
+"""The classical spin Hamiltonian on a square lattice.
 
     E = - J Σ⟨ij⟩ S_i·S_j - Σ⟨ij⟩ D_ij·(S_i × S_j) - Σ_i B·S_i - K Σ_i S_z² - ½ d Σ_i S_i·h_i
 
@@ -9,22 +9,16 @@ term. Parameters are numbers or tensors of shape (batch,), so that one call serv
 Hamiltonians.
 """
 
-import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal, Protocol
 
 import torch
 
-from spinlib.dipolar import DipoleKernel, demagnetisation, point_dipoles
+from spinlib.dipolar import DipoleKernel, point_dipoles
 
 Number = float | torch.Tensor
 Boundary = Literal["periodic", "open"]
-
-VACUUM_PERMEABILITY = 4e-7 * math.pi  # T m/A, to ten digits still the defined value before 2019
-BOLTZMANN = 1.380649e-23  # J/K, exact
 
 
 class Term(Protocol):
@@ -157,7 +151,7 @@ class Dipolar:
 _LARGEST = 1e30  # beyond it, sums in single precision overflow
 
 
-def _numbers(name: str, value: object, wanted: str) -> torch.Tensor:
+def real_numbers(name: str, value: object, wanted: str) -> torch.Tensor:
     """A parameter as a float64 tensor; refuse what is no real number or array of them."""
     try:
         tensor = torch.as_tensor(value)
@@ -170,7 +164,7 @@ def _numbers(name: str, value: object, wanted: str) -> torch.Tensor:
 
 # Most dimensions that a parameter may have, and what they are.
 _DIMENSIONS = {"exchange": 1, "dmi": 1, "anisotropy": 3, "zeeman": 2, "dipolar": 1}
-_SHAPES = dict.fromkeys(_DIMENSIONS, "a number or one per state, (batch,)") | {
+SHAPES = dict.fromkeys(_DIMENSIONS, "a number or one per state, (batch,)") | {
     "anisotropy": "a number, one per state, or a map (height, width) or (batch, height, width)",
     "zeeman": "a number along z, three numbers, or (batch, 3)",
 }
@@ -210,7 +204,7 @@ class Hamiltonian:
         if not callable(self.dipoles):
             raise ValueError(f"dipoles is a function that makes a kernel, got {self.dipoles!r}.")
         for name, dimensions in _DIMENSIONS.items():
-            value = _numbers(name, getattr(self, name), _SHAPES[name])
+            value = real_numbers(name, getattr(self, name), SHAPES[name])
             if not (value.abs() < _LARGEST).all():
                 raise ValueError(
                     f"{name} must be finite and below {_LARGEST:g}, got {getattr(self, name)}."
@@ -219,7 +213,7 @@ class Hamiltonian:
                 name == "zeeman" and value.ndim and value.shape[-1] != 3
             ):
                 raise ValueError(
-                    f"{name} has shape {tuple(value.shape)}, but must be {_SHAPES[name]}."
+                    f"{name} has shape {tuple(value.shape)}, but must be {SHAPES[name]}."
                 )
 
     def check(self, spins: torch.Tensor) -> None:
@@ -239,7 +233,7 @@ class Hamiltonian:
             if on_map or per_state not in ((), (1,), (batch,)):
                 raise ValueError(
                     f"{name} has shape {shape}, which does not fit {batch} states of "
-                    f"{size[0]}×{size[1]} sites: it must be {_SHAPES[name]}."
+                    f"{size[0]}×{size[1]} sites: it must be {SHAPES[name]}."
                 )
 
     def terms(self, height: int, width: int) -> list[Term]:
@@ -302,110 +296,3 @@ def _signed(value: Number | tuple) -> str:
     if values.shape[-1] == values.numel() == 3:
         return f"- ({', '.join(f'{v:.6g}' for v in values.flatten().tolist())})"
     return f"- [{values.min().item():.6g} … {values.max().item():.6g}]"
-
-
-@dataclass(frozen=True)
-class Film:
-    """One magnetic layer cut into square cells: a lattice in other units.
-
-    exchange_stiffness    A, J/m                  J = 2 A t
-    dmi                   D, J/m²                 D a t
-    anisotropy            K_u, J/m³, or a map     K_u a² t
-    saturation            M_s, A/m                M_s B a² t;  μ0 M_s² a² t for the dipolar term
-    cell, thickness       a and t, m
-
-    Energies come out in zeptojoules (1e-21 J) per cell, which keeps single precision comfortable:
-    k_B × 300 K is 4.14 zJ. Values may be numbers or (batch,) tensors.
-    """
-
-    exchange_stiffness: Number
-    saturation: Number
-    dmi: Number = 0.0
-    anisotropy: Number = 0.0
-    cell: float = 4e-9
-    thickness: float = 1e-9
-    dmi_kind: Literal["interfacial", "bulk"] = "bulk"
-    boundary: Boundary = "periodic"
-
-    def __post_init__(self):
-        for name in ("exchange_stiffness", "saturation", "cell", "thickness", "dmi", "anisotropy"):
-            value, wanted = getattr(self, name), "a number or a tensor in SI units"
-            if isinstance(value, list | tuple):
-                raise ValueError(f"The film's {name} must be {wanted}, got {value!r}.")
-            values = _numbers(f"The film's {name}", value, wanted)
-            signed = name in ("dmi", "anisotropy")
-            if not (torch.isfinite(values).all() and (signed or (values > 0).all())):
-                raise ValueError(
-                    f"The film's {name} must be a {'finite' if signed else 'positive'} number in "
-                    f"SI units, got {getattr(self, name)}."
-                )
-            if name in ("cell", "thickness") and values.ndim:
-                raise ValueError(f"The film's {name} is one number, got {getattr(self, name)}.")
-        # What Film and Hamiltonian share is refused in the same words.
-        Hamiltonian(dmi_kind=self.dmi_kind, boundary=self.boundary)
-
-    def exchange_length(self) -> float:
-        """√(2A / μ0 M_s²) in metres, the shortest of all states."""
-        stiffness, saturation = (
-            torch.as_tensor(value, dtype=torch.float64)
-            for value in (self.exchange_stiffness, self.saturation)
-        )
-        return (2 * stiffness / VACUUM_PERMEABILITY).div(saturation**2).sqrt().min().item()
-
-    def helix_period(self) -> float:
-        """4πA / |D| in metres, the shortest of all states; infinite without DMI."""
-        stiffness, dmi = (
-            torch.as_tensor(value, dtype=torch.float64)
-            for value in (self.exchange_stiffness, self.dmi)
-        )
-        return (4 * math.pi * stiffness / dmi.abs()).min().item()
-
-    def warn_if_coarse(self) -> None:
-        """Warn where the cells are too large for what they have to resolve."""
-        nanometres = f"{1e9 * self.cell:.3g} nm"
-        if self.cell > self.exchange_length():
-            warnings.warn(
-                f"Cells of {nanometres} are larger than the exchange length of "
-                f"{1e9 * self.exchange_length():.3g} nm: walls and vortices are not resolved; "
-                "choose smaller cells.",
-                stacklevel=3,
-            )
-        if 4 * self.cell > self.helix_period():
-            warnings.warn(
-                f"A helix of period {1e9 * self.helix_period():.3g} nm takes less than four cells "
-                f"of {nanometres}: the DMI's textures are not resolved; choose smaller cells.",
-                stacklevel=3,
-            )
-
-    def hamiltonian(self, field: Number | tuple[float, float, float] = 0.0) -> Hamiltonian:
-        """The film as a lattice, in zJ, under a field in tesla (a number: along z).
-
-        Warns if the cells are too large for the exchange length or the helix period.
-        """
-        self.warn_if_coarse()
-        # Large integers would overflow where large floats are infinite.
-        area = float(self.cell) * float(self.thickness)
-        volume = float(self.cell) * area
-        vector = field_vector(_numbers("field", field, _SHAPES["zeeman"]))
-        saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)
-        return Hamiltonian(
-            exchange=2e21 * self.exchange_stiffness * self.thickness,
-            dmi=1e21 * self.dmi * area,
-            anisotropy=1e21 * self.anisotropy * volume,
-            zeeman=1e21 * saturation * vector * volume,
-            dipolar=1e21 * VACUUM_PERMEABILITY * self.saturation**2 * volume,
-            dmi_kind=self.dmi_kind,
-            boundary=self.boundary,
-            dipoles=partial(_film_dipoles, cell=self.cell, thickness=self.thickness),
-        )
-
-
-def _film_dipoles(
-    height: int, width: int, boundary: Boundary, cell: float, thickness: float
-) -> DipoleKernel:
-    return demagnetisation(height, width, cell, thickness, boundary)
-
-
-def thermal_energy(kelvin: Number) -> Number:
-    """k_B T in zeptojoules, the film's unit of energy."""
-    return 1e21 * BOLTZMANN * kelvin

@@ -14,9 +14,11 @@ import pandas as pd
 import torch
 
 from spinlib.anneal import sweep
-from spinlib.hamiltonian import Film, Number, thermal_energy
+from spinlib.film import Film, thermal_energy
+from spinlib.hamiltonian import Number
 from spinlib.kernels import random_normal
-from spinlib.llg import per_state, relax
+from spinlib.llg import per_state
+from spinlib.relaxation import relax
 
 KNEE = (0.6, 0.9)  # levels, as fractions of the largest magnetisation, that define the knee
 

@@ -10,15 +10,14 @@ edges, which converge to those of the continuum, where the DMI turns the spins b
 """
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Literal
 
 import torch
 
 from spinlib.anneal import coupling_table
-from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, Number
+from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
+from spinlib.hamiltonian import Number
 from spinlib.kernels.heatbath import COUPLINGS
 from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
@@ -29,15 +28,8 @@ GYROMAGNETIC_RATIO = 1.7595e11
 # keeps a macrospin to 1 % of Langevin's law, and so the temperature that is measured back.
 _THERMAL_FRACTION = 0.2
 
-# A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
-_ROUNDING = 1e-7
-
 # The longest step that is stable, in the same unit: 1.73 for precession, 2.51 for damping.
 _STABLE_FRACTION = 1.7
-
-# Of any spin in one step of the minimiser, rad: with .2 it leaps over low barriers, and small
-# particles switch one percent early.
-_LARGEST_TURN = 0.05
 
 Field = Number | tuple[float, float, float]
 
@@ -132,7 +124,7 @@ def run(
     At T = 0 the method is Bogacki and Shampine's of order 3(2), every state with steps of its own;
     above, the midpoint rule with fixed steps, which converges to the Stratonovich solution.
     """
-    spins = _checked(spins)
+    spins = checked(spins)
     system = FilmSystem(spins, film, field, states, demagnetisation, seed)
     alpha = per_state(damping, spins, "damping")
     kelvin = per_state(temperature, spins, "temperature")
@@ -151,7 +143,7 @@ def run(
     if (kelvin > 0).any():
         integrator = _Midpoint(system, spins, alpha, kelvin, first_step)
     else:
-        integrator = _BogackiShampine(system, spins, tolerance)
+        integrator = BogackiShampine(system, spins, tolerance)
     intervals = max(1, math.ceil(time / every - 1e-9)) if every else 1
     if watch:
         watch(0.0, integrator.spins)
@@ -161,43 +153,6 @@ def run(
         if watch:
             watch(until, integrator.spins)
     return integrator.spins
-
-
-def relax(
-    spins: torch.Tensor,
-    film: Film,
-    *,
-    field: Field = 0.0,
-    demagnetisation: bool = True,
-    method: Literal["minimise", "llg"] = "minimise",
-    torque: float = 1e-4,
-    max_steps: int = 20_000,
-) -> torch.Tensor:
-    """Relax to a state in which max |S × B| is below `torque` tesla; returns new spins.
-
-    method   "minimise" goes down the gradient on the sphere with steps of Barzilai and Borwein
-             (doi:10.1093/imanum/8.1.141): the fast way to a minimum nearby; "llg" follows the
-             overdamped equation of motion, slower, but never over a barrier
-
-    The threshold is raised to what float32 resolves, 1e-7 of the largest field. Warns, with their
-    number, of states that are not there after `max_steps`.
-    """
-    if method not in ("minimise", "llg"):
-        raise ValueError(f'method is "minimise" or "llg", got {method!r}.')
-    spins = _checked(spins)
-    system = FilmSystem(spins, film, field, None, demagnetisation)
-    set_columns(system.table, precession=0.0, damping=1.0)
-    threshold = (_ROUNDING * system.largest_field).clamp(min=torque)
-    descend = _minimise if method == "minimise" else _relax_by_llg
-    spins, left = descend(system, spins, threshold, max_steps)
-    if (left > threshold).any():
-        warnings.warn(
-            f"{int((left > threshold).sum())} of {len(spins)} states still have a torque of up to "
-            f"{left.max():.2g} T after {max_steps} steps, above the {threshold.max():.2g} T asked "
-            "for: raise max_steps, or accept.",
-            stacklevel=2,
-        )
-    return spins
 
 
 def spin_temperature(
@@ -250,7 +205,7 @@ def per_state(value: Number, spins: torch.Tensor, name: str) -> torch.Tensor:
 _STAGES = ((1 / 2, 0, 0, 0), (3 / 4, 0, 0, 0), (2 / 9, 1 / 3, 4 / 9, 0))
 
 
-class _BogackiShampine:
+class BogackiShampine:
     """Order 3 with an error estimate of order 2 (doi:10.1016/0893-9659(89)90079-7).
 
     Every state has its own time and its own step, and is the same whatever runs beside it.
@@ -342,53 +297,7 @@ class _Midpoint:
             count_step(self.system.table, active.flatten())
 
 
-def _residual(slope: torch.Tensor) -> torch.Tensor:
-    """Largest |S × B| of each state, (batch,): the length of the steepest descent."""
-    return slope.square().sum(1).flatten(1).amax(1).sqrt().double().cpu()
-
-
-def _minimise(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.Tensor]:
-    slope = system.torque(spins)
-    candidate, new_slope = torch.empty_like(spins), torch.empty_like(spins)
-    residual = _residual(slope)
-    step = 0.1 / system.largest_field.clamp(min=1e-12)
-    for number in range(max_steps):
-        active = residual > threshold
-        if not active.any():
-            break
-        step = torch.minimum(step, _LARGEST_TURN / residual.clamp(min=1e-12))
-        advance(spins, [slope], step[:, None], candidate)
-        system.torque(candidate, new_slope)
-        change = slope - new_slope  # of the gradient, while the spins change by step × slope
-        squared, mixed, changed = (
-            torch.einsum("bchw,bchw->b", a, b).double().cpu()
-            for a, b in ((slope, slope), (slope, change), (change, change))
-        )
-        longer, shorter = step * squared / mixed, step * mixed / changed
-        # Where the energy curves downwards there is no such step: take the longest allowed.
-        step = torch.where(mixed > 0, longer if number % 2 else shorter, math.inf)
-        if active.all():
-            spins, candidate = candidate, spins
-            slope, new_slope = new_slope, slope
-        else:
-            chosen = active.to(spins.device)
-            spins[chosen], slope[chosen] = candidate[chosen], new_slope[chosen]
-        residual = torch.where(active, _residual(slope), residual)
-    return spins, residual
-
-
-def _relax_by_llg(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.Tensor]:
-    integrator = _BogackiShampine(system, spins, tolerance=1e-4)
-    for _ in range(max_steps):
-        residual = _residual(integrator.slopes[0])
-        active = residual > threshold
-        if not active.any():
-            break
-        integrator.try_step(integrator.step, active)
-    return integrator.spins, _residual(integrator.slopes[0])
-
-
-def _checked(spins: torch.Tensor) -> torch.Tensor:
+def checked(spins: torch.Tensor) -> torch.Tensor:
     """A float32 copy to work on."""
     if spins.ndim != 4 or spins.shape[1] != 3:
         raise ValueError(

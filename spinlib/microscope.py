@@ -13,239 +13,19 @@ row 0 at the bottom. Grey and RGB pictures run from 0 to 1, `vector` pictures fr
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import ive
 
-from spinlib.contrast import (
-    Boundary,
-    colour,
-    in_plane,
-    lorentz_defocus,
-    normalise,
-    perpendicular,
-)
-from spinlib.kernels import random_normal
+from spinlib.contrast import Boundary, colour, in_plane, lorentz_defocus, perpendicular
+from spinlib.noise import States, drift, gaussian_noise, poisson_noise, vector_noise
+from spinlib.optics import blur_and_resample, rotate
 
 # What draws averaged vectors as pictures; two contrasts are not of this form: vectors themselves,
 # and one that needs a length.
 _DRAWN = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane}
 CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus")
-
-
-# --- optics: blur, pixels, crops, turns ----------------------------------------------------------
-
-
-@lru_cache(maxsize=64)
-def _blur_matrix(cells: int, sigma: float, boundary: Boundary) -> np.ndarray:
-    """(cells, cells) matrix of a Gaussian blur with standard deviation `sigma` in cells.
-
-    The weights exp(-s^2) I_n(s^2) are the discrete analogue of the Gaussian: their variance is
-    exactly s^2, also for a blur of less than one cell. An open edge mirrors the picture, so that
-    either boundary keeps the mean.
-    """
-    reach = math.ceil(7 * sigma) + 5
-    offsets = np.arange(-reach, reach + 1)
-    weights = ive(np.abs(offsets), sigma**2)
-    weights /= weights.sum()
-    matrix = np.zeros((cells, cells))
-    rows = np.arange(cells)
-    for offset, weight in zip(offsets, weights, strict=True):
-        columns = rows + offset
-        if boundary == "open":
-            columns %= 2 * cells
-            columns = np.minimum(columns, 2 * cells - 1 - columns)
-        np.add.at(matrix, (rows, columns % cells), weight)
-    return matrix
-
-
-@lru_cache(maxsize=64)
-def _pixel_matrix(cells: int, pixels: int, width: float, start: float) -> np.ndarray:
-    """(pixels, cells) matrix that averages over area: pixel i covers start + [i, i + 1] * width."""
-    low = start + width * np.arange(pixels)[:, None]
-    cell = np.arange(cells)[None, :]
-    overlap = np.minimum(low + width, cell + 1) - np.maximum(low, cell)
-    overlap = np.clip(overlap, 0, None)
-    return overlap / overlap.sum(axis=1, keepdims=True)
-
-
-def _apply(field: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
-    """rows @ field @ columns^T over the last two axes."""
-    rows_, columns_ = (
-        torch.as_tensor(m, dtype=field.dtype, device=field.device) for m in (rows, columns)
-    )
-    return rows_ @ (field @ columns_.T)
-
-
-def blur(field: torch.Tensor, sigma: float, boundary: Boundary = "open") -> torch.Tensor:
-    """Gaussian blur of the last two axes; `sigma` is the standard deviation in cells."""
-    if sigma == 0:
-        return field
-    height, width = field.shape[-2:]
-    return _apply(
-        field, _blur_matrix(height, sigma, boundary), _blur_matrix(width, sigma, boundary)
-    )
-
-
-def resample(
-    field: torch.Tensor, shape: tuple[int, int], pixel: float | None = None
-) -> torch.Tensor:
-    """Area average of the last two axes to `shape` (height, width) pixels, at any ratio.
-
-    A pixel takes the mean of what lies under it, with fractions of cells, and repeats it if it is
-    smaller than a cell. The pixels cover the whole field, whose mean is kept; with `pixel`, their
-    side in cells, they cover the middle of it.
-    """
-    cells = field.shape[-2:]
-    widths = [n / p if pixel is None else pixel for n, p in zip(cells, shape, strict=True)]
-    return _apply(
-        field,
-        *(
-            _pixel_matrix(n, p, width, (n - p * width) / 2)
-            for n, p, width in zip(cells, shape, widths, strict=True)
-        ),
-    )
-
-
-def crop(
-    field: torch.Tensor, shape: tuple[int, int], corner: tuple[int, int] | None = None
-) -> torch.Tensor:
-    """Part of `shape` (height, width) whose lowest row and column are `corner`; else centred."""
-    height, width = field.shape[-2:]
-    bottom, left = corner or ((height - shape[0]) // 2, (width - shape[1]) // 2)
-    if min(bottom, left) < 0 or bottom + shape[0] > height or left + shape[1] > width:
-        raise ValueError(
-            f"A crop of {shape[0]}x{shape[1]} at row {bottom}, column {left} does not lie inside "
-            f"a picture of {height}x{width}; choose a smaller crop or another corner."
-        )
-    return field[..., bottom : bottom + shape[0], left : left + shape[1]]
-
-
-def rotate(spins: torch.Tensor, quarter_turns: int) -> torch.Tensor:
-    """The sample turned counter-clockwise by 90 degree steps: places and vectors turn together."""
-    turns = quarter_turns % 4
-    x, y, z = torch.rot90(spins, turns, dims=(-1, -2)).unbind(dim=1)
-    for _ in range(turns):
-        x, y = -y, x
-    return torch.stack([x, y, z], dim=1)
-
-
-# --- noise ---------------------------------------------------------------------------------------
-#
-# Row i of a batch takes the random numbers of `states[i]` (by default of state i) under `seed`,
-# whatever batch the state is in; `draw` counts repeated looks at one state, as epochs do.
-
-States = Sequence[int] | torch.Tensor | None
-
-
-def _normal(
-    pictures: torch.Tensor, shape, purpose: str, seed: int, states: States, draw: int
-) -> torch.Tensor:
-    """Standard normal numbers (batch, *shape) for a batch of pictures, where the pictures are."""
-    states = range(len(pictures)) if states is None else states
-    if len(states) != len(pictures):
-        raise ValueError(
-            f"{len(states)} state indices for {len(pictures)} states; give one index per state."
-        )
-    return random_normal(
-        shape, seed=seed, states=states, purpose=purpose, draw=draw, device=pictures.device
-    )
-
-
-def vector_noise(
-    spins: torch.Tensor,
-    strength: float | torch.Tensor,
-    *,
-    seed: int = 0,
-    states: States = None,
-    draw: int = 0,
-) -> torch.Tensor:
-    """Noise of study 2: S* = |S| normalise(S + strength R), R a random unit vector per site.
-
-    For unit vectors this is the paper's S* = normalise(S + eta R). Vectors that blur has shortened
-    keep their length and vacancies stay empty. `strength` is a number or one per state (batch,).
-    """
-    drawn = isinstance(strength, torch.Tensor) and strength.is_cuda
-    strength = torch.as_tensor(strength, dtype=spins.dtype, device=spins.device)
-    # Strengths that were drawn on a GPU are not asked for: training would have to wait for them.
-    if not drawn and not bool((strength >= 0).all()):
-        raise ValueError(
-            f"Vector noise has a strength of 0 or more; {float(strength.min()):g} was given."
-        )
-    direction = normalise(_normal(spins, spins.shape[1:], "vector noise", seed, states, draw))
-    length = spins.square().sum(dim=1, keepdim=True).clamp_min(1e-30).sqrt()
-    return length * normalise(spins + strength.reshape(-1, 1, 1, 1) * direction)
-
-
-def gaussian_noise(
-    pictures: torch.Tensor, sigma: float, *, seed: int = 0, states: States = None, draw: int = 0
-) -> torch.Tensor:
-    """Readout noise: adds normal numbers of standard deviation `sigma` to every channel."""
-    noise = _normal(pictures, pictures.shape[1:], "readout noise", seed, states, draw)
-    return pictures + sigma * noise
-
-
-def poisson_noise(
-    pictures: torch.Tensor, counts: float, *, seed: int = 0, states: States = None, draw: int = 0
-) -> torch.Tensor:
-    """Counting noise: Poisson numbers of mean `counts * picture`, divided by `counts`.
-
-    `counts` is the number of quanta in a pixel of brightness 1; brightness below 0 counts none.
-    """
-    mean = counts * pictures.clamp_min(0)
-    normal = _normal(pictures, pictures.shape[1:], "counting noise", seed, states, draw)
-    return _poisson(mean, normal) / counts
-
-
-def _poisson(mean: torch.Tensor, normal: torch.Tensor) -> torch.Tensor:
-    """Poisson numbers from standard normal ones, through the inverse distribution function.
-
-    Up to a mean of 12 the distribution is summed until it passes the uniform number Phi(normal).
-    Above, the Cornish-Fisher series of the quantile (to third order in 1/sqrt(mean)) is rounded;
-    rounding adds a variance of 1/12, which is taken off before.
-    """
-    z = normal
-    root = (mean - 1 / 12).clamp_min(1).sqrt()
-    numbers = (mean + root * z + (z * z - 1) / 6 + (z - z**3) / (72 * root)).round().clamp_min(0)
-    few = mean < 12
-    if bool(few.any()):
-        rate, uniform = mean[few].double(), torch.special.ndtr(z[few].double())
-        term = torch.exp(-rate)
-        total, found = term.clone(), torch.zeros_like(rate)
-        # P(N > 60) < 1e-21 for a mean of 12: below the resolution of the uniform number.
-        for count in range(1, 61):
-            found += uniform > total
-            term = term * rate / count
-            total += term
-        numbers[few] = found.to(numbers.dtype)
-    return numbers
-
-
-def drift(
-    pictures: torch.Tensor,
-    contrast: float,
-    brightness: float,
-    *,
-    seed: int = 0,
-    states: States = None,
-    draw: int = 0,
-) -> torch.Tensor:
-    """Settings that wander from picture to picture: 1/2 + (1 + c)(picture - 1/2) + b.
-
-    c and b are normal numbers of standard deviation `contrast` and `brightness`, one pair per
-    picture, common to its channels.
-    """
-    c, b = _normal(pictures, (2,), "drift", seed, states, draw).unbind(dim=1)
-    gain = (1 + contrast * c).reshape(-1, 1, 1, 1)
-    return 0.5 + gain * (pictures - 0.5) + (brightness * b).reshape(-1, 1, 1, 1)
-
-
-# --- the instrument ------------------------------------------------------------------------------
-
 
 LARGEST = 1e6  # of any setting: white is 1, and lengths are compared with the cell's as well
 MAX_PIXELS = 100_000_000  # of a picture
@@ -384,26 +164,11 @@ class Microscope:
         vectors = rotate(spins, self.quarter_turns) if self.quarter_turns % 4 else spins
         if self.contrast == "perpendicular" and self.noise == 0:
             vectors = vectors[:, 2:]  # spares the optics of two components that nobody sees
-        vectors = self._optics(vectors, shape, pixel / cell, self.blur / cell)
+        vectors = blur_and_resample(vectors, self.blur / cell, shape, pixel / cell, self.boundary)
         if self.noise:
             vectors = vector_noise(vectors, self.noise, **stream)
         pictures = self._develop(vectors, self.defocus / pixel)
         return self._detect(pictures, stream)
-
-    def _optics(
-        self, field: torch.Tensor, shape: tuple[int, int], pixel: float, sigma: float
-    ) -> torch.Tensor:
-        """Blur and pixels at once; both lengths in cells."""
-        cells = tuple(field.shape[-2:])
-        if sigma == 0 and pixel == 1 and shape == cells:
-            return field
-        matrices = []
-        for n, p in zip(cells, shape, strict=True):
-            matrix = _pixel_matrix(n, p, pixel, (n - p * pixel) / 2)
-            if sigma:
-                matrix = matrix @ _blur_matrix(n, sigma, self.boundary)
-            matrices.append(matrix)
-        return _apply(field, *matrices)
 
     def _develop(self, vectors: torch.Tensor, displacement: float) -> torch.Tensor:
         if self.contrast == "vector":

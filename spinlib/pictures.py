@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from spinlib.microscope import resample
+from spinlib.optics import resample
 from spinlib.picture_files import PictureError, decode
 
 __all__ = ["Picture", "PictureError", "at_pixel_size", "read_picture", "reassemble", "windows"]

@@ -20,8 +20,8 @@ from torch.nn.functional import mse_loss
 from spinlib.contrast import normalise
 from spinlib.dataset import split
 from spinlib.domains import USUAL, strangeness, texture
-from spinlib.microscope import vector_noise
 from spinlib.networks.resnet import resnet18
+from spinlib.noise import vector_noise
 from spinlib.pictures import windows
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
 from spinlib.training import Batch, Numbers, checkpoint_name, fit

@@ -22,7 +22,7 @@ import torch
 
 from spinlib.hamiltonian import Hamiltonian, field_vector
 from spinlib.kernels import random_uniform
-from spinlib.microscope import rotate
+from spinlib.optics import rotate
 
 
 class Operation(NamedTuple):

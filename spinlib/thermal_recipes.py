@@ -17,7 +17,7 @@ import torch
 
 from spinlib import llg, textures
 from spinlib.anneal import anneal, linear
-from spinlib.hamiltonian import Film, thermal_energy
+from spinlib.film import Film, thermal_energy
 from spinlib.kernels import random_uniform
 
 NAMES = ("exchange [pJ/m]", "dmi [mJ/m²]", "saturation [kA/m]")

@@ -1,10 +1,12 @@
-"""Where a test runs: on the CPU, and on a GPU if there is one."""
+"""Where a test runs: on the CPU, and on a GPU if there is one; and what several tests draw."""
 
 import spinlib  # noqa: F401, I001 - before torch: it says how idle threads wait
 
 import os
+from collections.abc import Sequence
 
 import hypothesis
+import numpy as np
 import pytest
 import torch
 
@@ -32,3 +34,19 @@ NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an N
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])])
 def device(request) -> torch.device:
     return torch.device(request.param)
+
+
+def random_spins(batch: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
+    """Unit vectors without any order, (batch, 3, height, width)."""
+    spins = torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
+    return spins / spins.norm(dim=1, keepdim=True)
+
+
+def discs(size: int, radius: float, centres: Sequence[tuple[float, float]]) -> torch.Tensor:
+    """White discs in black, (1, size, size) from -1 to 1, periodic."""
+    y, x = np.mgrid[:size, :size] + 0.5
+    white = np.zeros((size, size), bool)
+    for cy, cx in centres:
+        dy, dx = (y - cy + size / 2) % size - size / 2, (x - cx + size / 2) % size - size / 2
+        white |= dy**2 + dx**2 < radius**2
+    return torch.from_numpy(2.0 * white - 1.0)[None]

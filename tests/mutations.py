@@ -98,17 +98,17 @@ FAULTS = [
     ),
     Fault(
         "film: J = A t instead of 2 A t",
-        "hamiltonian.py",
+        "film.py",
         "exchange=2e21 *",
         "exchange=1e21 *",
-        "test_hamiltonian.py::test_wall_energy_of_a_film",
+        "test_film.py::test_wall_energy_of_a_film",
     ),
     Fault(
         "film: cell and thickness exchanged in the DMI",
-        "hamiltonian.py",
+        "film.py",
         "dmi=1e21 * self.dmi * area",
         "dmi=1e21 * self.dmi * self.thickness**2",
-        "test_hamiltonian.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
+        "test_film.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
     ),
     # --- dipoles
     Fault(
@@ -249,24 +249,24 @@ FAULTS = [
     ),
     Fault(
         "microscope: pictures transposed",
-        "microscope.py",
+        "optics.py",
         "return rows_ @ (field @ columns_.T)",
         "return (rows_ @ (field @ columns_.T)).mT",
-        "test_microscope.py::test_resampling_is_the_area_average",
+        "test_optics.py::test_resampling_is_the_area_average",
     ),
     Fault(
         "microscope: no vector noise",
-        "microscope.py",
+        "noise.py",
         "normalise(spins + strength.reshape(-1, 1, 1, 1) * direction)",
         "normalise(spins + 0 * strength.reshape(-1, 1, 1, 1) * direction)",
-        "test_microscope.py::test_vector_noise_is_the_one_of_study_two",
+        "test_noise.py::test_vector_noise_is_the_one_of_study_two",
     ),
     Fault(
         "microscope: places turn, vectors do not",
-        "microscope.py",
+        "optics.py",
         "        x, y = -y, x\n",
         "        x, y = x, y\n",
-        "test_microscope.py::test_a_quarter_turn_turns_places_and_vectors",
+        "test_optics.py::test_a_quarter_turn_turns_places_and_vectors",
     ),
     Fault(
         "pictures: read upside down",

@@ -24,7 +24,8 @@ from spinlib.anneal import (
     sweep,
 )
 from spinlib.dipolar import DipoleKernel, demagnetisation, point_dipoles
-from spinlib.hamiltonian import Film, Hamiltonian, thermal_energy
+from spinlib.film import Film, thermal_energy
+from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import heat_bath, spectrum
 from spinlib.kernels.heatbath import _GpuSweeps, _replicas
 from spinlib.kernels.random import state_indices, stream_of

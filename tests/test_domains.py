@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from conftest import discs
 
 from spinlib import domains, textures
-from spinlib.microscope import vector_noise
+from spinlib.noise import vector_noise
 
 
 def film(m_z: np.ndarray) -> torch.Tensor:
@@ -144,3 +145,15 @@ def test_the_dipolar_energy_of_the_papers_film():
 
 def test_wall_width_of_the_paper():
     assert domains.wall_width_nm(2.238, 25) == pytest.approx(175.8, abs=0.05)
+
+
+def test_domain_size_of_stripes_and_discs():
+    """Discs have walls in all directions: area / (number × circumference)."""
+    size, radius = 256, 20
+    centres = [(40, 50), (130, 90), (60, 180), (200, 200), (190, 40)]
+    found = domains.domain_size(discs(size, radius, centres), 4.0)[0]
+    expected = 4.0 * size**2 / (len(centres) * 2 * np.pi * radius)
+    assert found == pytest.approx(expected, rel=0.02)  # pixels round the radius by 1 %
+    stripes = torch.where(torch.arange(256) % 32 < 16, 1.0, -1.0).expand(1, 256, 256)
+    # All walls along y: 1/16 per cell of x, none along y, so 4/π of the width, 16 cells.
+    assert domains.domain_size(stripes, 4.0)[0] == pytest.approx(4 / np.pi * 64)

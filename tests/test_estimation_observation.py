@@ -23,7 +23,7 @@ from spinlib.estimation.observation import (
     record,
     see,
 )
-from spinlib.hamiltonian import VACUUM_PERMEABILITY
+from spinlib.film import VACUUM_PERMEABILITY
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
 from spinlib.windowed import Ranges

@@ -7,8 +7,8 @@ import pytest
 import torch
 from conftest import NEEDS_GPU
 
+from spinlib.domains import domain_size
 from spinlib.film_recipes import FILMS, along, cool, relax_from_noise
-from spinlib.scales import Films, domain_size
 from spinlib.textures import uniform
 
 SMALL = replace(FILMS["smoke"]["saturation"], states=6, size=32, sweeps=60, shard=4, seed=3)
@@ -67,7 +67,7 @@ def test_films_without_dipoles_to_speak_of_coarsen_into_larger_domains():
     table = along(recipe, [200.0] * 4 + [700.0] * 4, 0.1)
     films = cool(recipe, range(8), table)
     assert ((films.norm(dim=1) - 1).abs() < 1e-5).all()
-    sizes = domain_size(Films(films[:, 2], torch.arange(8), 4.0))
+    sizes = domain_size(films[:, 2])
     assert sizes[:4].mean() > 1.1 * sizes[4:].mean()
 
 

@@ -1,4 +1,4 @@
-"""Energies against closed forms, fields against autograd, the film against continuum theory."""
+"""Energies against closed forms, fields against autograd."""
 
 import math
 from itertools import product
@@ -8,7 +8,8 @@ import torch
 
 from spinlib import textures
 from spinlib.dipolar import point_dipoles
-from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film, Hamiltonian, thermal_energy
+from spinlib.film import Film
+from spinlib.hamiltonian import Hamiltonian
 
 KINDS = ("interfacial", "bulk")
 BOUNDARIES = ("periodic", "open")
@@ -197,117 +198,6 @@ def test_repr_prints_the_equation_with_its_numbers():
     assert "(0, 0, 0.64) · Σ S" in repr(film)  # M_s B a² t = 4e5 · 0.1 · 16e-27 J
 
 
-# --- films in SI units ------------------------------------------------------------------------
-
-STIFFNESS, SATURATION = 8.78e-12, 384e3
-
-
-def volume(film: Film, spins: torch.Tensor) -> float:
-    return film.cell**2 * film.thickness * spins[0, 0].numel()
-
-
-def without_dipoles(film: Film, field=0.0) -> Hamiltonian:
-    whole = film.hamiltonian(field)
-    return Hamiltonian(
-        *(whole.exchange, whole.dmi, whole.anisotropy, whole.zeeman),
-        dmi_kind=film.dmi_kind,
-        boundary=film.boundary,
-    )
-
-
-def helix_density(film: Film, sites: int) -> float:
-    """Energy density (J/m³) of a helix of so many cells a period over that of the uniform state."""
-    helix, uniform = textures.helix((2, sites), (1, 0), film.dmi_kind), textures.uniform((2, sites))
-    hamiltonian = without_dipoles(film)
-    rise = hamiltonian.energy(helix.double()) - hamiltonian.energy(uniform.double())
-    return 1e-21 * rise.item() / volume(film, helix)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_helix_of_a_film(kind):
-    """A q² - D q, with (1 - cos qa) 2/a² for q² and sin(qa)/a for q on cells of side a."""
-    dmi, period = 1.58e-3, 64e-9
-    q = 2 * math.pi / period
-    continuum = STIFFNESS * q**2 - dmi * q
-    errors = []
-    for cell in (4e-9, 2e-9):
-        film = Film(STIFFNESS, SATURATION, dmi, cell=cell, thickness=1.5e-9, dmi_kind=kind)
-        sites = round(period / cell)
-        discrete = (
-            2 * STIFFNESS * (1 - math.cos(q * cell)) / cell**2 - dmi * math.sin(q * cell) / cell
-        )
-        # The spins have 7 digits, and this is what is left of -2J per bond.
-        assert helix_density(film, sites) == pytest.approx(discrete, rel=1e-4)
-        errors.append(helix_density(film, sites) / continuum - 1)
-    # (qa)²/6 of the DMI's part less (qa)²/12 of the exchange's, falling as a².
-    assert abs(errors[1]) < 0.02 and errors[0] / errors[1] == pytest.approx(4, rel=0.05)
-
-
-def test_lowest_helix_has_the_period_4_pi_a_over_d():
-    film = Film(STIFFNESS, SATURATION, 1.58e-3, cell=1e-9, thickness=1.5e-9)
-    density = {sites: helix_density(film, sites) for sites in range(50, 91)}
-    best = min(density, key=density.get)
-    # 69.8 nm; the minimum is flat, and on the lattice tan(qa) = D a / 2A moves it by 0.3 %.
-    assert best == pytest.approx(4e9 * math.pi * STIFFNESS / 1.58e-3, abs=1.0)
-    assert film.helix_period() == pytest.approx(4 * math.pi * STIFFNESS / 1.58e-3)
-
-
-def test_wall_energy_of_a_film():
-    """4 √(AK) for a Bloch wall, 4 √(AK) - πD for a Néel wall of the favoured sense."""
-    stiffness, anisotropy, dmi = 13e-12, 0.4e6, 1e-3
-    width = math.sqrt(stiffness / anisotropy)  # 5.7 nm
-    for dmi_strength, expected in (
-        (0.0, 4 * math.sqrt(stiffness * anisotropy)),
-        (dmi, 4 * math.sqrt(stiffness * anisotropy) - math.pi * dmi),
-    ):
-        cell = width / 8
-        film = Film(
-            *(stiffness, 8e5, dmi_strength, anisotropy, cell, 1e-9, "interfacial", "open"),
-        )
-        x = torch.arange(-200, 200, dtype=torch.float64) + 0.5
-        z = -torch.tanh(x / 8)  # from +z on the left through +x to -z: the way +z turns for D > 0
-        wall = torch.stack((torch.sqrt(1 - z**2), 0 * z, z))[None, :, None, :]
-        uniform = textures.uniform((1, 400)).double()
-        hamiltonian = without_dipoles(film)
-        rise = 1e-21 * (hamiltonian.energy(wall) - hamiltonian.energy(uniform)).item()
-        # Per area of wall, a t; the next order in a/width is (1/8)²/12 or less.
-        assert rise / (cell * film.thickness) == pytest.approx(expected, rel=2e-3)
-
-
-def test_uniform_film():
-    anisotropy = 3e4
-    film = Film(STIFFNESS, SATURATION, anisotropy=anisotropy, thickness=2e-9)
-    plain = Film(STIFFNESS, SATURATION, thickness=2e-9)
-    up, right = textures.uniform((16, 16), Z).double(), textures.uniform((16, 16), X).double()
-
-    def density(hamiltonian, spins):
-        return 1e-21 * hamiltonian.energy(spins).item() / volume(film, spins)
-
-    zeeman = density(film.hamiltonian(0.2), up) - density(film.hamiltonian(), up)
-    assert zeeman == pytest.approx(-SATURATION * 0.2)
-    sideways = density(plain.hamiltonian((0.2, 0, 0)), right) - density(plain.hamiltonian(), right)
-    assert sideways == pytest.approx(-SATURATION * 0.2)
-    crystal = density(film.hamiltonian(), up) - density(plain.hamiltonian(), up)
-    assert crystal == pytest.approx(-anisotropy)
-    # An infinite film: N_z = 1, N_x = 0; the kernel leaves out 1e-7 of the distant cells.
-    shape = density(plain.hamiltonian(), up) - density(plain.hamiltonian(), right)
-    assert shape == pytest.approx(0.5 * VACUUM_PERMEABILITY * SATURATION**2, rel=1e-6)
-
-
-def test_films_per_state():
-    saturation = torch.tensor([2e5, 4e5], dtype=torch.float64)
-    films = Film(torch.tensor([5e-12, 8e-12], dtype=torch.float64), saturation, dmi=1e-3)
-    spins = some_spins()
-    energies = films.hamiltonian(0.1).energy(spins)
-    for i, (a, m) in enumerate([(5e-12, 2e5), (8e-12, 4e5)]):
-        alone = Film(a, m, dmi=1e-3).hamiltonian(0.1).energy(spins[i : i + 1])
-        torch.testing.assert_close(energies[i : i + 1], alone)
-
-
-def test_thermal_energy():
-    assert thermal_energy(300.0) == pytest.approx(4.141947)  # zJ
-
-
 # --- what is refused ------------------------------------------------------------------------------
 
 
@@ -350,21 +240,6 @@ def test_other_things_than_spins_are_refused():
     for wrong in (torch.zeros(3, 8, 8), torch.zeros(1, 2, 8, 8), torch.zeros(1, 3, 8, 8).int()):
         with pytest.raises(ValueError, match="Spins are a floating-point tensor"):
             Hamiltonian().energy(wrong)
-
-
-@pytest.mark.parametrize(
-    "values", [{"saturation": -1.0}, {"cell": 0.0}, {"exchange_stiffness": math.nan}]
-)
-def test_bad_films_are_refused(values):
-    with pytest.raises(ValueError, match=f"film's {next(iter(values))} must be a positive number"):
-        Film(**({"exchange_stiffness": STIFFNESS, "saturation": SATURATION} | values))
-
-
-def test_coarse_cells_are_said():
-    with pytest.warns(UserWarning, match="larger than the exchange length"):
-        Film(STIFFNESS, 1.4e6, cell=5e-9).hamiltonian()
-    with pytest.warns(UserWarning, match="less than four cells"):
-        Film(STIFFNESS, 2e5, dmi=8e-3, cell=4e-9).hamiltonian()
 
 
 def test_dipoles_may_be_cut_off():

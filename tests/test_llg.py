@@ -1,4 +1,4 @@
-"""The equation of motion: torques, integrators, temperature, relaxation, loops, and refusals."""
+"""The equation of motion: torques, integrators, temperature, and refusals."""
 
 import math
 from dataclasses import replace
@@ -8,11 +8,11 @@ import torch
 from conftest import NEEDS_GPU
 
 from spinlib.anneal import anneal
-from spinlib.hamiltonian import BOLTZMANN, VACUUM_PERMEABILITY, Film, thermal_energy
-from spinlib.hysteresis import hysteresis
+from spinlib.film import BOLTZMANN, Film, thermal_energy
 from spinlib.kernels.llg import advance, set_columns, torque
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
-from spinlib.llg import GYROMAGNETIC_RATIO, FilmSystem, relax, run, spin_temperature
+from spinlib.llg import GYROMAGNETIC_RATIO, FilmSystem, run, spin_temperature
+from spinlib.relaxation import relax
 from spinlib.textures import random, uniform
 
 FILM = {"exchange_stiffness": 8.78e-12, "saturation": 384e3, "cell": 4e-9, "thickness": 4e-9}
@@ -250,114 +250,7 @@ def test_spin_temperature_of_a_heat_bath():
         assert measured == pytest.approx(250.0, rel=0.03)  # three times the scatter of four states
 
 
-# --- relaxation and loops -------------------------------------------------------------------------
-
-
-def test_both_relaxations_find_the_same_minimum():
-    film = Film(**FILM, dmi=1e-3, anisotropy=3e5, boundary="open")
-    start = uniform((12, 12), (0.3, 0.1, 1.0))
-    options = {"torque": 1e-5, "field": (0.02, 0.0, 0.05)}
-    fast, slow = (relax(start, film, method=m, **options) for m in ("minimise", "llg"))
-    # Torques of 1e-5 T against a restoring field of half a tesla.
-    assert (fast - slow).abs().max() < 1e-4
-    residual = film.hamiltonian(options["field"]).torque(fast) / (1e21 * 384e3 * 64e-27)
-    assert residual < 2e-5
-
-
-def test_relaxation_says_when_it_is_not_done():
-    with pytest.warns(UserWarning, match="1 of 1 states"):
-        relax(random((16, 16)), Film(**FILM), max_steps=3)
-
-
-@pytest.mark.parametrize("degrees", [0, 30, 60, 85])
-def test_stoner_wohlfarth_loops(degrees):
-    """Switching on the astroid up to 45°, M = 0 at sin(2ψ)/2 beyond; remanence cos ψ."""
-    angle = math.radians(degrees)
-    film = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
-    hard = 2 * 1e5 / 800e3  # tesla
-    along = (math.sin(angle), 0.0, math.cos(angle))
-    loop = hysteresis(
-        *(film, uniform((4, 4), along)),
-        largest_field=1.5 * hard,
-        step=0.1 * hard,
-        finest_step=0.005 * hard,
-        direction=along,
-        demagnetisation=False,
-    )
-    points = loop.summary().loc[0]
-    astroid = (math.cos(angle) ** (2 / 3) + math.sin(angle) ** (2 / 3)) ** -1.5
-    coercive = astroid if degrees <= 45 else 0.5 * math.sin(2 * angle)
-    # The finest step, and a kick of .01 rad that falls off the ridge a little late or early.
-    assert points.coercive_field_T / hard == pytest.approx(coercive, abs=0.012)
-    # Interpolated over a step of a tenth.
-    assert points.remanence == pytest.approx(math.cos(angle), abs=0.005)
-
-
-def test_hard_axis_saturates_at_the_anisotropy_field():
-    """M = B/B_K: no coercivity, and the knee is where the line ends."""
-    film = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
-    along = (1.0, 0.0, 0.0)
-    options = {"largest_field": 0.4, "direction": along, "demagnetisation": False}
-    points = hysteresis(film, uniform((4, 4), along), step=0.02, **options).summary().loc[0]
-    assert abs(points.coercive_field_T) < 1e-3 and abs(points.remanence) < 1e-3
-    assert points.saturation_field_T == pytest.approx(0.25, abs=1e-3)  # linear interpolation
-
-
-def test_small_particle_limit():
-    """A 5 : 1 : 0.1 particle far below the exchange length, field along [111]: .05707 M_s."""
-    stiffness, saturation = 13e-12, 800e3
-    length = math.sqrt(2 * stiffness / VACUUM_PERMEABILITY) / saturation
-    side, unit = 0.4 * length, VACUUM_PERMEABILITY * saturation
-    film = Film(stiffness, saturation, cell=side, thickness=0.1 * side, boundary="open")
-    loop = hysteresis(
-        *(film, uniform((1, 5), (1.0, 0.3, 0.3))),
-        largest_field=0.065 * unit,
-        step=0.02 * unit,
-        finest_step=1e-4 * unit,
-        direction=(1.0, 1.0, 1.0),
-    )
-    points = loop.summary().loc[0]
-    # Twice the finest step.
-    assert points.coercive_field_T / unit == pytest.approx(0.05707, abs=2e-4)
-    assert points.remanence == pytest.approx(1 / math.sqrt(3), abs=0.003)
-
-
-@INDEPENDENT
-def test_loop_of_independent_cells_at_temperature_is_langevins():
-    film = Film(1e-30, 400e3, cell=4e-9, thickness=1e-9)
-    per_tesla = 400e3 * 16e-27 / (BOLTZMANN * 300)
-    loop = hysteresis(
-        *(film, uniform((32, 32)).repeat(2, 1, 1, 1)),
-        largest_field=5.0,
-        step=1.0,
-        temperature=300.0,
-        demagnetisation=False,
-        largest_change=1.0,
-        sweeps=100,
-    )
-    fields, moments = (torch.tensor(values.copy()) for values in loop.branch(1))
-    xi = fields * per_tesla
-    exact = torch.where(xi == 0, 0.0, 1 / torch.tanh(xi) - 1 / xi)
-    # Samples ten sweeps apart are independent: 5 × 1024 cells, ±.008.
-    assert (moments - exact).abs().max() < 0.03
-    assert abs(loop.summary().coercive_field_T).max() < 0.03 / (per_tesla / 3)
-
-
 # --- refusals -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["exchange_stiffness", "saturation", "cell", "thickness"])
-@pytest.mark.parametrize("value", [0.0, -1e-9, math.nan, math.inf])
-def test_impossible_films_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=name):
-        Film(**(FILM | {name: value}))
-
-
-def test_coarse_cells_are_warned_of_with_both_lengths():
-    with pytest.warns(UserWarning, match=r"Cells of 8 nm .* exchange length of 5\.69 nm"):
-        relax(uniform((4, 4)), Film(13e-12, 800e3, cell=8e-9))
-    with pytest.warns(UserWarning, match=r"period 15\.1 nm .* four cells of 4 nm"):
-        run(uniform((4, 4)), Film(6e-12, 3e5, dmi=5e-3), time=1e-13, damping=0.1)
 
 
 @pytest.mark.parametrize(
@@ -380,17 +273,3 @@ def test_wrong_runs_are_refused(change, message):
     good = {"spins": uniform((4, 4)).repeat(2, 1, 1, 1), "time": 1e-12, "damping": 0.1}
     with pytest.raises(ValueError, match=message):
         run(film=Film(**FILM), **(good | change))
-
-
-def test_wrong_loops_and_relaxations_are_refused():
-    film, start = Film(**FILM), uniform((4, 4))
-    with pytest.raises(ValueError, match="method"):
-        relax(start, film, method="guess")
-    for change, message in (
-        ({"largest_field": 0.0}, "largest_field"),
-        ({"step": 2.0}, "rising order"),
-        ({"direction": (0, 0, 0)}, "direction"),
-        ({"temperature": math.nan}, "T = 0"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            hysteresis(film, start, **({"largest_field": 1.0} | change))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from spinlib.hamiltonian import Film
-from spinlib.llg import relax, run
+from spinlib.film import Film
+from spinlib.llg import run
+from spinlib.relaxation import relax
 from spinlib.textures import helix, skyrmions, uniform
 
 # The material of the DMI standard problem (Cortés-Ortuño et al., doi:10.1088/1367-2630/aaea1c).

@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from spinlib import textures
 from spinlib.anneal import exponential, linear, random_rate
 from spinlib.dataset import DatasetError, dataset
+from spinlib.film import Film
 from spinlib.film_recipes import PinnedFilms
-from spinlib.hamiltonian import Film, Hamiltonian
+from spinlib.hamiltonian import Hamiltonian
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.recipes import DipolarDomains, SkyrmionStates
 

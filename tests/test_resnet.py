@@ -9,8 +9,8 @@ import torch
 from spinlib import domains, regression, symmetry, textures
 from spinlib.dataset import dataset
 from spinlib.hamiltonian import Hamiltonian
-from spinlib.microscope import vector_noise
 from spinlib.networks.resnet import NETWORKS, plain_cnn, resnet18, resnet50
+from spinlib.noise import vector_noise
 from spinlib.pictures import PictureError
 from spinlib.recipes import DOMAINS, DipolarDomains
 from spinlib.training import seeded

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from spinlib.hamiltonian import BOLTZMANN
+from spinlib.film import BOLTZMANN
 from spinlib.llg import spin_temperature
 from spinlib.thermal_recipes import (
     FILMS,

@@ -14,9 +14,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
 from spinlib.kernels import random_uniform
-from spinlib.microscope import Microscope, crop, gaussian_noise, resample
+from spinlib.microscope import Microscope
+from spinlib.noise import gaussian_noise
+from spinlib.optics import crop, resample
 from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.similarity import noise_level
 from spinlib.thermal_recipes import NAMES, ThermalFilms

@@ -17,7 +17,7 @@ from spinlib.estimation.observation import (
     record,
     see,
 )
-from spinlib.hamiltonian import VACUUM_PERMEABILITY, Film
+from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
 from spinlib.thermal_recipes import NAMES, thermal_states

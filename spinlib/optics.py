@@ -1,0 +1,129 @@
+"""Optics: blur, pixels, crops and turns, all linear in the picture.
+
+Blur and pixels are products with a matrix along either axis, so that they are exact for any width
+of a pixel and can be differentiated. Arrays are (..., height, width), row 0 at the bottom; lengths
+are in cells.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from scipy.special import ive
+
+from spinlib.contrast import Boundary
+
+
+@lru_cache(maxsize=64)
+def _blur_matrix(cells: int, sigma: float, boundary: Boundary) -> np.ndarray:
+    """(cells, cells) matrix of a Gaussian blur with standard deviation `sigma` in cells.
+
+    The weights exp(-s^2) I_n(s^2) are the discrete analogue of the Gaussian: their variance is
+    exactly s^2, also for a blur of less than one cell. An open edge mirrors the picture, so that
+    either boundary keeps the mean.
+    """
+    reach = math.ceil(7 * sigma) + 5
+    offsets = np.arange(-reach, reach + 1)
+    weights = ive(np.abs(offsets), sigma**2)
+    weights /= weights.sum()
+    matrix = np.zeros((cells, cells))
+    rows = np.arange(cells)
+    for offset, weight in zip(offsets, weights, strict=True):
+        columns = rows + offset
+        if boundary == "open":
+            columns %= 2 * cells
+            columns = np.minimum(columns, 2 * cells - 1 - columns)
+        np.add.at(matrix, (rows, columns % cells), weight)
+    return matrix
+
+
+@lru_cache(maxsize=64)
+def _pixel_matrix(cells: int, pixels: int, width: float, start: float) -> np.ndarray:
+    """(pixels, cells) matrix that averages over area: pixel i covers start + [i, i + 1] * width."""
+    low = start + width * np.arange(pixels)[:, None]
+    cell = np.arange(cells)[None, :]
+    overlap = np.minimum(low + width, cell + 1) - np.maximum(low, cell)
+    overlap = np.clip(overlap, 0, None)
+    return overlap / overlap.sum(axis=1, keepdims=True)
+
+
+def _apply(field: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
+    """rows @ field @ columns^T over the last two axes."""
+    rows_, columns_ = (
+        torch.as_tensor(m, dtype=field.dtype, device=field.device) for m in (rows, columns)
+    )
+    return rows_ @ (field @ columns_.T)
+
+
+def blur(field: torch.Tensor, sigma: float, boundary: Boundary = "open") -> torch.Tensor:
+    """Gaussian blur of the last two axes; `sigma` is the standard deviation in cells."""
+    if sigma == 0:
+        return field
+    height, width = field.shape[-2:]
+    return _apply(
+        field, _blur_matrix(height, sigma, boundary), _blur_matrix(width, sigma, boundary)
+    )
+
+
+def resample(
+    field: torch.Tensor, shape: tuple[int, int], pixel: float | None = None
+) -> torch.Tensor:
+    """Area average of the last two axes to `shape` (height, width) pixels, at any ratio.
+
+    A pixel takes the mean of what lies under it, with fractions of cells, and repeats it if it is
+    smaller than a cell. The pixels cover the whole field, whose mean is kept; with `pixel`, their
+    side in cells, they cover the middle of it.
+    """
+    cells = field.shape[-2:]
+    widths = [n / p if pixel is None else pixel for n, p in zip(cells, shape, strict=True)]
+    return _apply(
+        field,
+        *(
+            _pixel_matrix(n, p, width, (n - p * width) / 2)
+            for n, p, width in zip(cells, shape, widths, strict=True)
+        ),
+    )
+
+
+def blur_and_resample(
+    field: torch.Tensor,
+    sigma: float,
+    shape: tuple[int, int],
+    pixel: float,
+    boundary: Boundary = "open",
+) -> torch.Tensor:
+    """`blur`, then `resample` with a `pixel` in cells, as one product."""
+    cells = tuple(field.shape[-2:])
+    if sigma == 0 and pixel == 1 and shape == cells:
+        return field
+    matrices = []
+    for n, p in zip(cells, shape, strict=True):
+        matrix = _pixel_matrix(n, p, pixel, (n - p * pixel) / 2)
+        if sigma:
+            matrix = matrix @ _blur_matrix(n, sigma, boundary)
+        matrices.append(matrix)
+    return _apply(field, *matrices)
+
+
+def crop(
+    field: torch.Tensor, shape: tuple[int, int], corner: tuple[int, int] | None = None
+) -> torch.Tensor:
+    """Part of `shape` (height, width) whose lowest row and column are `corner`; else centred."""
+    height, width = field.shape[-2:]
+    bottom, left = corner or ((height - shape[0]) // 2, (width - shape[1]) // 2)
+    if min(bottom, left) < 0 or bottom + shape[0] > height or left + shape[1] > width:
+        raise ValueError(
+            f"A crop of {shape[0]}x{shape[1]} at row {bottom}, column {left} does not lie inside "
+            f"a picture of {height}x{width}; choose a smaller crop or another corner."
+        )
+    return field[..., bottom : bottom + shape[0], left : left + shape[1]]
+
+
+def rotate(spins: torch.Tensor, quarter_turns: int) -> torch.Tensor:
+    """The sample turned counter-clockwise by 90 degree steps: places and vectors turn together."""
+    turns = quarter_turns % 4
+    x, y, z = torch.rot90(spins, turns, dims=(-1, -2)).unbind(dim=1)
+    for _ in range(turns):
+        x, y = -y, x
+    return torch.stack([x, y, z], dim=1)

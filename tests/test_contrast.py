@@ -1,0 +1,122 @@
+"""Contrasts against colour solids, curls and their own inverses."""
+
+import math
+
+import pytest
+import torch
+from conftest import random_spins
+
+from spinlib.contrast import (
+    colour,
+    in_plane,
+    lorentz_defocus,
+    perpendicular,
+    vectors_from_colour,
+    vectors_from_components,
+)
+
+
+def degrees_between(a, b):
+    a, b = a.double(), b.double()
+    across = torch.linalg.cross(a, b, dim=1).norm(dim=1)
+    return torch.rad2deg(torch.atan2(across, (a * b).sum(dim=1)))
+
+
+@pytest.mark.parametrize(
+    ("spin", "rgb"),
+    [
+        ((0, 0, 1), (1, 1, 1)),
+        ((0, 0, -1), (0, 0, 0)),
+        ((1, 0, 0), (1, 0, 0)),
+        ((math.cos(math.pi / 3), math.sin(math.pi / 3), 0), (1, 1, 0)),
+        ((-1, 0, 0), (0, 1, 1)),
+        ((0, 0, 0), (0.5, 0.5, 0.5)),
+    ],
+)
+def test_colour_of_known_directions(spin, rgb):
+    picture = colour(torch.tensor(spin, dtype=torch.float32).reshape(1, 3, 1, 1))
+    # Float32 arithmetic of a few operations.
+    torch.testing.assert_close(picture.flatten(), torch.tensor(rgb).float(), atol=1e-6, rtol=0)
+
+
+def test_colour_agrees_with_the_hsl_solid_of_the_standard_library():
+    import colorsys
+
+    spins = random_spins(1, 12, 12)
+    picture = colour(spins)[0].flatten(1).T
+    for (x, y, z), rgb in zip(spins[0].flatten(1).T.tolist(), picture.tolist(), strict=True):
+        hue = math.atan2(y, x) / (2 * math.pi) % 1
+        assert rgb == pytest.approx(colorsys.hls_to_rgb(hue, (1 + z) / 2, 1.0), abs=2e-6)
+
+
+def test_colour_goes_back_to_the_spins():
+    spins = random_spins(2, 150, 150)
+    back, _ = vectors_from_colour(colour(spins))
+    # Rounding is all that can be lost in float32; at 0.1 degree from a pole chroma is 1.5e-6.
+    assert degrees_between(spins, back).max() < 0.1
+
+
+def test_eight_bit_colour_loses_below_one_degree_away_from_the_poles():
+    spins = random_spins(2, 150, 150)
+    stored = (colour(spins) * 255).round() / 255
+    back, bound = vectors_from_colour(stored)
+    error = degrees_between(spins, back)
+    from_pole = torch.rad2deg(spins[:, 2].abs().acos())
+    assert error[from_pole > 30].max() < 1
+    # The reported loss bounds the true one, is not empty talk, and grows towards the poles.
+    bound = torch.rad2deg(bound)
+    assert (error <= bound).all()
+    assert bound[from_pole > 60].mean() < 1
+    assert bound[from_pole < 10].mean() > 5 * bound[from_pole > 60].mean()
+
+
+def test_shortened_vectors_keep_their_length_in_colour():
+    spins = 0.6 * random_spins(1, 60, 60)
+    back, _ = vectors_from_colour(colour(spins), unit=False)
+    torch.testing.assert_close(back, spins, atol=1e-5, rtol=0)
+
+
+def test_components_go_back_to_the_spins_whatever_the_gain():
+    spins = random_spins(1, 40, 40)
+    back, lost = vectors_from_components(0.5 + 0.2 * spins)
+    torch.testing.assert_close(back, spins, atol=1e-5, rtol=0)
+    stored = ((0.5 + 0.2 * spins) * 255).round() / 255
+    error = degrees_between(vectors_from_components(stored)[0], spins)
+    assert (error <= torch.rad2deg(lost) + 1e-3).all()
+    assert error.max() > 0.3 * torch.rad2deg(lost).max()
+
+
+def test_grey_and_in_plane_contrasts():
+    spins = random_spins(1, 20, 20)
+    torch.testing.assert_close(perpendicular(spins)[0, 0], (1 + spins[0, 2]) / 2)
+    value = in_plane(spins).amax(dim=1)
+    torch.testing.assert_close(value, spins[:, :2].norm(dim=1), atol=1e-6, rtol=1e-5)
+    flipped = spins * torch.tensor([1.0, 1.0, -1.0]).reshape(1, 3, 1, 1)
+    assert torch.equal(in_plane(flipped), in_plane(spins))
+
+
+def test_defocus_shows_the_curl_of_the_magnetisation():
+    # m = (cos qx, sin qx, 0): (curl m)_z = q cos qx; the central difference gives sin(q) for q.
+    q = 2 * math.pi / 32
+    x = torch.arange(64.0).expand(48, 64)
+    spins = torch.stack([(q * x).cos(), (q * x).sin(), 0 * x])[None]
+    picture = lorentz_defocus(spins, 2.0, boundary="periodic")
+    expected = 0.5 * (1 + 2.0 * math.sin(q) * (q * x).cos())
+    torch.testing.assert_close(picture[0, 0], expected, atol=1e-5, rtol=0)
+    # A row of spins that turns about the y axis (a Neel wall) has no curl along z: no contrast.
+    neel = torch.stack([(q * x).sin(), 0 * x, (q * x).cos()])[None]
+    torch.testing.assert_close(lorentz_defocus(neel, 2.0), torch.full((1, 1, 48, 64), 0.5))
+
+
+def test_defocus_sign_follows_the_sense_of_a_vortex():
+    y, x = torch.meshgrid(torch.arange(21.0) - 10, torch.arange(21.0) - 10, indexing="ij")
+    r = torch.hypot(x, y) + 1e-6
+    vortex = torch.stack([-y / r, x / r, 0 * r])[None]  # counter-clockwise, curl = 1/r > 0
+    assert (
+        lorentz_defocus(vortex, 0.5)[0, 0, 5, 5] > 0.5 > lorentz_defocus(vortex, -0.5)[0, 0, 5, 5]
+    )
+
+
+def test_colour_gradient_is_the_slope():
+    spins = random_spins(1, 3, 3).double().requires_grad_()
+    assert torch.autograd.gradcheck(colour, (0.9 * spins,), eps=1e-7, atol=1e-5)
