@@ -72,7 +72,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 
 from spinlib import errors, figures, windowed
 from spinlib.contrast import colour
@@ -246,7 +245,7 @@ for name, key in SHOWN.items():
     sheet = figures.contact_sheet(
         pictures[key][chosen], titles, columns=columns, pixel=1e-9 * recipe.cell
     )
-    study.save(
+    study.show(
         sheet,
         f"states_{name.replace(' ', '_')}",
         numbers={"parameters": table.iloc[chosen]},
@@ -254,7 +253,6 @@ for name, key in SHOWN.items():
         "that do not vary along a row have their middle values.",
         recipe=recipe_hash(recipe),
     )
-    display(sheet)
 
 # %% [markdown]
 # ### Two ways to a thermal state
@@ -322,7 +320,7 @@ for (protocol, shares), shade in zip(spectra.items(), figures.CURVES[1:]):
 ax.axvline(1 / (4 * np.pi * 8.78 / 1.58), color="0.6", lw=1, ls="--")
 ax.set(xlabel="waves per nm", ylabel="share of the power", yscale="log")
 ax.legend()
-study.save(
+study.show(
     figure,
     "two_protocols",
     numbers={"waves per nm": waves, "compared": compared.to_dict()}
@@ -332,8 +330,6 @@ study.save(
     "protocols; dashed: one wave per 4πA/D.",
     recipe=recipe_hash(small),
 )
-plt.close(figure)
-figure
 
 # %%
 print(f"distance of the spectra {between:.3f}; between two halves of one protocol {within:.3f}")
@@ -445,7 +441,7 @@ for ax in axes:
     ax.xaxis.get_major_locator().set_params(integer=True)
     # Above the axes: inside them the legend would lie on the curves.
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-study.save(
+study.show(
     figure,
     "training",
     numbers=curves,
@@ -453,8 +449,6 @@ study.save(
     "compared (right), on the validation films. An epoch sees every window once.",
     recipe=recipe_hash(resolved),
 )
-plt.close(figure)
-figure
 
 # %%
 answers = {}
@@ -590,7 +584,7 @@ violins(axes[1], "printed", "printed ")
 for row, title in zip(axes, ("resolved", "as printed")):
     row[1].set_title(title)
     row[0].legend()
-study.save(
+study.show(
     figure,
     "estimated_against_true",
     numbers={
@@ -605,8 +599,6 @@ study.save(
     "values in new states; pink: test B, values half-way between. Each dot is one film.",
     recipe=recipe_hash(resolved),
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # The paper's Fig. 3(b): the films of test A in the space of the parameters, each an ellipsoid whose
@@ -625,7 +617,7 @@ for place, (title, (network, name)) in enumerate(ELLIPSOIDS.items(), start=1):
         surface = centre[:, None, None] + reach[:, None, None] * ball
         ax.plot_surface(*surface, color=figures.CURVES[1], alpha=0.6, lw=0)
     ax.set(xlabel=LABELS[0], ylabel=LABELS[1], zlabel=LABELS[2], title=title)
-study.save(
+study.show(
     figure,
     "error_ellipsoids",
     numbers={
@@ -635,8 +627,6 @@ study.save(
     caption="The paper's Fig. 3b: errors of the estimates of test A in the space of parameters.",
     recipe=recipe_hash(resolved),
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for W1 and W2.** Estimates lie *on the diagonal* if $R^2$ is at least 0.85 and the
@@ -696,7 +686,6 @@ study.claim(
     if off_b
     else "",
 )
-study.claims().loc[["W1", "W2"]]
 
 # %% [markdown]
 # ## 6. Pictures of any size (W3)
@@ -738,7 +727,7 @@ for axis, ax in enumerate(axes):
     # Height above width: side by side, four such words would touch.
     ax.set_xticks(range(len(sized)), [size.replace("×", "×\n") for size in sized])
     ax.margins(x=0.1)
-study.save(
+study.show(
     figure,
     "picture_sizes",
     numbers={
@@ -749,8 +738,6 @@ study.save(
     "truth (dashed). Axes span the range of the training.",
     recipe=recipe_hash(resolved),
 )
-plt.close(figure)
-display(figure)
 size_table
 
 # %% [markdown]
@@ -781,7 +768,6 @@ study.claim(
     else "largest errors over the sizes: "
     + ", ".join(f"{s} {e:.1f} %" for s, e in zip(SYMBOLS, worst)),
 )
-study.claims().loc[["W3"]]
 
 # %% [markdown]
 # ## 7. Windows, and other ways to more data (W4, W5)
@@ -821,15 +807,13 @@ for window, shade in zip(window_sizes, figures.CURVES[1:]):
 ax.set(xlabel="step (pixels)", ylabel="normalised error in test A", ylim=(0, None))
 ax.set_xticks(window_steps)
 ax.legend()
-study.save(
+study.show(
     figure,
     "windows_and_steps",
     numbers={f"{window}/{step}": miss for (window, step), miss in grid.items()},
     caption="Error in test A for windows of several sizes and steps, after equally many looks.",
     recipe=recipe_hash(resolved),
 )
-plt.close(figure)
-display(figure)
 table
 
 # %% [markdown]
@@ -878,7 +862,6 @@ study.claim(
         if not so
     ),
 )
-study.claims().loc[["W4"]]
 
 # %% [markdown]
 # The paper turned and scaled its pictures to have more of them, and found that it hurts, because it
@@ -922,7 +905,6 @@ study.claim(
         + ([] if worse else ["fully connected is 1.5 times worse"])
     ),
 )
-study.claims().loc[["W5"]]
 
 # %% [markdown]
 # ## 8. The unit of *D* (W10)
@@ -950,7 +932,7 @@ for ax, (unit, name) in zip(axes, {"mJ/m²": "printed", "µJ/m²": "µJ"}.items(
     ax.plot(truth, low + (high - low) * answer(name, test).mean[:, 1], "o", ms=4, alpha=0.6)
     ax.axline((low, low), slope=1, color="0.6", lw=0.8)
     ax.set(xlabel=f"true $D$ ({unit})", ylabel=f"estimated $D$ ({unit})", ylim=(low, high))
-study.save(
+study.show(
     figure,
     "unit_of_dmi",
     numbers={unit: table.to_dict() for unit, table in units.items()},
@@ -958,8 +940,6 @@ study.save(
     "mJ/m² (left) and in the µJ/m² of the paper's text (right).",
     recipe=recipe_hash(sets["µJ training"]),
 )
-plt.close(figure)
-display(figure)
 study.claim(
     "W10",
     ours=true_minus(
@@ -983,7 +963,6 @@ study.claim(
         for unit, table in units.items()
     ),
 )
-display(study.claims().loc[["W10"]])
 pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).round(2)
 
 # %% [markdown]
@@ -1078,7 +1057,7 @@ sheet = figures.contact_sheet(
     pixel=[1e-9 * conditions.pixel_size_nm for conditions in CONDITIONS.values()],
     width=3.4,
 )
-study.save(
+study.show(
     sheet,
     "virtual_experiments",
     numbers={name: asdict(conditions) for name, conditions in CONDITIONS.items()},
@@ -1086,7 +1065,6 @@ study.save(
     "Right, as a Lorentz reconstruction shows it, hue is the in-plane angle and brightness the "
     "length of the in-plane part: cores of skyrmions and what is between them are black.",
 )
-sheet
 
 # %% [markdown]
 # One call each. They run side by side here; from a terminal one shows a progress bar, and goes on
@@ -1210,7 +1188,7 @@ study.claim(
     else small,
 )
 figure = silicon.figure()
-study.save(
+study.show(
     figure,
     "silicon_estimate",
     numbers={"table": silicon.table.reset_index(), "texture": texture, "spectra": silicon.spectra}
@@ -1219,7 +1197,6 @@ study.save(
     "paper's Fig. 5a), and the spectra of both. Below: 90 % intervals on the simulated ranges, "
     "estimates of tested simulations against their truth, and the predicted loop.",
 )
-figure
 
 # %% [markdown]
 # ### Against the truth
@@ -1274,13 +1251,12 @@ study.claim(
     + (", ".join(rows.index[~rows["inside"]]) or "none"),
 )
 figure = iron.figure()
-study.save(
+study.show(
     figure,
     "iron_estimate",
     numbers={"table": rows.reset_index(), "coverage": coverage.reset_index()},
     caption="FeGe, as the figure before. The paper's Fig. 5c and the inset of 5b.",
 )
-figure
 
 # %% [markdown]
 # ## FeGe: the loop (W8)
@@ -1325,14 +1301,13 @@ ax.set(xlabel="field (T)", ylabel="$M/M_s$")
 ax.legend(frameon=False)
 off = points.loc[["coercive_field_T", "saturation_field_T"], "off by"]
 agree = off.abs() <= 0.15
-study.save(
+study.show(
     figure,
     "iron_loop",
     numbers={"points": points.reset_index(), "estimate": iron.loop, "truth": true_loop.points},
     caption="Loops at 265 K of films with the estimate, of films with parameters that are possible "
     "as well, and of films with the truth; the paper's Fig. 5b.",
 )
-plt.close(figure)
 study.claim(
     "W8",
     ours="; ".join(
@@ -1353,7 +1328,6 @@ study.claim(
     if agree.all()
     else true_minus(f"H_c is off by {off.iloc[0]:+.0%}, H_s by {off.iloc[1]:+.0%}"),
 )
-figure
 
 # %% [markdown]
 # ## FeGe: the volume of the sample (W9)
@@ -1428,13 +1402,12 @@ own.table.round(3)
 
 # %%
 figure = own.figure()
-study.save(
+study.show(
     figure,
     "own_picture",
     numbers={"table": own.table.reset_index(), "warnings": own.warnings, "texture": own.texture},
     caption="The answer to one's own picture, or to that of the virtual FeGe film.",
 )
-figure
 
 # %% [markdown]
 # ## What was reproduced, what not, and why

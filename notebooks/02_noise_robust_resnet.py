@@ -181,7 +181,7 @@ sheet = figures.contact_sheet(
     columns=4,
     width=2.9,
 )
-study.save(
+study.show(
     sheet,
     "films",
     numbers={"parameters": data.parameters.iloc[shown]},
@@ -190,7 +190,6 @@ study.save(
     "in-plane angle, white points up, black down. Weak anisotropy leaves the plane only where the "
     "DMI pays for walls; strong anisotropy makes stripes and labyrinths.",
 )
-sheet
 
 # %% [markdown]
 # ### Copies that cost nothing
@@ -232,8 +231,7 @@ noise = figures.contact_sheet(
     colour(vector_noise(example, torch.tensor(steps), seed=seed, states=[0] * len(steps))),
     [f"$T_s$ = {strength:g}" for strength in steps],
 )
-study.save(noise, "noise", caption="One film of the test set under growing noise.")
-noise
+study.show(noise, "noise", caption="One film of the test set under growing noise.")
 
 # %% [markdown]
 # ## 2. Six networks
@@ -284,7 +282,7 @@ for ax, title in zip(axes, ("trained with noise", "trained without noise")):
     ax.set(title=title, xlabel="epoch")
 axes[0].set_ylabel("mean squared error of\nnormalised parameters")
 axes[1].legend(frameon=False)
-study.save(
+study.show(
     figure,
     "training",
     numbers={f"{name}, noisy {noisy}, {n}": curve for (name, noisy, n), curve in curves.items()},
@@ -292,8 +290,6 @@ study.save(
     caption="Cost in training (dotted) and validation (lines) by epoch. Training sees every film "
     "under random symmetries, so it is not easier than validation.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # ## 3. Errors against noise (K1, K2)
@@ -342,7 +338,7 @@ axes[0, 1].set_title("trained without noise")
 axes[0, 1].legend(frameon=False, fontsize=8)
 for ax in axes[-1]:
     ax.set_xlabel("noise of the test films, $T_s$")
-study.save(
+study.show(
     figure,
     "noise_robustness",
     numbers={
@@ -354,8 +350,6 @@ study.save(
     "films. Dashed: the error of always answering the median. Mind the different scales of the two "
     "columns.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for K1.** At *T*_s = 1 the noiselessly trained ResNet18 (mean over its trainings) is
@@ -509,7 +503,7 @@ for ax in axes[1]:
 figure.colorbar(
     shown, ax=axes, shrink=0.6, extend="max", label="mean absolute error, share of the range"
 )
-study.save(
+study.show(
     figure,
     "error_maps",
     numbers={name: found.to_numpy() for name, found in maps.items()},
@@ -518,8 +512,6 @@ study.save(
     "below at λ = 3D. Weak anisotropy without DMI leaves the films in the plane, without walls to "
     "read from.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for K3.** At λ = 0 the mean error in the corner *K*_N ≤ ¼, *D*_N ≤ ¼ lies above the
@@ -615,7 +607,7 @@ ax.legend(title="share of the variance", fontsize=9, frameon=False, loc="upper r
 ax.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
 ax.set(xlabel=r"$\Delta\lambda$ ($J$)", ylabel=r"$\Delta K$ ($J$)", zlabel=r"$2\pi\Delta D$ ($J$)")
 ax.view_init(20, -60)
-study.save(
+study.show(
     figure,
     "error_vectors",
     numbers={
@@ -628,7 +620,6 @@ study.save(
     "(grey, 1500 at most), their projections (colours), and the principal components with their "
     "shares of the variance. The cloud is long along ΔK = 2πΔD.",
 )
-figure
 
 # %% [markdown]
 # ## 6. What an error of this size does (K5)
@@ -697,7 +688,7 @@ ax.plot(ends, ends, color="black", lw=0.8)
 ax.fill_between(ends, 0.95 * ends, 1.05 * ends, color="0.9")
 ax.set(xlabel="stripe period of the film (sites)", ylabel="of the film cooled again (sites)")
 ax.legend(frameon=False)
-study.save(
+study.show(
     figure,
     "cooled_again",
     numbers={"film": periods[chosen], "again": periods_again, "true parameters": periods_control},
@@ -705,8 +696,6 @@ study.save(
     caption="Stripe periods of test films and of films cooled again, with the parameters that "
     "ResNet18 estimates at T_s = 0.5, and with the true ones. The band is ±5 %.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # ## 7. Stripes against parameters (K6)
@@ -732,14 +721,13 @@ correlation = float(spearmanr(bare["J/D"], bare["period"]).statistic)
 pairs = striped.pivot_table("period", ["K_N", "D_N"], "λ_N").dropna()
 shrink = np.log(pairs[1.0] / pairs[0.5]).to_numpy()
 shrink_error = shrink.std(ddof=1) / math.sqrt(len(shrink))
-study.save(
+study.show(
     figure,
     "stripe_periods",
     numbers={"films": striped[["λ_N", "K_N", "J/D", "period"]]},
     caption="Stripe period against J/D without and with DMI; films with K_N of ½ and more, means "
     "with standard errors. The box holds no period much above half its side.",
 )
-plt.close(figure)
 record(
     "K6",
     f"rank correlation of period and J/D {correlation:.2f}; period at λ = 3D is "
@@ -751,7 +739,6 @@ record(
     uncertainty=f"{math.exp(shrink.mean()) * shrink_error:.2f} of the ratio",
     tested=profile != "smoke",
 )
-figure
 
 # %% [markdown]
 # ## 8. A film under the virtual microscope (K7)
@@ -803,14 +790,13 @@ corners = [
 for ax in raw.axes[3::4]:
     for x, y in corners[::3]:
         ax.add_patch(plt.Rectangle((x, y), size, size, fill=False, ec="yellow", lw=1))
-study.save(
+study.show(
     raw,
     "spleem_pictures",
     numbers={"λ/D": film_dmi, "K_N, D_N": film_point},
     caption="Pictures of three of the virtual films, one row each: the three components as the "
     "microscope records them, and the colours made of them, with some of the panels.",
 )
-raw
 
 
 # %%
@@ -859,7 +845,7 @@ for ax, names in ((axes[0], ("K (J)", "2πD (J)")), (axes[1], ("λ (J)",))):
     ax.legend(frameon=False, ncol=len(names))
 axes[0].set(ylabel="estimate ($J$)", ylim=0)
 axes[1].axhline(0, color="0.7", lw=0.8)
-study.save(
+study.show(
     figure,
     "spleem_estimates",
     numbers={"estimates": film_table.reset_index()},
@@ -867,8 +853,6 @@ study.save(
     "over the panels; dotted is the truth. The DMI changes sign while K and 2πD stay where they "
     "are.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for K7.** The estimated λ/*D* falls along the whole series and has the true sign in
@@ -952,14 +936,13 @@ row = again.loc[nearest]
 agree = abs(row["w again"] / row["w"] - 1)
 within = abs(row["w again"] - row["w"]) < 2 * math.hypot(row["± w"], row["± w again"])
 ratio_of_periods = again["period again"] / again["period"]
-study.save(
+study.show(
     figure,
     "wall_profiles",
     numbers={"series": again.reset_index()},
     caption=f"The paper's Fig. 4E: mean wall profiles of the picture at λ = {nearest:g} D and of "
     "its simulation, with fits. The paper has w = 2.238 and 2.241 for one wall each.",
 )
-plt.close(figure)
 record(
     "K8",
     f"w = {row['w']:.3f} and {row['w again']:.3f}, {row['πw (nm)']:.1f} and "
@@ -974,7 +957,6 @@ record(
     },
     uncertainty=f"{row['± w']:.3f} and {row['± w again']:.3f}",
 )
-figure
 
 # %%
 pair = figures.before_after(
@@ -984,13 +966,12 @@ pair = figures.before_after(
     labels=("picture", "simulated again"),
     pixel=pixel_size_nm * 1e-9,
 )
-study.save(
+study.show(
     pair,
     "simulated_again",
     numbers={"series": again.reset_index()},
     caption="The film's pictures above, and below films cooled with nothing but the estimates.",
 )
-pair
 
 # %% [markdown]
 # ### What no network can know
@@ -1090,7 +1071,7 @@ for ax in axes:
     ax.legend(frameon=False, fontsize=8, ncol=2, loc="upper center")
 axes[0].set_ylabel("error, share of the range")
 axes[1].set_ylabel("stripe period, off by (%)")
-study.save(
+study.show(
     figure,
     "corrected",
     numbers={
@@ -1103,8 +1084,6 @@ study.save(
     "cooled with them, against the pictures'; grey crosses, films cooled anew with the true "
     "parameters. The band is ±5 %.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # ## 10. In physical units (K9)
@@ -1210,7 +1189,7 @@ flags = figures.contact_sheet(
     columns=5,
     width=1.6,
 )
-study.save(
+study.show(
     flags,
     "strange_pictures",
     numbers={
@@ -1261,7 +1240,6 @@ regression.save_robust(
     recipe=recipe_hash(recipe),
     profile=study.label,
 )
-study.claims()
 
 # %% [markdown]
 # ## About this run

@@ -58,7 +58,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import display
 from scipy.stats import spearmanr
 
 from spinlib import cutting, domains, errors, figures, scales
@@ -189,7 +188,7 @@ sheet = figures.contact_sheet(
 )
 for row, protocol in enumerate(both):
     sheet.axes[row * len(two_protocols)].set_ylabel(protocol, fontsize=figures.TITLE)
-study.save(
+study.show(
     sheet,
     "two_protocols",
     numbers={
@@ -202,7 +201,6 @@ study.save(
     "white is up, black down.",
     recipe=recipe_hash(small),
 )
-sheet
 
 # %% [markdown]
 # Both ways give labyrinths, whose walls have much the same width. They differ in how far they
@@ -239,14 +237,13 @@ for name, recipe in recipes.items():
         [f"{table[VARIED[name]][film]:.3g} {UNIT[name]}" for film in shown],
         pixel=1e-9 * recipe.cell,
     )
-    study.save(
+    study.show(
         sheet,
         f"films_{name}",
         numbers={"parameters": table.iloc[shown], "domain size, nm": sizes[name][shown]},
         caption=f"Annealed films of the {name} set, from the smallest value to the largest.",
         recipe=recipe_hash(recipe),
     )
-    display(sheet)
 
 # %% [markdown]
 # More $M_s$ means stronger dipole fields, which pay for more walls.
@@ -283,7 +280,7 @@ ax.plot(
 figure.colorbar(dots, label="dispersion σ")
 ax.set(xlabel=LABEL["saturation"], ylabel="domain size (nm)", ylim=(0, None))
 ax.legend(fontsize=8)
-study.save(
+study.show(
     figure,
     "domain_size",
     numbers={"M_s, kA/m": saturation, "domain size, nm": sizes["saturation"], "relaxed": relaxed},
@@ -304,8 +301,6 @@ study.claim(
     if falls
     else "the domains of the annealed films do not shrink",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # ## 2. Cuts, and a network
@@ -348,7 +343,7 @@ sheet = figures.contact_sheet(
     pixel=[1e-9 * films_recipe.cell * side / pixels for side in sides(SCALES)],
     width=1.5,
 )
-study.save(
+study.show(
     sheet,
     "cuts",
     numbers={"field of view, nm": [films_recipe.cell * side for side in sides(SCALES)]},
@@ -357,7 +352,6 @@ study.save(
     "except by the width of its wall.",
     recipe=recipe_hash(films_recipe),
 )
-sheet
 
 # %% [markdown]
 # The network has six convolutions (layers of learnt 3×3 filters), each followed by batch norm
@@ -539,7 +533,7 @@ pd.concat({f"trained at {label}": table.iloc[:, :2] for label, table in single.i
 
 # %%
 figure = scatter("dmi", [(f"trained at {s:g} µm", f"{s:g}", (s, 2.0)) for s in (0.5, 1.0, 1.5)])
-study.save(
+study.show(
     figure,
     "dmi_one_scale",
     numbers=numbers_of("trained at", single),
@@ -547,7 +541,6 @@ study.save(
     "(black) and at 2.0 µm (blue); the paper's Fig. 2.",
     recipe=recipe_hash(recipes["dmi"]),
 )
-figure
 
 # %% [markdown]
 # **Criterion for T2.** Reproduced: the networks of 0.5 µm and of 1.0 µm read their own scale. A
@@ -597,7 +590,6 @@ study.claim(
     else f"of the three networks {len(judged)} read their own scale, and of these {len(right)} "
     f"do at 2.0 µm as the paper says; {few}",
 )
-study.claims().loc[["T1", "T2"]]
 
 # %% [markdown]
 # ### More data
@@ -648,7 +640,6 @@ study.claim(
     if fails.all()
     else f"it fails with {int(fails.sum())} of the three amounts",
 )
-study.claims().loc[["T6"]]
 
 # %% [markdown]
 # ### Several scales at once
@@ -658,7 +649,7 @@ study.claims().loc[["T6"]]
 four_dmi = table_of("dmi", "four", SCALES)
 TEST_A, TEST_B = FOUR, (0.75, 1.25, 1.75)
 figure = scatter("dmi", [("test A", "four", TEST_A), ("test B", "four", TEST_B)])
-study.save(
+study.show(
     figure,
     "dmi_four_scales",
     numbers=numbers_of("trained at four scales", {"dmi": four_dmi}),
@@ -666,7 +657,6 @@ study.save(
     "at these (A) and between (B); the paper's Fig. 3.",
     recipe=recipe_hash(recipes["dmi"]),
 )
-figure
 
 # %%
 four_dmi.round(3)
@@ -702,7 +692,6 @@ study.claim(
     else f"it fails at {', '.join(f'{s:g}' for s, f in sorted(each.items()) if not reads(f))} µm; "
     f"{few}",
 )
-study.claims().loc[["T3"]]
 
 # %% [markdown]
 # ## 4. The saturation magnetisation
@@ -711,7 +700,7 @@ study.claims().loc[["T3"]]
 # %%
 four_ms = table_of("saturation", "four", SCALES)
 figure = scatter("saturation", [("test A", "four", TEST_A), ("test B", "four", TEST_B)])
-study.save(
+study.show(
     figure,
     "saturation_four_scales",
     numbers=numbers_of("trained at four scales", {"saturation": four_ms}),
@@ -719,7 +708,6 @@ study.save(
     "tested at these (A) and between (B); the paper's Fig. 4.",
     recipe=recipe_hash(films_recipe),
 )
-figure
 
 # %%
 four_ms.round(3)
@@ -764,7 +752,6 @@ study.claim(
     if reads(a) and held == 4
     else "it is not so that the network " + ", ".join(s for s, so in statements.items() if not so),
 )
-study.claims().loc[["T4"]]
 
 # %% [markdown]
 # ### A control: as long as the DMI
@@ -783,7 +770,7 @@ pd.concat({f"{n} looks": t for n, t in zip(looks, (four_ms, longer))}, axis=1).r
 # %%
 fifth = {label: table_of("saturation", label, SCALES) for label in FIFTH}
 figure = scatter("saturation", [(label, label, asked) for label, (_, asked) in FIFTH.items()])
-study.save(
+study.show(
     figure,
     "saturation_other_scales",
     numbers=numbers_of("trained", fifth),
@@ -791,7 +778,6 @@ study.save(
     "1.5, 2.0 µm (middle) and at 0.5, 0.6, 0.8, 1.0 µm (right); the paper's Fig. 5.",
     recipe=recipe_hash(films_recipe),
 )
-figure
 
 # %% [markdown]
 # **Criterion for T5.** Three statements: (a) trained without 1.0 µm the network fails there and
@@ -829,7 +815,6 @@ study.claim(
     else f"{missing or 'nothing'} did not come out as the paper says; the network of four scales "
     f"reads its own with R² {a.r2:.2f}",
 )
-study.claims().loc[["T5"]]
 
 # %% [markdown]
 # ## 5. How far may the scale be off?
@@ -897,7 +882,7 @@ ax.minorticks_off()
 ax.set_ylim(lowest, 1)
 ax.set(xlabel="mismatch of scale (octaves)", ylabel="$R^2$ on test films")
 ax.legend()
-study.save(
+study.show(
     figure,
     "scale_tolerance",
     numbers={f"{name} curve": table for name, (table, _) in curves.items()}
@@ -907,8 +892,6 @@ study.save(
     "bootstraps over films. The axis is linear between −1 and 1.",
     recipe=recipe_hash(films_recipe),
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
@@ -939,7 +922,6 @@ study.claim(
     if chance >= 0.95 and min(matched.values()) > 0.3
     else f"D tolerates more in {100 * chance:.0f} % of bootstraps; {few}",
 )
-study.claims().loc[["T8"]]
 
 # %% [markdown]
 # ## 6. Why it fails, and what makes it work
@@ -983,7 +965,7 @@ for ax, symbol, tables in zip(axes, ("$M_s$", "$D$"), (rescue, rescue_dmi)):
     ax.set(xlabel="test scale (“µm”)", ylim=(-1.2, 1), title=symbol)
 axes[0].set_ylabel("$R^2$ on test films")
 axes[0].legend(fontsize=8, loc="lower right")
-study.save(
+study.show(
     figure,
     "saturation_rescued",
     numbers=numbers_of("M_s, trained", {RESCUES[label]: t for label, t in rescue.items()})
@@ -992,8 +974,6 @@ study.save(
     "the saturation, right for the DMI. Grey: the scales of the training at four scales.",
     recipe=recipe_hash(films_recipe),
 )
-plt.close(figure)
-figure
 
 # %%
 verdicts = pd.DataFrame(
@@ -1059,7 +1039,7 @@ value = low + span("saturation") * found
 typical = result("saturation", "any", *SCALES).mae * span("saturation")
 ax = figures.draw_picture((1 + picture) / 2, pixel=1e-9 * view / pixels)
 ax.set_title(f"$M_s$ = {value:.0f} ± {typical:.0f} kA/m", fontsize=figures.TITLE)
-study.save(
+study.show(
     ax.figure,
     "own_picture",
     numbers={"estimate, kA/m": value, "mean error on test films, kA/m": typical, "view, nm": view}
@@ -1068,7 +1048,6 @@ study.save(
     "the mean absolute error on test films. It holds for films of this set: these A, K_u, σ and "
     "thickness, made by annealing.",
 )
-ax.figure
 
 # %% [markdown]
 # The network is kept with what it needs to be used elsewhere.

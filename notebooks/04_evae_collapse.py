@@ -61,7 +61,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from IPython.display import HTML
+from IPython.display import HTML, display
 
 from spinlib import analysis, figures, latent, textures, widgets
 from spinlib.anneal import anneal, linear, quench
@@ -113,7 +113,7 @@ charge = textures.topological_charge(slowest)
 # %%
 titles = [f"E/N = {e:.4f}, Q = {q:.0f}" for e, q in zip(energy, charge)]
 sheet = figures.contact_sheet(colour(slowest[:8]), titles[:8], columns=4)
-study.save(
+study.show(
     sheet,
     "annealed_states",
     numbers={"energy_J_per_site": energy[:8], "topological_charge": charge[:8]},
@@ -122,17 +122,15 @@ study.save(
     "skyrmions are there, but their triangular lattice is broken, and they differ in size and "
     "shape: the paper's metastable states.",
 )
-sheet
 
 # %%
 wheel = figures.colour_wheel().figure
-study.save(
+study.show(
     wheel,
     "colour_wheel",
     caption="How a direction is coloured in every picture of spins: hue is the in-plane angle, "
     "lightness the component towards the reader.",
 )
-wheel
 
 # %% [markdown]
 # ### How far from the ground state?
@@ -161,14 +159,13 @@ perfect = figures.contact_sheet(
     colour(torch.cat(list(lattices.values()))),
     [f"{name}, E/N = {e:.4f}" for name, e in zip(lattices, reference.iloc[:, 0])],
 )
-study.save(
+study.show(
     perfect,
     "reference_lattices",
     numbers={"lattices": reference},
     caption="Commensurate skyrmion lattices on 128×128 sites after relaxation to zero torque. The "
     "5×6 lattice, nearly equilateral and of the best spacing, has the lowest energy of them.",
 )
-perfect
 
 # %%
 uniform = hamiltonian.energy_per_site(textures.uniform((16, 16))).item()
@@ -185,7 +182,7 @@ ax.set_xticks(range(len(energies)), [f"{n}" for n in energies])
 ax.set_xlabel("sweeps from $T = J$ to 0")
 ax.set_ylabel("energy per site ($J$)")
 ax.legend(title="lattice", loc="upper right")
-study.save(
+study.show(
     figure,
     "energy_against_cooling",
     numbers={
@@ -197,8 +194,6 @@ study.save(
     "means), with the relaxed lattices as lines. Slower cooling helps less and less, and no state "
     "reaches the best lattice: what is wrong is the long-range order, and that does not heal.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # The uniform state lies far above, at −2.05 J. Annealing gets most of the way: three times the
@@ -341,7 +336,7 @@ uniform_line = axes[2].axhline(-0.05, color="grey", lw=1, ls=":", label="uniform
 axes[2].legend(handles=[data_line, uniform_line])
 axes[0].legend()
 axes[2].set_xlabel("β")
-study.save(
+study.show(
     figure,
     "losses_against_beta",
     numbers={"losses": beta_table},
@@ -349,8 +344,6 @@ study.save(
     "L_KL falls to zero the code says nothing any more: whatever the input, the output is one and "
     "the same, and its energy is that of the uniform state.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # A network that has not learnt to reproduce its inputs can test no claim about the rest. So every
@@ -381,13 +374,11 @@ def judge(name, answers, ours, uncertainty=None, remark=""):
             f"drawn at random have {strangers:.2f}"
         )
     study.claim(name, verdict=verdict, ours=ours, uncertainty=uncertainty, reason=reason)
-    return study.claims().loc[[name]]
 
 
 def untested(name, reason):
     """Record that this run cannot test a claim."""
     study.claim(name, verdict="not tested at this size", reason=reason)
-    return study.claims().loc[[name]]
 
 
 # %% [markdown]
@@ -405,7 +396,7 @@ if len(collapsed):
     last, first = alive.max(), collapsed.min()
     onset = np.sqrt(last * first) * (size / 128) ** 2
     up = latent.generate(beta_models[-1], 20, seed=seed)[:, 2].min().item()
-    row = judge(
+    judge(
         "V1",
         {
             "within a factor of three of 0.01": 1 / 3 < onset / 1e-2 < 3,
@@ -415,8 +406,7 @@ if len(collapsed):
         uncertainty=onset * np.log(first / last) / np.sqrt(12),
     )
 else:
-    row = untested("V1", "no model of this sweep collapsed, or all did")
-row
+    untested("V1", "no model of this sweep collapsed, or all did")
 
 # %% [markdown]
 # ## 4. Energy joins the loss
@@ -467,7 +457,7 @@ lattice_line = axes[2].axhline(ground + 2, color="grey", lw=1, ls=":", label="be
 axes[2].legend(handles=[data_line, lattice_line])
 axes[0].legend()
 axes[2].set_xlabel("γ")
-study.save(
+study.show(
     figure,
     "losses_against_gamma",
     numbers=tables,
@@ -475,8 +465,6 @@ study.save(
     "validation. The horizontal lines in the lowest panel are the mean energy of the data and that "
     "of the best lattice that fits the box.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
@@ -506,7 +494,7 @@ def course(rows):
 
 
 if max(gammas) < 1e3:
-    courses = untested("V2", "the γ sweep ends before the transition")
+    untested("V2", "the γ sweep ends before the transition")
 else:
     courses = pd.DataFrame({name: course(rows) for name, rows in tables.items()})
     answers = {
@@ -516,7 +504,7 @@ else:
     }
     half_way, resolved = courses.loc[["γ half-way", "uncertainty"], "β = 10⁻³"]
     judge("V2", answers, ours=half_way, uncertainty=resolved)
-courses
+    display(courses)
 
 # %% [markdown]
 # ## 5. What the energy does to a single skyrmion
@@ -557,7 +545,7 @@ sheet = figures.contact_sheet(
     columns=len(drawn),
     width=1.9,
 )
-study.save(
+study.show(
     sheet,
     "local_correlation",
     numbers={
@@ -572,7 +560,6 @@ study.save(
     "below each state is its local correlation: white where a spin lies along its field, black "
     "where it is 0.3 rad or more away from it.",
 )
-sheet
 
 # %% [markdown]
 # **Criterion for V3.** A skyrmion core ($S_z < 0$) is *stretched* if its axes differ by more than a
@@ -641,7 +628,7 @@ summary = pd.DataFrame(
         for gamma in shown
     }
 ).T
-study.save(
+study.show(
     figure,
     "angle_to_the_field",
     numbers={f"density, {kind}, γ = {gamma:g}": d for (gamma, kind), d in densities.items()}
@@ -649,8 +636,6 @@ study.save(
     caption="Density of the angle θ between spin and effective field in outputs and in generated "
     "states. The energy in the loss sharpens it and moves its peak towards zero.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for V4.** From γ = 0 over 1 to 100 the median of θ falls at each step, and the peak
@@ -713,14 +698,13 @@ gallery = figures.contact_sheet(
 )
 for number, name in enumerate(clouds):
     gallery.axes[number * len(near_critical)].set_ylabel(name, fontsize=figures.TITLE)
-study.save(
+study.show(
     gallery,
     "generated_states",
     numbers={"collapse": collapse},
     caption="One generated state per model around the critical γ, for two independent trainings at "
     "β = 10⁻³ and one at β = 10⁻⁴. Trainings end in the same kind of lattice at different places.",
 )
-gallery
 
 # %%
 onsets = {}
@@ -736,7 +720,7 @@ for (name, rows), shade in zip(
 ax.axvspan(500, 2000, color="grey", alpha=0.2, label="paper's transition")
 ax.set(xscale="log", yscale="log", xlabel="γ", ylabel="k-space MSE")
 ax.legend()
-study.save(
+study.show(
     figure,
     "k_space_mse",
     numbers={
@@ -746,8 +730,6 @@ study.save(
     caption=f"Mean square difference in the reciprocal space between all pairs of {generated} "
     "states generated by a model, against γ; dotted: γ = 0. It does not see translations.",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # **Criterion for V6.** *Collapse*: at the highest γ the k-space MSE is at least 100 times below its
@@ -829,14 +811,13 @@ trio = figures.contact_sheet(
         f"best lattice, {lattice_table['lattice'][0]}\n{ground:.5f}",
     ],
 )
-study.save(
+study.show(
     trio,
     "ground_state",
     numbers={"collapsed": quenched, "lattices": lattice_table.head(8)},
     caption="The collapsed model's state before and after a quench, and the lowest of all "
     f"commensurate lattices on {size}×{size} sites; energies per site in units of J.",
 )
-trio
 
 # %% [markdown]
 # **Criterion for V7.** *Low*: decoded states lie below the mean of the data. *Near*: they are at
@@ -846,7 +827,7 @@ trio
 
 # %%
 if max(gammas) < 1e3:
-    row = untested("V7", "the γ sweep ends before the transition")
+    untested("V7", "the γ sweep ends before the transition")
 else:
     answers = {}
     for name, found in quenched.iterrows():
@@ -855,7 +836,7 @@ else:
             f"near ({name})": found["decoded (J)"] < ground + 5e-4,
             f"ground state ({name})": found["above the best lattice (J)"] < 2e-5,
         }
-    row = judge(
+    judge(
         "V7",
         answers,
         ours=quenched["after quench (J)"].iloc[0],
@@ -865,7 +846,6 @@ else:
         + f" above it, quenched anneals {input_energy.mean() - ground:.1e} on average and "
         f"{input_energy.min() - ground:.1e} at best",
     )
-row
 
 # %% [markdown]
 # ## 8. Speed at equal energy
@@ -943,7 +923,7 @@ ax.plot(
 ax.axhline(ground, color="grey", lw=1, ls=":", label="best lattice")
 ax.set(xscale="log", xlabel="states per second", ylabel="mean energy per site ($J$)")
 ax.legend()
-study.save(
+study.show(
     figure,
     "generation_speed",
     numbers={
@@ -961,8 +941,6 @@ judge(
     {"faster": ratio > 1, "ten times faster": ratio >= 10},
     ours=f"{decoder_rate:.0f} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
 )
-plt.close(figure)
-figure
 
 # %% [markdown]
 # The collapsed decoder always makes the same state, so this is the speed of knowing the answer. The
@@ -1020,7 +998,7 @@ for (gamma, (_, energies, found)), shade in zip(walks.items(), figures.CURVES, s
     ax.plot(np.arange(widgets.STEPS) - found.peak, energies, color=shade, label=f"γ = {gamma:g}")
 ax.set(xlabel="R (steps from the peak)", ylabel="energy per site ($J$)")
 ax.legend()
-study.save(
+study.show(
     figure,
     "interpolation_energy",
     numbers={"walks": walk_table}
@@ -1028,8 +1006,6 @@ study.save(
     caption="Energy along the straight line in latent space from the lattice with an interstitial "
     f"to the perfect one, {widgets.STEPS} steps, counted from the peak.",
 )
-plt.close(figure)
-figure
 
 # %%
 places = np.linspace(-30, 30, 7).astype(int)
@@ -1048,14 +1024,13 @@ strip = figures.contact_sheet(
 )
 for number, gamma in enumerate((walk_gammas[0], walk_gammas[-1])):
     strip.axes[number * len(places)].set_ylabel(f"γ = {gamma:g}", fontsize=figures.TITLE)
-study.save(
+study.show(
     strip,
     "interpolation_strip",
     numbers={"walks": walk_table},
     caption="States along the interpolation, from the lattice with an interstitial (left) to the "
     "perfect one (right), R steps from the peak of the energy.",
 )
-strip
 
 # %% [markdown]
 # **Criterion for V5.** From γ = 0 to γ = 100 the barrier's full width at half height shrinks, and
@@ -1067,13 +1042,13 @@ strip
 first, last = walk_table.iloc[0], walk_table.iloc[-1]
 distances = walk_table.filter(like="distance")
 if walk_gammas[-1] < 100 or distances.max(axis=None) >= strangers / 4:
-    row = untested(
+    untested(
         "V5",
         "the models cannot hold both targets: decoded ends differ from them by up to "
         f"{distances.max(axis=None):.2f}, a random pair of states by {strangers:.2f}",
     )
 else:
-    row = judge(
+    judge(
         "V5",
         {
             "the barrier sharpens": last["width (steps)"] < first["width (steps)"],
@@ -1082,7 +1057,6 @@ else:
         ours=f"width {first['width (steps)']:.1f} → {last['width (steps)']:.1f} steps, plateaux "
         f"{first['plateaux (J)']:.5f} → {last['plateaux (J)']:.5f} J",
     )
-row
 
 # %% [markdown]
 # ## 10. A square with open edges
@@ -1120,14 +1094,13 @@ sheet = figures.contact_sheet(
         f"after quench\n{square.energy_per_site(winner).item():.5f}",
     ],
 )
-study.save(
+study.show(
     sheet,
     "open_square",
     numbers={"energies": contest, "losses": square_table},
     caption=f"A square of {size}×{size} sites with open edges: the lowest of {len(confined)} "
     "annealed states, and a state of the collapsed model before and after a quench.",
 )
-sheet
 
 # %% [markdown]
 # **Criterion for V8.** *Low*: the collapsed model's state lies, as it is decoded, below the mean

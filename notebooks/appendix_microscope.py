@@ -90,13 +90,12 @@ contrasts = contact_sheet(
     ["colour", "perpendicular", "in_plane"],
     pixel=film.cell,
 )
-study.save(
+study.show(
     contrasts,
     "contrasts",
     caption="One state of a film of FeGe in three contrasts: all directions, the component out of "
     "the plane, and the direction in the plane.",
 )
-contrasts
 
 # %% [markdown]
 # `lorentz_defocus`: raw Fresnel contrast, I/I₀ = 1 + d (∇×m)_z in first order, drawn as I/(2 I₀).
@@ -139,13 +138,12 @@ turned = torch.cat(
     [Microscope("colour", noise=eta)(spins, film.cell, seed=seed) for eta in strengths]
 )
 noisy = contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film.cell)
-study.save(
+study.show(
     noisy,
     "vector_noise",
     caption="The noise of study 2 at four strengths: random unit vectors are added to the spins, "
     "which are then normalised again.",
 )
-noisy
 
 # %%
 readout = Microscope("perpendicular", readout=0.2)(spins, film.cell, seed=seed)

@@ -109,13 +109,12 @@ for n, ax in enumerate(axes[0]):
     ax.axvline((138.5, 136.95)[n], color="grey", linewidth=0.8, linestyle=":")
     ax.set(title=f"field F{n + 1}", xlabel="time / ps", ylabel="mean")
 axes[0, 0].legend(frameon=False)
-study.save(
+study.show(
     figure,
     "standard_problem_4",
     numbers={"time_ps": times, "crossings_ps": {str(k): v for k, v in crossings.items()}},
     caption="muMAG standard problem 4: mean magnetisation; dotted, the published zero of m_x.",
 )
-figure
 
 # %% [markdown]
 # ### The same with magnum.np
@@ -185,8 +184,7 @@ for ax, kind in zip(axes[0], ("interfacial", "bulk"), strict=True):
     radius = crossing(np.arange(count // 2) + 0.5, disk[0, 2, count // 2, count // 2 :].numpy())
     check(f"DMI disk, {kind}", "skyrmion radius / nm", 21.98, radius, 0.11, "spread of codes")
     draw_spins(disk[0], ax, pixel=1e-9, title=kind)
-study.save(figure, "disk", caption="The DMI standard problem's skyrmion in a disk of 100 nm.")
-figure
+study.show(figure, "disk", caption="The DMI standard problem's skyrmion in a disk of 100 nm.")
 
 # %% [markdown]
 # ## Lengths and energies in one dimension
@@ -302,8 +300,7 @@ for degrees, colour in zip((0, 30, 60, 85), CURVES, strict=False):
         axes[0, 0].plot(b / hard, m, color=colour, label=label)
 axes[0, 0].set(xlabel="$B/B_K$", ylabel="$M/M_s$ along the field")
 figure.legend(loc="outside right center", frameon=False)  # the loops fill the axes
-study.save(figure, "stoner_wohlfarth", caption="Loops of one particle, by angle to its easy axis.")
-figure
+study.show(figure, "stoner_wohlfarth", caption="Loops of one particle, by angle to its easy axis.")
 
 # %%
 length = math.sqrt(2 * 13e-12 / VACUUM_PERMEABILITY) / 800e3

@@ -5,6 +5,7 @@ its figures: a list of {id, statement, paper, ours, uncertainty, unit, verdict, 
 device, commit, seconds, peak_memory}, with every claim of the study in it.
 """
 
+import html
 import json
 import math
 from dataclasses import asdict, dataclass, fields
@@ -144,6 +145,18 @@ def value(row: Claim) -> str:
         return true_minus(f"{row.ours:.5g} ± {row.uncertainty:.2g}")
     pair = (f"{round(x, digits):.{max(digits, 0)}f}" for x in (row.ours, row.uncertainty))
     return true_minus(" ± ".join(pair))
+
+
+def in_words(row: Claim) -> str:
+    """What the paper says, what we find and why, as one line of Markdown."""
+    words = f"**{row.id}: {row.verdict}.** {row.statement}"
+    if row.paper:
+        words += f" *The paper:* {row.paper}."
+    if row.ours is not None:
+        words += f" *Here:* {f'{value(row)} {row.unit}'.rstrip()}."
+    if row.reason:
+        words += f" *Why:* {row.reason}."
+    return html.escape(words, quote=False)
 
 
 def _number(x: float | str) -> str:

@@ -25,8 +25,8 @@ from spinlib.notebooks import CHANGES, ROOT, Refused, read
 from spinlib.request import Run, plan, request_parser
 
 STAMP = ".stamp"
-# Characters of a picture inside an executed notebook above which it is made smaller.
-LARGE = 150_000
+LARGEST_PAGE = 2_500_000  # characters of an executed notebook: the web shows no larger ones
+LARGEST_PICTURE = 450_000  # bytes of one of its pictures that had to be made smaller
 
 
 def fingerprint(run: Run, root: Path = ROOT) -> str:
@@ -223,7 +223,8 @@ def _need(device: str) -> None:
 def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     """Take this machine's paths out of the executed notebook, and say which run it was.
 
-    Large pictures in it get a palette: their full form stands beside it as PNG.
+    If it is too large its pictures get a palette, the largest first: their full form stands beside
+    it as PNG.
     """
     if not page.exists():
         return
@@ -231,11 +232,14 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     for key in ("input_path", "output_path", "environment_variables"):
         notebook["metadata"].get("papermill", {}).pop(key, None)
     notebook["metadata"].get("papermill", {}).pop("parameters", None)
-    for cell in notebook["cells"]:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            if len(data.get("image/png", "")) > LARGE:
-                data["image/png"] = _with_palette(data["image/png"])
+    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    pictures = [o["data"] for o in outputs if "image/png" in o.get("data", {})]
+    excess = len(json.dumps(notebook, indent=1, ensure_ascii=False)) - LARGEST_PAGE
+    for data in sorted(pictures, key=lambda data: len(data["image/png"]), reverse=True):
+        if excess > 0:
+            smaller = _with_palette(data["image/png"])
+            excess -= len(data["image/png"]) - len(smaller)
+            data["image/png"] = smaller
     notebook["metadata"]["spinlib"] = {"profile": run.values["profile"], "changes": run.changes}
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
@@ -247,7 +251,7 @@ def _with_palette(png: str) -> str:
     """A PNG (base64) with a palette, and fewer pixels if it is still too large."""
     from spinlib.figures import with_palette
 
-    return base64.b64encode(with_palette(base64.b64decode(png), 3 * LARGE)).decode()
+    return base64.b64encode(with_palette(base64.b64decode(png), LARGEST_PICTURE)).decode()
 
 
 def _hashes(folder: Path) -> dict[str, str]:

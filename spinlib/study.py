@@ -1,7 +1,7 @@
 """One study's run, as its notebook sees it: where results go, and what is known about them.
 
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
-study.save(figure, "annealed_states", numbers={"energy_J_per_site": e}, caption="…")
+study.show(figure, "annealed_states", numbers={"energy_J_per_site": e}, caption="…")
 study.claim("V7", ours=-2.0575, uncertainty=1e-4, verdict="reproduced")
 study.about()
 """
@@ -21,9 +21,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from spinlib import claims
@@ -85,6 +87,13 @@ class Study:
             again += f" DEVICE={self.device}"
         return f"{again} P={shlex.quote(changes)}" if changes else again
 
+    def show(self, figure: Figure, name: str, *, caption: str, **saved: dict | str) -> None:
+        """`save` a figure, and show it with its caption below."""
+        self.save(figure, name, caption=caption, **saved)
+        display(figure)
+        display(Markdown(f"**Figure.** {caption}"))
+        plt.close(figure)  # or Jupyter would show it again at the end of the cell
+
     def save(
         self,
         figure: Figure,
@@ -138,7 +147,7 @@ class Study:
         uncertainty: float | str | None = None,
         reason: str = "",
     ) -> None:
-        """Record our value for a claim of the paper, its standard error and the verdict.
+        """Record our value for a claim of the paper, its standard error and the verdict; show it.
 
         The verdict is one of `claims.VERDICTS`; all but "reproduced" need a reason in words.
         `about` writes the claims.
@@ -158,19 +167,7 @@ class Study:
         )
         claims.check(row)
         self._claims[name] = row
-
-    def claims(self) -> pd.DataFrame:
-        """Return the study's claims so far: one row each, the paper's value, ours, the verdict."""
-        return pd.DataFrame(
-            {
-                "claim": row.statement,
-                "paper": row.paper,
-                "ours": claims.value(row),
-                "unit": row.unit,
-                "verdict": row.verdict,
-            }
-            for row in self._claims.values()
-        ).set_index(pd.Index(self._claims, name="id"))
+        display(Markdown(f"> {claims.in_words(row)}"))
 
     def about(self) -> pd.DataFrame:
         """Write claims.json and return what a reader needs to know about this run.

@@ -118,3 +118,12 @@ def test_value_is_written_with_two_digits_of_its_uncertainty(ours, uncertainty, 
 def test_unknown_study_is_refused():
     with pytest.raises(ValueError, match=r"no study '99'"):
         claims.of_study("99")
+
+
+def test_a_claim_in_words_says_paper_ours_and_why():
+    row = replace(
+        claims.of_study("04")["V7"], ours=-2.0575, uncertainty=1e-4, verdict="partly", reason="<b>"
+    )
+    words = claims.in_words(row)
+    assert words.startswith("**V7: partly.** ") and row.paper in words
+    assert "*Here:* −2.05750 ± 0.00010 J" in words and words.endswith("*Why:* &lt;b&gt;.")

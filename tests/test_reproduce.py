@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -246,6 +247,17 @@ def test_figure_carries_its_provenance_and_numbers(tmp_path, monkeypatch):
         assert text["commit"] == study.commit
 
 
+def test_figures_and_claims_are_shown_in_words(tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr("spinlib.study.display", shown.append)
+    study = Study("04", profile="smoke", output=tmp_path, device="cpu")
+    figure = Figure(figsize=(1, 1))
+    study.show(figure, "a_1", caption="γ → 0", numbers={"x": 1})
+    study.claim("V1", ours=0.01, verdict="reproduced")
+    assert shown[0] is figure and (tmp_path / "a_1.png").exists()
+    assert "γ → 0" in shown[1].data and "V1: reproduced" in shown[2].data
+
+
 def test_study_refuses_what_it_cannot_record(tmp_path):
     study = Study("04", profile="smoke", output=tmp_path, device="cpu")
     with pytest.raises(ValueError, match=r"no claim 'W1'"):
@@ -281,6 +293,30 @@ def test_about_names_commit_device_versions_seed_and_time(tmp_path):
 def test_default_folder_is_that_of_profile_and_study():
     study = Study("04", profile="smoke", device="cpu")
     assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
+
+
+def test_a_page_that_is_too_large_gives_its_largest_pictures_a_palette(tmp_path, monkeypatch):
+    def picture(side):
+        noise = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
+        content = io.BytesIO()
+        Image.fromarray(noise).save(content, "PNG")
+        data = {"image/png": base64.b64encode(content.getvalue()).decode()}
+        return {"output_type": "display_data", "metadata": {}, "data": data}
+
+    def modes(limit):
+        monkeypatch.setattr(reproduce, "LARGEST_PAGE", limit)
+        cell = {"cell_type": "code", "outputs": [picture(60), picture(200)]}
+        page = tmp_path / "04_page.ipynb"
+        page.write_text(json.dumps({"cells": [cell], "metadata": {}}))
+        run = SimpleNamespace(values={"profile": "smoke"}, changes="", folder=tmp_path)
+        reproduce._tidy(page, tmp_path / "part", run, tmp_path)
+        outputs = json.loads(page.read_text())["cells"][0]["outputs"]
+        pictures = (base64.b64decode(output["data"]["image/png"]) for output in outputs)
+        return [Image.open(io.BytesIO(content)).mode for content in pictures]
+
+    assert modes(10**6) == ["RGB", "RGB"]
+    assert modes(10**5) == ["RGB", "P"]
+    assert modes(1000) == ["P", "P"]
 
 
 def test_large_pictures_in_a_page_get_a_palette():
