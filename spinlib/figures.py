@@ -27,6 +27,11 @@ from spinlib.contrast import colour
 # that they also differ in grey print.
 CURVES = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 
+# One thing has one colour in all studies: what was observed or is true, what was made of it, and
+# each parameter.
+OBSERVED, ESTIMATED = CURVES[:2]
+PARAMETERS = dict(zip(("D", "M_s", "λ", "A", "K"), CURVES[2:], strict=True))
+
 TITLE = 11  # points: legible still when the page halves the figure
 LABEL = 9
 
