@@ -34,6 +34,14 @@ class Film:
 
     Energies come out in zeptojoules (1e-21 J) per cell, which keeps single precision comfortable:
     k_B × 300 K is 4.14 zJ. Values may be numbers or (batch,) tensors.
+
+    Plain cells stretch a helix: its period is 2πa / arctan x with x = Da/2A, where the continuum
+    has 4πA/D = 2πa/x. With `exact_helix` neighbours are turned against each other by x itself,
+
+        A -> A cos x,   D -> (2A/a) sin x,   so that a wave number q costs 2A [1 - cos(qa - x)]/a²,
+
+    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature. Up to
+    order x⁴ it is the discretisation of A Σ_i |∂_i m - (D/2A) e_i × m|² bond by bond.
     """
 
     exchange_stiffness: Number
@@ -44,6 +52,7 @@ class Film:
     thickness: float = 1e-9
     dmi_kind: Literal["interfacial", "bulk"] = "bulk"
     boundary: Boundary = "periodic"
+    exact_helix: bool = False
 
     def __post_init__(self):
         for name in ("exchange_stiffness", "saturation", "cell", "thickness", "dmi", "anisotropy"):
@@ -59,6 +68,11 @@ class Film:
                 )
             if name in ("cell", "thickness") and values.ndim:
                 raise ValueError(f"The film's {name} is one number, got {getattr(self, name)}.")
+        if self.exact_helix and self.helix_period() <= 4 * self.cell:
+            raise ValueError(
+                f"A helix of period {1e9 * self.helix_period():.3g} nm needs more than four cells, "
+                f"these are of {1e9 * self.cell:.3g} nm: choose smaller cells, or no exact helix."
+            )
         # What Film and Hamiltonian share is refused in the same words.
         Hamiltonian(dmi_kind=self.dmi_kind, boundary=self.boundary)
 
@@ -106,9 +120,12 @@ class Film:
         volume = float(self.cell) * area
         vector = field_vector(real_numbers("field", field, SHAPES["zeeman"]))
         saturation = torch.as_tensor(self.saturation, dtype=torch.float64).reshape(-1, 1)
+        stiffness, dmi = (
+            self._on_bonds() if self.exact_helix else (self.exchange_stiffness, self.dmi)
+        )
         return Hamiltonian(
-            exchange=2e21 * self.exchange_stiffness * self.thickness,
-            dmi=1e21 * self.dmi * area,
+            exchange=2e21 * stiffness * self.thickness,
+            dmi=1e21 * dmi * area,
             anisotropy=1e21 * self.anisotropy * volume,
             zeeman=1e21 * saturation * vector * volume,
             dipolar=1e21 * VACUUM_PERMEABILITY * self.saturation**2 * volume,
@@ -116,6 +133,15 @@ class Film:
             boundary=self.boundary,
             dipoles=partial(_film_dipoles, cell=self.cell, thickness=self.thickness),
         )
+
+    def _on_bonds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """A and D of bonds that turn neighbours as the helix of the continuum does."""
+        stiffness, dmi = (
+            torch.as_tensor(value, dtype=torch.float64)
+            for value in (self.exchange_stiffness, self.dmi)
+        )
+        angle = dmi * self.cell / (2 * stiffness)
+        return stiffness * angle.cos(), 2 * stiffness / self.cell * angle.sin()
 
 
 def _film_dipoles(

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.special import ive
+from scipy.special import ive, ndtr
 
 from spinlib.contrast import Boundary
 
@@ -30,11 +30,7 @@ def _blur_matrix(cells: int, sigma: float, boundary: Boundary) -> np.ndarray:
     matrix = np.zeros((cells, cells))
     rows = np.arange(cells)
     for offset, weight in zip(offsets, weights, strict=True):
-        columns = rows + offset
-        if boundary == "open":
-            columns %= 2 * cells
-            columns = np.minimum(columns, 2 * cells - 1 - columns)
-        np.add.at(matrix, (rows, columns % cells), weight)
+        np.add.at(matrix, (rows, _inside(rows + offset, cells, boundary)), weight)
     return matrix
 
 
@@ -46,6 +42,35 @@ def _pixel_matrix(cells: int, pixels: int, width: float, start: float) -> np.nda
     overlap = np.minimum(low + width, cell + 1) - np.maximum(low, cell)
     overlap = np.clip(overlap, 0, None)
     return overlap / overlap.sum(axis=1, keepdims=True)
+
+
+@lru_cache(maxsize=64)
+def _fine_pixel_matrix(
+    cells: int, pixels: int, width: float, start: float, sigma: float, boundary: Boundary
+) -> np.ndarray:
+    """(pixels, cells) matrix that blurs a field constant over each cell, and averages over pixels.
+
+    A weight is the integral of the Gaussian over pixel and cell, a second difference of
+    s φ(x/s) + x Φ(x/s), the Gaussian's second integral.
+    """
+    reach = math.ceil(7 * sigma) + 1
+    edges = np.arange(-reach, cells + reach + 1)  # cells beyond the sample, too
+    sides = start + width * np.arange(pixels + 1)
+    x = (sides[:, None] - edges) / sigma
+    twice = sigma * (np.exp(-x * x / 2) / math.sqrt(2 * math.pi) + x * ndtr(x))
+    weights = np.diff(np.diff(twice, axis=0), axis=1) / -width
+    matrix = np.zeros((pixels, cells))
+    columns = _inside(edges[:-1], cells, boundary)
+    np.add.at(matrix, (slice(None), columns), weights)
+    return matrix / matrix.sum(axis=1, keepdims=True)
+
+
+def _inside(columns: np.ndarray, cells: int, boundary: Boundary) -> np.ndarray:
+    """The cells of the sample that stand for those beyond it: its repetition, or its mirror."""
+    if boundary == "open":
+        columns = columns % (2 * cells)
+        columns = np.minimum(columns, 2 * cells - 1 - columns)
+    return columns % cells
 
 
 def _apply(field: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.Tensor:
@@ -93,15 +118,22 @@ def blur_and_resample(
     pixel: float,
     boundary: Boundary = "open",
 ) -> torch.Tensor:
-    """`blur`, then `resample` with a `pixel` in cells, as one product."""
+    """`blur`, then `resample` with a `pixel` in cells, as one product.
+
+    Pixels finer than cells see the blur of the cells' squares, and not squares of blurred cells.
+    """
     cells = tuple(field.shape[-2:])
     if sigma == 0 and pixel == 1 and shape == cells:
         return field
     matrices = []
     for n, p in zip(cells, shape, strict=True):
-        matrix = _pixel_matrix(n, p, pixel, (n - p * pixel) / 2)
-        if sigma:
-            matrix = matrix @ _blur_matrix(n, sigma, boundary)
+        start = (n - p * pixel) / 2
+        if sigma and pixel < 1:
+            matrix = _fine_pixel_matrix(n, p, pixel, start, sigma, boundary)
+        else:
+            matrix = _pixel_matrix(n, p, pixel, start)
+            if sigma:
+                matrix = matrix @ _blur_matrix(n, sigma, boundary)
         matrices.append(matrix)
     return _apply(field, *matrices)
 

@@ -88,7 +88,8 @@ def train(
     checkpoint = None
     if folder is not None:
         settings = [about, epochs, seed, batch_size, learning_rate, *_fingerprint(training)]
-        checkpoint = folder / checkpoint_name(settings, ("scales.py", "networks/scale_cnn.py"))
+        code = ("scales.py", "cutting.py", "optics.py", "networks/scale_cnn.py")
+        checkpoint = folder / checkpoint_name(settings, code)
     curve = fit(
         network,
         losses,

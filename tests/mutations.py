@@ -110,6 +110,13 @@ FAULTS = [
         "dmi=1e21 * self.dmi * self.thickness**2",
         "test_film.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
     ),
+    Fault(
+        "film: exact helix with half its turn",
+        "film.py",
+        "angle = dmi * self.cell / (2 * stiffness)",
+        "angle = dmi * self.cell / (4 * stiffness)",
+        "test_film.py::test_exact_helix",
+    ),
     # --- dipoles
     Fault(
         "dipoles: 2 instead of 3 in the tensor",
@@ -283,6 +290,13 @@ FAULTS = [
         "test_pictures.py::test_windows_go_back_together",
     ),
     # --- data and training
+    Fault(
+        "cuts: all from the diagonal",
+        "cutting.py",
+        "(row * side, column * side)",
+        "(row * side, row * side)",
+        "test_cutting.py::test_cuts_tile_the_film_without_overlap_and_keep_its_mean",
+    ),
     Fault(
         "data: targets exchanged",
         "recipes.py",

@@ -7,7 +7,7 @@ import torch
 from conftest import random_spins
 
 from spinlib.contrast import lorentz_defocus
-from spinlib.optics import blur, resample, rotate
+from spinlib.optics import blur, blur_and_resample, resample, rotate
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (13, 50), (77, 101), (150, 210)])
@@ -77,3 +77,19 @@ def test_a_quarter_turn_turns_places_and_vectors():
     torch.testing.assert_close(
         lorentz_defocus(rotate(spins, 1), 0.1), torch.rot90(straight, 1, (-1, -2))
     )
+
+
+@pytest.mark.parametrize("boundary", ["open", "periodic"])
+def test_fine_pixels_see_smooth_pictures_of_square_cells(boundary):
+    """Against cells that are cut into 60 parts each, blurred there and then averaged."""
+    field = torch.randn(1, 3, 12, 15, generator=torch.Generator().manual_seed(2)).double()
+    fine = field.repeat_interleave(60, -1).repeat_interleave(60, -2)
+    expected = resample(blur(fine, 60 * 0.8, boundary), (40, 52), 60 * 0.27)
+    found = blur_and_resample(field, 0.8, (40, 52), 0.27, boundary)
+    # Parts leave an error of second order: 1.6e-3 for 20 of them, a ninth of that for 60.
+    torch.testing.assert_close(found, expected, atol=4e-4, rtol=0)
+    narrow = blur_and_resample(field, 1e-4, (40, 52), 0.27, boundary)
+    torch.testing.assert_close(narrow, resample(field, (40, 52), 0.27), atol=1e-3, rtol=0)
+    ones = torch.ones(1, 1, 12, 15)
+    found = blur_and_resample(ones, 2.0, (12, 12), 0.5, boundary)
+    torch.testing.assert_close(found, torch.ones(1, 1, 12, 12))

@@ -273,6 +273,26 @@ def test_trainings_side_by_side_end_with_the_process_that_wanted_them(tmp_path):
     assert not left
 
 
+def test_a_checkpoint_of_another_kind_of_device(tmp_path, monkeypatch):
+    """What is finished there will do; what is not begins anew, as no half fits the other."""
+
+    def stop(share):
+        if share > 0.5:
+            raise KeyboardInterrupt
+        return 1.0
+
+    def train(**changes):
+        return fit(linear(), squared, line(), line(), epochs=8, seed=1, **changes)
+
+    done, half = tmp_path / "done.safetensors", tmp_path / "half.safetensors"
+    there = train(checkpoint=done)
+    with pytest.raises(KeyboardInterrupt):
+        train(checkpoint=half, schedule=stop)
+    monkeypatch.setattr(training, "MIXED_ON", ("cpu",))
+    assert train(checkpoint=done).equals(there)
+    assert train(checkpoint=half).equals(train())
+
+
 # --- on a GPU, steps are replayed from CUDA graphs -----------------------------------------------
 
 SAMPLES, BATCH = 117, 8  # 15 steps an epoch, of 8 samples and of 7
@@ -356,20 +376,24 @@ def test_replayed_steps_are_the_steps_one_by_one(train, monkeypatch):
 
 @pytest.mark.gpu
 @NEEDS_GPU
+# The last of four epochs is in single precision.
+@pytest.mark.parametrize("after, kept", [(0.6, 2), (0.8, 3)])
 @pytest.mark.parametrize("train", [mixed, evae])
-def test_replayed_steps_go_on_where_they_were_interrupted(train, monkeypatch, tmp_path):
+def test_replayed_steps_go_on_where_they_were_interrupted(
+    train, after, kept, monkeypatch, tmp_path
+):
     unbroken = train(monkeypatch)
     monkeypatch.setattr(training, "SECONDS", 0)
     path = tmp_path / "a.safetensors"
 
     def interrupted(share):
-        if share > 0.6:
+        if share > after:
             raise KeyboardInterrupt
         return regression.one_cycle(share)
 
     with pytest.raises(KeyboardInterrupt):
         train(monkeypatch, checkpoint=path, schedule=interrupted)
-    assert len(read_about(path)["history"]) == 2
+    assert len(read_about(path)["history"]) == kept
     pd.testing.assert_frame_equal(train(monkeypatch, checkpoint=path), unbroken, **CLOSE)
 
 

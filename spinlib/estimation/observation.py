@@ -112,12 +112,16 @@ EFFORT = {
 
 @dataclass(frozen=True)
 class FieldOfView(ThermalFilms):
-    """Films that go on beyond the picture: periodic, where the picture's box repeats."""
+    """Films as a picture sees them: they go on beyond it, and know nothing of cells.
 
-    version: ClassVar[int] = 100 + ThermalFilms.version
+    They are periodic, where the picture's box repeats, and their helices have the period of the
+    continuum (`Film.exact_helix`), where plain cells of 4 to 6 nm stretch FeGe's by 4 to 8 %.
+    """
+
+    version: ClassVar[int] = 200 + ThermalFilms.version
 
     def film(self, parameters) -> Film:
-        return replace(super().film(parameters), boundary="periodic")
+        return replace(super().film(parameters), boundary="periodic", exact_helix=True)
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def helix_period(exchange, dmi):
 def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort: Effort) -> Plan:
     """Choose box and cells for a picture of `shape` (height, width) pixels.
 
-    A cell is at most a quarter of the shortest helix period 4πA/D of the ranges, and at most the
+    A cell is at most a sixth of the shortest helix period 4πA/D of the ranges, and at most the
     shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
     periods, the second condition is given up: a texture that does not fit into its box is worse
     than coarse walls.
@@ -181,11 +185,11 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         2e-12 * ranges.low[0] / VACUUM_PERMEABILITY / (1e3 * ranges.high[2]) ** 2
     )
     side = pixel * min(shape)
-    cell = min(short / 4, length)
+    cell = min(short / 6, length)
     wanted = min(side, 2 * long)
     notes = []
-    if effort.cells * cell < wanted and length < short / 4:
-        cell = min(short / 4, wanted / effort.cells)
+    if effort.cells * cell < wanted and length < short / 6:
+        cell = min(short / 6, wanted / effort.cells)
         notes.append(
             f"Cells are larger than the shortest exchange length of {length:.3g} nm, because the "
             f"longest helix period of {long:.3g} nm would not fit into the box otherwise."

@@ -105,6 +105,7 @@ def loops(
         saturation=1e3 * saturation,
         cell=1e-9 * cell,
         thickness=1e-9 * conditions.thickness_nm,
+        exact_helix=True,
     )
     unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
     largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation).max())
