@@ -40,8 +40,7 @@ class Film:
 
         A -> A cos x,   D -> (2A/a) sin x,   so that a wave number q costs 2A [1 - cos(qa - x)]/a²,
 
-    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature. Up to
-    order x⁴ it is the discretisation of A Σ_i |∂_i m - (D/2A) e_i × m|² bond by bond.
+    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature.
     """
 
     exchange_stiffness: Number

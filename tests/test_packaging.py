@@ -1,6 +1,7 @@
 """The packaging files agree with each other, and refuse or install what they say."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+import spinlib
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -131,6 +134,15 @@ def test_importing_the_package_is_light():
     code = "import sys, spinlib; print('torch' in sys.modules, 'cupy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_what_the_package_lists_is_there_and_explained():
+    listed = re.findall(r"(?m)^    (\w+) {2,}(\w+(?:, \w+)*)", spinlib.__doc__)
+    assert len(listed) >= 15
+    for module, names in listed:
+        imported = importlib.import_module(f"spinlib.{module}")
+        for name in names.split(", "):
+            assert getattr(imported, name).__doc__, f"{module}.{name} has no docstring"
 
 
 def test_citation_names_the_four_papers():
