@@ -5,8 +5,8 @@
 A data set is a pure function of its recipe, so all of it can be checked, and made again. A shard
 that is missing and one that is damaged are the same case, "to be made"; `dataset(recipe)` makes
 just those. Hence there is no journal, nothing to clean up after a kill, and nothing to repair by
-hand. How shards are made, here, on a GPU or by workers, is told in `shards.py`, how they lie on
-disk in `store.py`.
+hand. What a recipe offers, and how shards are made, here, on a GPU or by workers, is told in
+`shards.py`, how they lie on disk in `store.py`.
 """
 
 import hashlib
@@ -15,39 +15,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import psutil
 import torch
 
-from spinlib.shards import make
+from spinlib.shards import Recipe, make
 from spinlib.store import STORAGE, DatasetError, Store
-
-
-class Recipe(Protocol):
-    """What a recipe offers: a frozen dataclass of numbers, strings and tuples of them.
-
-    Raise `version` whenever the same fields come to mean other states. A recipe whose `simulate`
-    needs more memory than a few copies of its shard says so in `bytes_per_shard`.
-    """
-
-    version: ClassVar[int]
-    states: int
-    shard: int  # states per shard: what one call simulates and one file holds
-    storage: str  # "float16" or "float32"
-    seed: int
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one state, such as (3, height, width)."""
-
-    def parameters(self) -> pd.DataFrame:
-        """One row per state, units in the column names, the same at every call."""
-
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
-        """Return states (len(states), *shape); each is the same whatever range it comes in."""
 
 
 def recipe_json(recipe: Recipe) -> str:

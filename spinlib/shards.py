@@ -1,20 +1,18 @@
-"""Making the shards of a data set: one by one, many at once on a GPU, or by the workers of Dask."""
+"""What a recipe offers, and making its shards: one by one, many at once on a GPU, or by Dask."""
 
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import ClassVar, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from spinlib.store import DatasetError, Store
-
-if TYPE_CHECKING:
-    from spinlib.dataset import Recipe
 
 # What a GPU simulates in one call, which fills it and still fits into most: bytes of float32
 # states, and states. A simulation holds about so many copies of them: for an open layer transforms
@@ -22,8 +20,32 @@ if TYPE_CHECKING:
 _BYTES_AT_ONCE, _STATES_AT_ONCE, _COPIES = 2**28, 4096, 32
 
 
+class Recipe(Protocol):
+    """What a recipe offers: a frozen dataclass of numbers, strings and tuples of them.
+
+    Raise `version` whenever the same fields come to mean other states. A recipe whose `simulate`
+    needs more memory than a few copies of its shard says so in `bytes_per_shard`.
+    """
+
+    version: ClassVar[int]
+    states: int
+    shard: int  # states per shard: what one call simulates and one file holds
+    storage: str  # "float16" or "float32"
+    seed: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one state, such as (3, height, width)."""
+
+    def parameters(self) -> pd.DataFrame:
+        """One row per state, units in the column names, the same at every call."""
+
+    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+        """Return states (len(states), *shape); each is the same whatever range it comes in."""
+
+
 def make(
-    recipe: "Recipe",
+    recipe: Recipe,
     store: Store,
     todo: list[int],
     device: torch.device | str | None,
@@ -68,13 +90,13 @@ def make(
         ) from None
 
 
-def _shard(recipe: "Recipe", store: Store, shard: int, device: torch.device | str | None) -> bytes:
+def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str | None) -> bytes:
     """Simulate one shard and return the content of its file."""
     return store.encode(_simulated(recipe, store, range(shard, shard + 1), device))
 
 
 def _simulated(
-    recipe: "Recipe", store: Store, shards: range, device: torch.device | str | None
+    recipe: Recipe, store: Store, shards: range, device: torch.device | str | None
 ) -> np.ndarray:
     """The states of shards on end, simulated in one call, as they are stored."""
     states = range(store.members(shards[0]).start, store.members(shards[-1]).stop)
@@ -98,7 +120,7 @@ def _chosen(device: torch.device | str | None) -> torch.device:
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def _shards_at_once(recipe: "Recipe", store: Store, device: torch.device | str | None) -> int:
+def _shards_at_once(recipe: Recipe, store: Store, device: torch.device | str | None) -> int:
     """How many shards one call simulates on a GPU; 0 on a CPU, which makes them one by one."""
     device = _chosen(device)
     if device.type != "cuda":
@@ -122,7 +144,7 @@ def _calls(shards: list[int], at_once: int) -> list[range]:
 
 
 def _make_in_calls(
-    recipe: "Recipe",
+    recipe: Recipe,
     store: Store,
     calls: list[range],
     device: torch.device | str | None,
@@ -151,7 +173,7 @@ def _make_in_calls(
 
 
 def _made_by_workers(
-    recipe: "Recipe",
+    recipe: Recipe,
     store: Store,
     shards: list[int],
     device: torch.device | str | None,

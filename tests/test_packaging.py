@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
@@ -134,6 +135,24 @@ def test_importing_the_package_is_light():
     code = "import sys, spinlib; print('torch' in sys.modules, 'cupy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_no_module_imports_itself_by_a_detour():
+    """Data goes one way: the imports, those inside functions too, have an order."""
+    imports = {}
+    for path in (ROOT / "spinlib").rglob("*.py"):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        froms = {f"{n.module}.{alias.name}" for n in nodes for alias in n.names if n.module}
+        imports[name] = froms | {n.module for n in nodes if n.module}
+    known = {
+        name: {other for other in found if other in imports} for name, found in imports.items()
+    }
+    for name in known:  # whoever imports from a package has its __init__ run, which is no detour
+        known[name] -= {name.rpartition(".")[0]}
+    order = list(TopologicalSorter(known).static_order())
+    assert order.index("spinlib.hamiltonian") < order.index("spinlib.film")
 
 
 def test_what_the_package_lists_is_there_and_explained():
