@@ -232,7 +232,11 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     for key in ("input_path", "output_path", "environment_variables"):
         notebook["metadata"].get("papermill", {}).pop(key, None)
     notebook["metadata"].get("papermill", {}).pop("parameters", None)
-    outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    for cell in code:
+        # Of a progress bar only its first look would stay.
+        cell["outputs"] = [o for o in cell["outputs"] if not _is_progress(o)]
+    outputs = [output for cell in code for output in cell["outputs"]]
     pictures = [o["data"] for o in outputs if "image/png" in o.get("data", {})]
     excess = len(json.dumps(notebook, indent=1, ensure_ascii=False)) - LARGEST_PAGE
     for data in sorted(pictures, key=lambda data: len(data["image/png"]), reverse=True):
@@ -245,6 +249,10 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
     text = text.replace("](../figures/", "](../../")  # pictures, as seen from here
     page.write_text(text, encoding="utf-8")
+
+
+def _is_progress(output: dict) -> bool:
+    return "%|" in "".join(output.get("data", {}).get("text/plain", ""))
 
 
 def _with_palette(png: str) -> str:

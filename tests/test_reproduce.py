@@ -295,7 +295,9 @@ def test_default_folder_is_that_of_profile_and_study():
     assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
 
 
-def test_a_page_that_is_too_large_gives_its_largest_pictures_a_palette(tmp_path, monkeypatch):
+def test_a_page_drops_bars_and_if_too_large_gives_its_largest_pictures_a_palette(
+    tmp_path, monkeypatch
+):
     def picture(side):
         noise = np.random.default_rng(0).integers(0, 255, (side, side, 3), dtype=np.uint8)
         content = io.BytesIO()
@@ -305,7 +307,8 @@ def test_a_page_that_is_too_large_gives_its_largest_pictures_a_palette(tmp_path,
 
     def modes(limit):
         monkeypatch.setattr(reproduce, "LARGEST_PAGE", limit)
-        cell = {"cell_type": "code", "outputs": [picture(60), picture(200)]}
+        bar = {"output_type": "display_data", "data": {"text/plain": "films:   0%|   | 0/9"}}
+        cell = {"cell_type": "code", "outputs": [picture(60), bar, picture(200)]}
         page = tmp_path / "04_page.ipynb"
         page.write_text(json.dumps({"cells": [cell], "metadata": {}}))
         run = SimpleNamespace(values={"profile": "smoke"}, changes="", folder=tmp_path)
