@@ -17,13 +17,11 @@
 #
 # ![R² for the saturation at all scales](../figures/paper/03/saturation_rescued.png)
 #
-# **The answer.** For the saturation $M_s$ no, as the paper says, at both sizes: trained at four
-# scales (black) it is read there (grey), at full size with R² of 0.92 and more where 1 is
-# perfect, and lost at 0.75 µm with −0.63, worse than a constant answer. Scales drawn continuously
-# heal it. For the DMI the paper says yes, and a laptop in part: 0.51 to 0.67 at the four scales,
-# 0.50 and 0.63 at 1.25 and 1.75 µm between them, but 0.21 at 0.75 µm, and growing with the time
-# of training, which $M_s$ does not. The run at full size says no; its trainings were short and
-# rounded (chapter 3), so this is no refutation.
+# **The answer.** For the saturation $M_s$ no, as the paper says: trained at four scales (black) it
+# is read there (grey; $R^2$, 1 where it is perfect, is above 0.9 at full size) and lost at 0.75 µm
+# (−0.63, worse than a constant answer). Scales drawn continuously (orange) heal it. For the DMI the
+# paper says yes: on a laptop partly, at full size no, after trainings too short, and in numbers too
+# coarse (bfloat16: eight binary digits), to refute it.
 #
 # A. Watanabe et al., arXiv 2408.12181 (2024): cut simulated domain pictures at scales from 0.5 to
 # 2 µm, bring all to 128×128 pixels, train at some scales and test at others. The Dzyaloshinskii–
@@ -99,13 +97,29 @@ def short(number):
     return f"{number:.{2 if abs(number) < 10 else 0}f}".replace("-", "−")
 
 
+def measured(number, error):
+    """A number and its error with as many decimals as the error needs: "−24 ± 3"."""
+    if not 0 < error < np.inf:
+        return short(number)
+    # One digit of the error, or two if the first is 1 or 2.
+    decimals = max(0, -int(np.floor(np.log10(error / 3))))
+    return f"{number:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")
+
+
 # %% [markdown]
 # ## 1. Films, and how they came to their state
-# Two sets of perpendicular films, one 4 nm layer of cells of 4 nm, periodic, with an anisotropy
-# that scatters from cell to cell by σ = 5 to 20 % and so pins the walls. In the first only the
-# saturation magnetisation $M_s$ differs from film to film, in the second only the bulk DMI $D$.
-# (The paper's table prints "[m]/m²" for $D$. It is mJ/m²: up to 1.0, below the 3.06 mJ/m² =
-# 4√(A K_eff)/π at which walls would cost nothing.)
+# A film is a field of unit vectors m, the directions of its spins. Its energy per volume is A(∇m)²
+# − K_u m_z² plus bulk DMI, D m·(∇×m), and the energy of the spins in the field of all dipoles,
+# which grows as $M_s^2$. The exchange A wants neighbours parallel, the anisotropy K_u wants them up
+# or down; so a film splits into *domains*, white and black, between which spins turn within a
+# *wall*. Walls cost 4√(A K_eff) − πD per area, with K_eff = K_u − μ₀M_s²/2; large domains cost
+# dipole energy.
+#
+# Two sets of such films, one 4 nm layer of cells of 4 nm, periodic, with an anisotropy that
+# scatters from cell to cell, by σ = 5 to 20 % of its mean, and so pins the walls. In the first only
+# the saturation magnetisation $M_s$ differs from film to film, in the second only $D$. (The paper's
+# table prints "[m]/m²" for $D$. It is mJ/m²: up to 1.0, below the 3.06 mJ/m² = 4√(A K_eff)/π at
+# which walls would cost nothing.)
 
 # %%
 pd.DataFrame(
@@ -149,10 +163,12 @@ relaxation_seconds = time.perf_counter() - clock
 
 # %% [markdown]
 # A domain's size is taken as area per length of wall, which is the width of stripes. The wall width
-# π√(A/K_eff), K_eff = K_u − μ₀M_s²/2, does not depend on the protocol if the walls had time to
-# relax; it is measured by fitting tanh(x/w) to the mean profile. Walls should be somewhat narrower
-# than the formula, the more so at high $M_s$: it takes the demagnetising field of a uniform film,
-# and at a wall that field is weaker.
+# π√(A/K_eff) does not depend on the protocol if the walls had time to relax; it is measured by
+# fitting tanh(x/w) to the mean profile. Fitted walls are narrower than the formula: at low $M_s$
+# by a tenth or more, because √(A/K_eff), 5 nm, is hardly more than a cell (with the dipoles
+# switched off the same fit gives 14 nm for 15.7 nm). At high $M_s$ it is a quarter or more,
+# because the formula takes the demagnetising field of a uniform film, and at a wall that field is
+# weaker.
 
 # %%
 lines = []
@@ -198,15 +214,19 @@ study.show(
     },
     caption="The same films, with the same pinning, annealed (above) and relaxed from random spins "
     f"by the LLG equation at T = 0 for {relaxation:g} ns at a damping of {damping:g} (below); "
-    "white is up, black down.",
+    "white is up, black down. Larger saturation, on the right, makes smaller domains. The paper "
+    "does not say how its films (its Fig. 1) were made.",
     recipe=recipe_hash(small),
 )
 
 # %% [markdown]
-# Both ways give labyrinths, whose walls have much the same width. They differ in how far they
-# coarsen: without temperature a wall that is pinned stays, so that relaxation stops at smaller
-# domains. Annealing makes a film in far less time, and larger domains leave room for pictures at
-# several magnifications, so it makes the data.
+# Both ways give patches, and labyrinths at high $M_s$, whose walls have much the same width. They
+# differ in how far they have coarsened. The relaxed films are stopped after a fraction of a
+# nanosecond and still grow: a longer time would bring them past the annealed ones. (The domains of
+# three of these films are 122, 84 and 60 nm large after 0.2 ns, at 200, 450 and 700 kA/m, and 258,
+# 191 and 124 nm after 1 ns.) The time is part of the protocol, and the paper does not give it.
+# Annealing makes a film in far less time, so it makes the data. The tiny round dots in some films
+# are bubbles of a few cells, probably held by the 4 nm lattice.
 
 # %%
 by_protocol = protocols.groupby("protocol")[["domain size (nm)", "wall width (nm)"]].mean()
@@ -228,6 +248,11 @@ sizes = {name: domains.domain_size(entry.m_z, entry.cell) for name, entry in fil
 print(f"{data_seconds:.0f} s to make or find {sum(map(len, data.values()))} films")
 
 # %%
+TO_SEE = {
+    "saturation": "Domains become smaller and walls wider (the paper's Fig. 4d: larger saturation, "
+    "smaller domains).",
+    "dmi": "They look much alike: D, of the paper's Figs 2 and 3, changes little.",
+}
 for name, recipe in recipes.items():
     table = data[name].parameters
     order = np.argsort(table[VARIED[name]].to_numpy())
@@ -241,7 +266,8 @@ for name, recipe in recipes.items():
         sheet,
         f"films_{name}",
         numbers={"parameters": table.iloc[shown], "domain size, nm": sizes[name][shown]},
-        caption=f"Annealed films of the {name} set, from the smallest value to the largest.",
+        caption=f"Annealed films of the {name} set, from the smallest value to the largest. "
+        + TO_SEE[name],
         recipe=recipe_hash(recipe),
     )
 
@@ -250,7 +276,9 @@ for name, recipe in recipes.items():
 #
 # **Criterion for T7.** Spearman's rank correlation of domain size and $M_s$ over all films is
 # negative by at least three standard errors, and the mean size in the highest third of $M_s$ is at
-# least a tenth below that in the lowest. Reproduced: both, and the relaxed films fall as well.
+# least a tenth below that in the lowest. Reproduced: both, and the relaxed films fall as well. (All
+# standard errors here are bootstraps: the same number for films drawn again, with repetition, many
+# times over, and how much it scatters.)
 
 # %%
 saturation = data["saturation"].parameters[VARIED["saturation"]].to_numpy()
@@ -274,7 +302,7 @@ dots = ax.scatter(saturation, sizes["saturation"], c=dispersion, s=14, cmap="vir
 ax.plot(
     *(relaxed["M_s (kA/m)"], relaxed["domain size (nm)"]),
     "s",
-    color=figures.CURVES[2],
+    color="black",
     label="relaxed from noise",
 )
 figure.colorbar(dots, label="dispersion σ")
@@ -285,15 +313,17 @@ study.show(
     "domain_size",
     numbers={"M_s, kA/m": saturation, "domain size, nm": sizes["saturation"], "relaxed": relaxed},
     caption="Domain size against saturation of all annealed films (dots) and of the films relaxed "
-    "at T = 0 (squares).",
+    "at T = 0 (squares). In the paper's Fig. 4(d), which its text calls 4(c), larger saturation "
+    "makes smaller domains; here those of the highest third of M_s are "
+    f"{short(100 * (1 - shrinks))} % smaller than those of the lowest.",
     recipe=recipe_hash(films_recipe),
 )
 falls = correlation < -3 * correlation_error and shrinks < 0.9
 study.claim(
     "T7",
-    ours=f"rank correlation {short(correlation)}; {100 * (1 - shrinks):.0f} % smaller; mean size "
-    f"from {pairs[thirds == 0, 1].mean():.0f} to {pairs[thirds == 2, 1].mean():.0f} nm",
-    uncertainty=f"{correlation_error:.2f} of the correlation",
+    ours=f"rank correlation {measured(correlation, correlation_error)}; "
+    f"{short(100 * (1 - shrinks))} % smaller; mean size from {pairs[thirds == 0, 1].mean():.0f} to "
+    f"{pairs[thirds == 2, 1].mean():.0f} nm",
     verdict="reproduced" if falls and relaxed_falls else "partly" if falls else "not reproduced",
     reason=""
     if falls and relaxed_falls
@@ -304,10 +334,16 @@ study.claim(
 
 # %% [markdown]
 # ## 2. Cuts, and a network
-# Films are dealt out to training, validation and test first; only then are they cut into squares
-# that do not overlap, and every square is averaged to the same number of pixels. The names of the
-# scales are the paper's: "2.0 µm" is the whole film. In smaller profiles the film is smaller, of
-# the same cells, and the cuts shrink with it; pixels are as large as the paper's in nanometres.
+# Films are dealt out first: to training, from which a network learns, to validation, which chooses
+# the moment of the training that is kept, and to test, which it meets only when it is judged. Only
+# then are they cut into squares that do not overlap, and every square is averaged to the same
+# number of pixels. The names of the scales are the paper's: "2.0 µm" is the whole film, 2.048 µm.
+# In smaller profiles the film is smaller, of the same cells, and the cuts shrink with it; pixels
+# are as large as the paper's in nanometres.
+#
+# The four training scales are just those at which a pixel is 1, 2, 3 or 4 whole cells; those of
+# test B (0.75, 1.25 and 1.75 µm) have 1.5, 2.5 and 3.5. Magnification and sampling change together,
+# in the paper as here; chapter 6 shows that networks notice.
 
 # %%
 SCALES = (0.5, 0.6, 0.75, 0.8, 1.0, 1.25, 1.5, 1.75, 2.0)  # µm in the paper
@@ -338,7 +374,7 @@ example = int(parts["saturation"][2].index[0])
 seen = [some[scale].pictures[some[scale].films == example][0] for scale in SCALES]
 sheet = figures.contact_sheet(
     [(1 + picture.float()) / 2 for picture in seen],
-    [f"“{scale:g} µm”" for scale in SCALES],
+    [f"“{scale} µm”" for scale in SCALES],
     columns=len(SCALES),
     pixel=[1e-9 * films_recipe.cell * side / pixels for side in sides(SCALES)],
     width=1.5,
@@ -349,21 +385,22 @@ study.show(
     numbers={"field of view, nm": [films_recipe.cell * side for side in sides(SCALES)]},
     caption=f"One test film at all scales, always {pixels}×{pixels} pixels. A network that is not "
     "told the scale cannot tell a small domain seen from near from a large one seen from afar, "
-    "except by the width of its wall.",
+    "except by the width of its wall. The paper's Fig. 1(b) shows the same cutting.",
     recipe=recipe_hash(films_recipe),
 )
 
 # %% [markdown]
-# The network has six convolutions (layers of learnt 3×3 filters), each followed by batch norm
-# (signals brought to mean 0 and variance 1 over a batch) and a halving of the picture, and one
-# linear layer. All networks of this notebook are trained here, and the chapters below ask them.
-# All trainings for one parameter cost the same: as many epochs (passes through the data) as make
-# the same number of looks at a training picture, under one-cycle Adam (gradient descent whose
-# rate rises and falls once); $D$, which is harder to read, gets more of them. Each look is at a
-# copy turned by multiples of 90 degrees as in the paper, or mirrored, or with black and white
-# exchanged, which are symmetries of $m_z$ as well. On a laptop large cuts are few, so films are
-# shifted around their periodic boxes and cut again until there are a few of each scale. The paper
-# trains for 200 to 400 epochs; our run at full size had 2·10⁵ looks, four at each cut of 0.5 µm.
+# The network has six convolutions (layers of learnt 3×3 filters), each followed by a halving of the
+# picture (of four pixels the largest stays), ReLU (negative signals become zero) and batch norm
+# (signals brought to mean 0 and variance 1 over a batch), and one linear layer. All networks of
+# this notebook are trained here, and the chapters below ask them. All trainings for one parameter
+# cost the same: as many epochs (passes through the data) as make the same number of looks at a
+# training picture, under one-cycle Adam (gradient descent whose rate rises and falls once); $D$,
+# which is harder to read, gets more of them. Each look is at a copy turned by multiples of 90
+# degrees as in the paper, or mirrored, or with black and white exchanged, which are symmetries of
+# $m_z$ as well. On a laptop large cuts are few, so films are shifted around their periodic boxes
+# and cut again until there are a few of each scale. The paper trains for 200 to 400 epochs; our run
+# at full size had 2·10⁵ looks, four at each cut of 0.5 µm.
 
 # %%
 alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
@@ -467,29 +504,38 @@ def table_of(name, label, scales_):
     ).rename_axis("test scale (“µm”)")
 
 
+# A scale has one colour in all figures, from dark (near) to light (from afar).
+SHADES = dict(zip(SCALES, plt.colormaps["plasma"](np.linspace(0, 0.88, len(SCALES))), strict=True))
+
+
 def scatter(name, panels):
-    """Estimates against truth: panels of (title, label, scales); what is off lies on the edge."""
+    """Estimates against truth: panels of (title, label, scales).
+
+    What is off lies on the frame as a triangle that points to where it is.
+    """
     low, high = getattr(recipes[name], name)
     width, reach = 2.9, 0.35 * span(name)
+    bottom, top = low - reach, high + reach
     figure, axes = figures.panels(1, len(panels), width, width)
     for ax, (title, label, scales_) in zip(axes[0], panels, strict=True):
-        for scale, shade in zip(scales_, figures.CURVES, strict=False):
-            truth, found, _ = ask(name, label, scale)
+        for scale in scales_:
+            truth, found = (low + span(name) * each for each in ask(name, label, scale)[:2])
             r2 = short(result(name, label, scale).r2)
-            ax.plot(
-                low + span(name) * truth,
-                np.clip(low + span(name) * found, low - reach, high + reach),
-                *(".",),
-                ms=3,
-                color=shade,
-                label=f"{scale:g}: R² {r2}",
-            )
+            look = {"ls": "", "color": SHADES[scale]}
+            inside = (found > bottom) & (found < top)
+            ax.plot(truth[inside], found[inside], ".", ms=3, **look)
+            for off, marker, edge in ((found >= top, "^", top), (found <= bottom, "v", bottom)):
+                place = np.full(off.sum(), edge + 0.03 * (bottom + top - 2 * edge))
+                ax.plot(truth[off], place, marker, ms=4, **look)
+            ax.plot([], [], "o", ms=4, **look, label=f"{scale} µm: R² {r2}")
         ax.plot([low, high], [low, high], color="grey", lw=1)
-        ax.set(xlim=(low, high), ylim=(low - reach, high + reach), xlabel=f"true {LABEL[name]}")
+        margin = 0.03 * span(name)
+        ax.set(xlim=(low - margin, high + margin), ylim=(bottom, top))
+        ax.set_xlabel(f"true {LABEL[name]}")
         ax.set_title(title, fontsize=figures.TITLE)
         # What is wrong about D is too large, about M_s too small.
         corner = "lower right" if name == "dmi" else "upper left"
-        ax.legend(fontsize=7, markerscale=2, loc=corner)
+        ax.legend(fontsize=7, loc=corner)
     axes[0, 0].set_ylabel(f"estimated {LABEL[name]}")
     return figure
 
@@ -507,7 +553,8 @@ def numbers_of(name, tables):
 #
 # The ± are those of other test films. Another training, from other weights or in another order,
 # moves a result by more than that where a network fails: there it extrapolates, and $R^2$ has no
-# lower end.
+# lower end. An $R^2$ within its error of 0.5 lies on the bar, and its verdict could have been the
+# other.
 
 # %%
 READS = 0.5
@@ -519,8 +566,20 @@ def reads(found):
 
 def said(found, name):
     """A score in words."""
-    r2 = f"{short(found.r2)} ± {short(found.r2_error)}"
+    r2 = measured(found.r2, found.r2_error)
     return f"{r2} (MAE {found.mae * span(name):.3g} {UNIT[name]})"
+
+
+def where(name, label, scales_):
+    """In words at which scales a network reads, and at which it fails."""
+    good = [f"{s}" for s in scales_ if reads(result(name, label, s))]
+    bad = [f"{s}" for s in scales_ if not reads(result(name, label, s))]
+    words = []
+    if good:
+        words.append(f"reads {', '.join(good)} µm")
+    if bad:
+        words.append(f"fails at {', '.join(bad)} µm")
+    return " and ".join(words)
 
 
 # %% [markdown]
@@ -532,13 +591,17 @@ single = {f"{s:g}": table_of("dmi", f"{s:g}", SCALES) for s in (0.5, 1.0, 1.5)}
 pd.concat({f"trained at {label}": table.iloc[:, :2] for label, table in single.items()}, axis=1)
 
 # %%
-figure = scatter("dmi", [(f"trained at {s:g} µm", f"{s:g}", (s, 2.0)) for s in (0.5, 1.0, 1.5)])
+figure = scatter("dmi", [(f"trained at {s} µm", f"{s:g}", (s, 2.0)) for s in (0.5, 1.0, 1.5)])
 study.show(
     figure,
     "dmi_one_scale",
     numbers=numbers_of("trained at", single),
     caption="Estimated against true D of test films, trained at one scale, tested at the same "
-    "(black) and at 2.0 µm (blue); the paper's Fig. 2.",
+    "(dark) and at 2.0 µm (light). Triangles on the frame are estimates beyond it. In the paper's "
+    "Fig. 2 estimates follow the diagonal at a network's own scale (c, d), and at 2.0 µm (b) those "
+    "from 1.5 µm alone. Here the network of "
+    + "; that of ".join(f"{s} µm {where('dmi', f'{s:g}', (s, 2.0))}" for s in (0.5, 1.0, 1.5))
+    + ".",
     recipe=recipe_hash(recipes["dmi"]),
 )
 
@@ -559,7 +622,7 @@ linear = [s for s in (0.5, 1.0) if reads(own[s])]
 few = f"{len(parts['dmi'][0].index)} films to train on, where the paper has 8000"
 study.claim(
     "T2",
-    ours="; ".join(f"{s:g} µm: R² {said(own[s], 'dmi')}" for s in (0.5, 1.0)),
+    ours="; ".join(f"{s} µm: R² {said(own[s], 'dmi')}" for s in (0.5, 1.0)),
     verdict="reproduced"
     if len(linear) == 2
     else "partly"
@@ -569,15 +632,13 @@ study.claim(
     else "not reproduced",
     reason=""
     if len(linear) == 2
-    else f"read at {linear or 'neither'} µm of 0.5 and 1.0; {few}".replace("[", "").replace(
-        "]", ""
-    ),
+    else f"of 0.5 and 1.0 µm, {' and '.join(map(str, linear)) or 'neither'} is read; {few}",
 )
 judged = [s for s in own if reads(own[s])]
 right = [s for s in judged if reads(far[s]) == (s == 1.5)]
 study.claim(
     "T1",
-    ours="at 2.0 µm: " + "; ".join(f"from {s:g}, R² {said(far[s], 'dmi')}" for s in far),
+    ours="at 2.0 µm: " + "; ".join(f"from {s}, R² {said(far[s], 'dmi')}" for s in far),
     verdict="not tested at this size"
     if not judged
     else "reproduced"
@@ -612,33 +673,36 @@ amount_table = pd.DataFrame(
 amount_table.round(3)
 
 # %% [markdown]
-# **Criterion for T6.** Reproduced: the network of 0.5 µm fails at 2.0 µm with a sixteenth, a
-# quarter and all of its pictures.
+# **Criterion for T6.** The failure is shown by a network that reads 0.5 µm, its own scale, and
+# fails at 2.0 µm. Reproduced: with a sixteenth, a quarter and all of the pictures. Partly: with
+# some of these, and the other networks do not read their own scale. (The criterion used to ask this
+# of all of the pictures only, against the rule above; the full-size run was judged by it.)
 
 # %%
+own_scale = (amount_table["R² at 0.5 µm"] >= READS).to_numpy()
 fails = (amount_table["R² at 2.0 µm"] < READS).to_numpy()
-most = amount_table["R² at 0.5 µm"].iloc[0]
 study.claim(
     "T6",
     ours="R² at 2.0 µm "
-    + ", ".join(f"{short(v)} ({n} pictures)" for n, v in amount_table["R² at 2.0 µm"].items())
+    + ", ".join(
+        f"{measured(row['R² at 2.0 µm'], row['± at 2.0 µm'])} ({pictures} pictures, "
+        f"{short(row['R² at 0.5 µm'])} at 0.5 µm)"
+        for pictures, row in amount_table.iterrows()
+    )
     + "; MAE "
     + ", ".join(f"{v:.2g}" for v in amount_table["MAE at 2.0 µm (mJ/m²)"])
     + " mJ/m²",
-    uncertainty=", ".join(short(v) for v in amount_table["± at 2.0 µm"]),
-    verdict="reproduced"
-    if fails.all() and most >= READS
-    else "partly"
-    if fails.all() and most >= READS / 2
-    else "not tested at this size"
-    if fails.all()
-    else "not reproduced",
-    reason=""
-    if fails.all() and most >= READS
-    else f"it fails with any amount of data, but with all of it reads its own scale only with an "
-    f"R² of {short(most)}; {few}"
-    if fails.all()
-    else f"it fails with {int(fails.sum())} of the three amounts",
+    verdict="not tested at this size"
+    if not own_scale.any()
+    else "not reproduced"
+    if (own_scale & ~fails).any()
+    else "reproduced"
+    if own_scale.all()
+    else "partly",
+    reason=f"of the three networks {int(own_scale.sum())} read their own scale, and of these "
+    f"{int((own_scale & fails).sum())} fail at 2.0 µm; {few}"
+    if not (own_scale & fails).all()
+    else "",
 )
 
 # %% [markdown]
@@ -654,7 +718,9 @@ study.show(
     "dmi_four_scales",
     numbers=numbers_of("trained at four scales", {"dmi": four_dmi}),
     caption="Estimated against true D of test films, trained at 0.5, 1.0, 1.5 and 2.0 µm, tested "
-    "at these (A) and between (B); the paper's Fig. 3.",
+    "at these (A) and between (B). In the paper's Fig. 3 both tests follow the diagonal (b, c). "
+    f"Here the network {where('dmi', 'four', TEST_A)} in A, and {where('dmi', 'four', TEST_B)} in "
+    "B.",
     recipe=recipe_hash(recipes["dmi"]),
 )
 
@@ -679,7 +745,7 @@ half = all_a or all_b or (reads(a) and reads(b))
 study.claim(
     "T3",
     ours=f"A: R² {said(a, 'dmi')}; B: {said(b, 'dmi')}; by scale "
-    + ", ".join(f"{s:g}: {short(f.r2)}" for s, f in sorted(each.items())),
+    + ", ".join(f"{s}: {short(f.r2)}" for s, f in sorted(each.items())),
     verdict="reproduced"
     if all_a and all_b
     else "partly"
@@ -689,13 +755,18 @@ study.claim(
     else "not tested at this size",
     reason=""
     if all_a and all_b
-    else f"it fails at {', '.join(f'{s:g}' for s, f in sorted(each.items()) if not reads(f))} µm; "
+    else f"it fails at {', '.join(f'{s}' for s, f in sorted(each.items()) if not reads(f))} µm; "
     f"{few}",
 )
 
 # %% [markdown]
 # ## 4. The saturation magnetisation
-# The same for $M_s$, at four scales.
+# The same for $M_s$, at four scales. Between these, test B asks for another sampling of the cells
+# as well as for another magnification (chapter 2).
+#
+# Text and captions of the paper do not agree here. The text exchanges panels c and d of Fig. 4. For
+# Fig. 5(b) and (c) it says that 0.75 µm, or 0.6 and 0.8 µm, were *added* to the training, while the
+# captions leave out 1.0 µm in (b), and 1.5 and 2.0 µm in (c), as well. We follow the captions.
 
 # %%
 four_ms = table_of("saturation", "four", SCALES)
@@ -705,7 +776,10 @@ study.show(
     "saturation_four_scales",
     numbers=numbers_of("trained at four scales", {"saturation": four_ms}),
     caption="Estimated against true saturation of test films, trained at 0.5, 1.0, 1.5 and 2.0 µm, "
-    "tested at these (A) and between (B); the paper's Fig. 4.",
+    "tested at these (A) and between (B). In the paper's Fig. 4 test A (b) follows the diagonal, "
+    "less well at low M_s, and test B (c) has large errors, the largest at 0.75 µm. Here the "
+    f"network {where('saturation', 'four', TEST_A)} in A, and "
+    f"{where('saturation', 'four', TEST_B)} in B.",
     recipe=recipe_hash(films_recipe),
 )
 
@@ -715,7 +789,9 @@ four_ms.round(3)
 # %% [markdown]
 # **Criterion for T4.** Four statements: the network reads every scale of test A; its mean error in
 # test A is larger in the lower third of $M_s$ than in the upper; it fails at 0.75 µm; and of test B
-# this is the worst scale. Reproduced: all four. Partly: the failure at 0.75 µm and another.
+# this is the worst scale. Reproduced: all four. Partly: the failure at 0.75 µm and another. (The
+# paper sees "significant errors" in test B as a whole, but gives no number. That 1.25 and 1.75 µm
+# fail as well is not asked for.)
 
 
 # %%
@@ -729,6 +805,7 @@ def thirds_of(name, label, *scales_):
 
 each, a, b = by_test("saturation")
 low_third, _, high_third = thirds_of("saturation", "four", *TEST_A)
+lost = [f"{s}" for s in TEST_B if not reads(each[s])]
 statements = {
     "reads every scale of test A": all(reads(each[s]) for s in TEST_A),
     "is worse at low M_s": low_third > high_third,
@@ -740,7 +817,8 @@ study.claim(
     "T4",
     ours=f"A: R² {said(a, 'saturation')}; 0.75 µm: {said(each[0.75], 'saturation')}; "
     f"1.25: {said(each[1.25], 'saturation')}; 1.75: {said(each[1.75], 'saturation')}; MAE in the "
-    f"lower and upper third of M_s {low_third:.0f} and {high_third:.0f} kA/m",
+    f"lower and upper third of M_s {low_third:.0f} and {high_third:.0f} kA/m; of test B "
+    + (f"{', '.join(lost)} µm fails, no other" if lost else "nothing fails"),
     verdict="not tested at this size"
     if not reads(a)
     else "reproduced"
@@ -754,6 +832,9 @@ study.claim(
 )
 
 # %% [markdown]
+# Unlike in the paper, 1.25 and 1.75 µm are read here ($R^2$ 0.82 and 0.86; at full size 0.88 and
+# 0.90); of test B only 0.75 µm fails.
+#
 # ### A control: as long as the DMI
 # On a laptop the networks of $D$ have more looks than those of $M_s$. The same network with as
 # many: does $M_s$ come to be read at 0.75 µm as well?
@@ -775,7 +856,11 @@ study.show(
     "saturation_other_scales",
     numbers=numbers_of("trained", fifth),
     caption="Estimated against true saturation, trained at 0.5, 1.5, 2.0 µm (left), at 0.5, 0.75, "
-    "1.5, 2.0 µm (middle) and at 0.5, 0.6, 0.8, 1.0 µm (right); the paper's Fig. 5.",
+    "1.5, 2.0 µm (middle) and at 0.5, 0.6, 0.8, 1.0 µm (right). Triangles on the frame are "
+    "estimates beyond it. In the paper's Fig. 5 the first fails at 1.0 µm (a), the second reads "
+    "all (b), and the third reads 0.75 µm but for low M_s (c). Here the first "
+    + "; the next ".join(where("saturation", label, asked) for label, (_, asked) in FIFTH.items())
+    + ".",
     recipe=recipe_hash(films_recipe),
 )
 
@@ -822,8 +907,8 @@ study.claim(
 # test scale has a mismatch: $|\log_2|$ of the test scale over the nearest training scale, in
 # octaves. All pairs of equal mismatch are taken together, films being drawn again for the bands.
 # The paper's own results say: at 0.42 octaves $D$ works (1.5 → 2.0 µm) and $M_s$ fails (1.0 →
-# 0.75 µm), at one octave $D$ fails too (1.0 → 2.0 µm). So its "shapes that remain consistent
-# regardless of image scale" cannot be all that is read.
+# 0.75 µm), at one octave $D$ fails too (1.0 → 2.0 µm). So its "structural patterns that remain
+# consistent regardless of image scale" cannot be all that is read.
 
 # %%
 COMMON = ("0.5", "1", "1.5", "four")
@@ -870,7 +955,9 @@ pd.concat({name: table.round(3) for name, (table, _) in curves.items()}, axis=1)
 
 # %%
 figure, ax = plt.subplots(figsize=(5.6, 3.8), layout="constrained")
-for (name, (table, _)), shade in zip(curves.items(), (figures.CURVES[2], figures.CURVES[1])):
+colours = {"saturation": figures.PARAMETERS["M_s"], "dmi": figures.PARAMETERS["D"]}
+for name, (table, _) in curves.items():
+    shade = colours[name]
     ax.plot(table["octaves"], table["R²"], "o-", color=shade, label=LABEL[name].split(" (")[0])
     ax.fill_between(table["octaves"], table["2.5 %"], table["97.5 %"], color=shade, alpha=0.2)
 ax.axhline(0, color="grey", lw=1)
@@ -889,7 +976,8 @@ study.show(
     | {"half width, octaves": tolerance},
     caption="R² against the mismatch between a test scale and the nearest training scale, over the "
     "networks of 0.5, 1.0, 1.5 µm and of four scales at all nine test scales. Bands: 95 % of "
-    "bootstraps over films. The axis is linear between −1 and 1.",
+    "bootstraps over films. The axis is linear between −1 and 1. The paper has no such figure; by "
+    "its words the curve of D would fall later than that of M_s.",
     recipe=recipe_hash(films_recipe),
 )
 
@@ -897,20 +985,31 @@ study.show(
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
 # half of what it is without one. Reproduced: that of $D$ is larger in 95 % of bootstraps. Partly:
 # in 68 %. Tested only if both are read to some extent where there is no mismatch, $R^2 > 0.3$.
-# (What has hardly learnt can hardly tolerate: below 0.5 the verdict is weak.)
+# (What has hardly learnt can hardly tolerate: below 0.5 the verdict is weak. And between no
+# mismatch and a quarter of an octave no scale was asked for: a tolerance that falls into this gap
+# is drawn by a straight line across it.)
 
 # %%
 chance = float((tolerance_draws["dmi"] > tolerance_draws["saturation"]).mean())
 matched = {name: table["R²"].iloc[0] for name, (table, _) in curves.items()}
+
+
+def tolerated(name):
+    """The tolerance in words; in the gap before the second point it is only known to be less."""
+    gap = curves[name][0]["octaves"].iloc[1]
+    found = measured(tolerance[name], tolerance_draws[name].std())
+    if tolerance[name] < gap:
+        return f"less than {gap:.2f} octaves (by a straight line {found})"
+    return f"{found} octaves"
+
+
 study.claim(
     "T8",
-    ours=f"half of R² is lost at {tolerance['dmi']:.2f} octaves for D, "
-    f"{tolerance['saturation']:.2f} for M_s; without mismatch R² is "
+    ours=f"half of R² is lost at {tolerated('dmi')} for D, {tolerated('saturation')} for M_s; "
+    "without mismatch R² is "
     + f"{short(matched['dmi'])} and {short(matched['saturation'])}"
     + f", MAE {curves['dmi'][0].iloc[0, 4]:.2f} mJ/m² and "
     f"{curves['saturation'][0].iloc[0, 4]:.0f} kA/m",
-    uncertainty=f"{tolerance_draws['dmi'].std():.2f} for D, "
-    f"{tolerance_draws['saturation'].std():.2f} for M_s",
     verdict="not tested at this size"
     if min(matched.values()) <= 0.3
     else "reproduced"
@@ -925,9 +1024,11 @@ study.claim(
 
 # %% [markdown]
 # ## 6. Why it fails, and what makes it work
-# $M_s$ is written in a length: the size of the domains. A picture has no lengths, only pixels, and
-# the four scales of the training are few enough to be told apart by their looks, one by one; at a
-# fifth the network answers as if it were one of the four. Two ways out, both with exactly as many
+# $M_s$ is written in two lengths: over its range domains become a third smaller and walls two
+# thirds wider. Their ratio would not depend on the scale, but at large scales a wall is a pixel or
+# two wide, and the networks did not learn to use it. A picture has no lengths, only pixels, and the
+# four scales of the training are few enough to be told apart by their looks, one by one; at a fifth
+# the network seems to answer as if it were one of the four. Two ways out, both with exactly as many
 # training pictures and as many looks at them as before:
 #
 # - **the field of view as a second input**, next to pictures of the same four scales;
@@ -971,7 +1072,9 @@ study.show(
     numbers=numbers_of("M_s, trained", {RESCUES[label]: t for label, t in rescue.items()})
     | numbers_of("D, trained", {RESCUES[label]: t for label, t in rescue_dmi.items()}),
     caption="R² at all scales of networks that saw equally many pictures equally often: left for "
-    "the saturation, right for the DMI. Grey: the scales of the training at four scales.",
+    "the saturation, right for the DMI. Grey: the scales of the training at four scales. Black are "
+    "the networks of the paper's Figs 3 and 4; the others are not in the paper. Where a curve has "
+    "no dip between the grey lines, its network reads scales between those of the training.",
     recipe=recipe_hash(films_recipe),
 )
 
@@ -1004,11 +1107,11 @@ for label, words in list(RESCUES.items())[1:]:
 # Their price is the smallest scale, of which the paper's scheme cuts sixteen pictures out of a film
 # and the continuous one far fewer.
 #
-# Both together do best at 0.6 and 0.8 µm, and worse at 0.5, 1.0, 1.5 and 2.0 µm, at full size
-# much worse, and at 0.75 µm. There a pixel is a whole number of cells, or one and a half, and
-# lies in step with them, so that averaging blurs walls less than it does anywhere else. Probably
-# the network reads the width of a wall to a fraction of a pixel: told the scale, it has a second
-# length to go by, and one that an instrument's blur would spoil.
+# Both together do best at 0.6, 0.8, 1.25 and 1.75 µm, and worse at 0.5, 1.0, 1.5 and 2.0 µm, at
+# full size much worse, and at 0.75 µm. There a pixel is a whole number of cells, or one and a half,
+# and lies in step with them, so that averaging blurs walls less than it does anywhere else.
+# Probably the network reads the width of a wall to a fraction of a pixel: told the scale, it has a
+# second length to go by, and one that an instrument's blur would spoil.
 #
 # The DMI, seen here on a laptop, gains by continuous scales between the four, most from 0.6 to
 # 0.8 µm where it was lost, and pays for it at 0.5 µm.
@@ -1038,15 +1141,19 @@ low, high = films_recipe.saturation
 value = low + span("saturation") * found
 typical = result("saturation", "any", *SCALES).mae * span("saturation")
 ax = figures.draw_picture((1 + picture) / 2, pixel=1e-9 * view / pixels)
-ax.set_title(f"$M_s$ = {value:.0f} ± {typical:.0f} kA/m", fontsize=figures.TITLE)
+truth = {} if image else {"truth, kA/m": saturation[int(film.index[0])]}
+known = "".join(f" (true {each:.0f})" for each in truth.values())
+ax.set_title(
+    f"$M_s$ = {value:.0f} kA/m{known}\nmean error {typical:.0f} kA/m", fontsize=figures.TITLE
+)
 study.show(
     ax.figure,
     "own_picture",
     numbers={"estimate, kA/m": value, "mean error on test films, kA/m": typical, "view, nm": view}
-    | ({} if image else {"truth, kA/m": saturation[int(film.index[0])]}),
-    caption=f"A picture of {view:.0f} nm as the network sees it, and its saturation; the error is "
-    "the mean absolute error on test films. It holds for films of this set: these A, K_u, σ and "
-    "thickness, made by annealing.",
+    | truth,
+    caption=f"A picture of {view:.0f} nm as the network sees it, and its saturation. The mean "
+    "error is that of all test films: one picture may be off by more. It holds for films of this "
+    "set: these A, K_u, σ and thickness, made by annealing. (Nothing of this is in the paper.)",
 )
 
 # %% [markdown]
@@ -1075,22 +1182,23 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # | T1: $D$, one scale, at 2.0 µm | partly: 1.5 fails, too | partly: 1.5 fails, too: R² −1.9 |
 # | T2: $D$, at its own scale | reproduced: 0.56, 0.65 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
 # | T3: $D$, four scales | partly: but for 0.75 µm | partly: test A 0.81, test B −1.2 |
-# | T4: $M_s$, four scales | reproduced | reproduced: A 0.97; 0.75 µm −0.63, others 0.9 |
-# | T5: $M_s$, what heals it | partly | reproduced: −2.7 without 1.0 µm; 0.95; 0.82 |
-# | T6: more data | reproduced | not tested: 0.5 µm is not read |
+# | T4: $M_s$, four scales | reproduced; of test B only 0.75 µm fails | the same: A 0.97; −0.63 |
+# | T5: $M_s$, what heals it | partly: (c) errs more at high $M_s$ | reproduced: −2.7; 0.95; 0.82 |
+# | T6: more data | partly: only with all is 0.5 µm read | not tested; today partly, see below |
 # | T7: domain size | reproduced | reproduced: from 231 to 165 nm |
-# | T8: $D$ tolerates more | not: 0.07 and 0.25 octaves | not: 0.05 and 0.12 octaves |
+# | T8: $D$ tolerates more | not: $D$ < 0.25, $M_s$ 0.25 octaves | not (weak: $R^2$ of $D$ 0.37) |
 #
-# *Why.* Over its range $M_s$ nearly halves the domains; $D$, far below its critical value, makes
-# them less than a tenth smaller (the films of chapter 1), so a wrong scale costs it more and it
-# takes longer to learn. But its in-between scales do come with time. Runs that differed in the
-# looks at $D$, 40 000, 65 000 (this one) and 80 000 (too long for a laptop's quarter of an hour;
-# `P="looks=[30000,80000]"` makes it again), had $R^2$ of 0.49, 0.55, 0.59 in test A and −0.09,
-# 0.33, 0.50 in test B, while $M_s$ with 65 000 looks in place of 30 000 is as lost at 0.75 µm as
-# before (the control of chapter 4). That is the paper's contrast, if not by the criterion of T8,
-# whose networks of one scale are far more brittle. At full size trainings were short for $D$, and
-# computed in bfloat16, so there the claims on $D$ are open. Annealing, in place of an unknown
-# protocol, makes larger domains.
+# *Why.* Over its range $M_s$ makes domains a third smaller and walls two thirds wider; $D$, far
+# below its critical value, makes domains less than a tenth smaller (the films of chapter 1), so a
+# wrong scale costs it more and it takes longer to learn. But its in-between scales do come with
+# time. Runs that differed in the looks at $D$, 40 000, 65 000 (this one) and 80 000 (too long for a
+# laptop's quarter of an hour; `P="looks=[30000,80000]"` makes it again), had $R^2$ of 0.49, 0.55,
+# 0.59 in test A and −0.09, 0.33, 0.50 in test B, while $M_s$ with 65 000 looks in place of 30 000
+# is as lost at 0.75 µm as before (the control of chapter 4). One training each; that would be the
+# paper's contrast, if not by the criterion of T8, whose networks of one scale are far more brittle.
+# At full size trainings were short for $D$, and computed in bfloat16, so there the claims on $D$
+# are open. (T6 at full size was judged before its criterion was made stricter. By today's it is
+# partly reproduced: with a sixteenth of the pictures 0.5 µm is read, 0.81, and 2.0 µm is not.)
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; the second protocol for all films;
 # blurred pictures, in which no wall is sharper than an instrument's.

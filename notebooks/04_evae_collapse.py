@@ -18,11 +18,12 @@
 #
 # ![One generated state of each model, against γ](../figures/paper/04/generated_states.png)
 #
-# **The answer.** Nearly. Past a critical weight γ of the energy, 1743 ± 145 at full size and of the
-# same order on a laptop (the paper: 500 to 2000), every model generates one lattice only, without a
-# fault, at full size lower than any state that it learned from. It need not be the best one: there
-# all three trainings end in a lattice of 28 skyrmions, 3.7·10⁻⁵ J per site above the best that
-# fits, of 30; on a laptop a training may end in the best one or in another, as chance has it.
+# **The answer.** *Nearly.* At a weight γ of the energy of 1500 to 2700, from training to training,
+# half of the variety of the generated states is gone (the paper: 500 to 2000). At 10⁶ each model
+# draws one lattice only, without a fault, lower than any state it learned from. It need not be the
+# best one: all three trainings end in a lattice of 28 skyrmions, 3.7·10⁻⁵ J per site above the best
+# that fits, of 30. So at full size; on a laptop γ of the same order do the same, and a training may
+# end in the best lattice or in another, as chance has it.
 #
 # H. Y. Kwon et al., Adv. Sci. 8, 2004795 (2021): anneal skyrmion states, train a variational
 # autoencoder on them (an encoder that squeezes a state into a short code with some noise, and a
@@ -74,14 +75,32 @@ from spinlib.recipes import SkyrmionStates
 from spinlib.study import Study
 from spinlib.training import side_by_side
 
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def power(x):
+    """Write 1.5e-09 as 1.5·10⁻⁹, and 1e+06 as 10⁶."""
+    digits, exponent = f"{x:.1e}".split("e")
+    tens = f"10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    return tens if digits == "1.0" else f"{digits}·{tens}"
+
+
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
 SHARES = (0.76, 0.13, 0.11)  # of training, validation and test states, as in the paper
 
 # %% [markdown]
 # ## 1. The states that cooling finds, and the state it does not
-# The system is a square lattice of unit vectors with periodic edges. Exchange wants neighbours
-# parallel, the Dzyaloshinskii–Moriya interaction wants them turned against each other, and a weak
-# field along +z decides that what remains between the turns points up:
+# The system is a square lattice of *N* unit vectors with periodic edges. Exchange wants neighbours
+# parallel, the Dzyaloshinskii–Moriya interaction (DMI) wants them turned against each other, and a
+# weak field along +z decides that what remains between the turns points up:
+#
+# $$E = -J \sum_{\langle ij\rangle} \vec S_i \cdot \vec S_j
+#   - \sum_{\langle ij\rangle} \vec D_{ij} \cdot (\vec S_i \times \vec S_j)
+#   - B \sum_i S_{i,z}, \qquad \vec D_{ij} = D\, \hat z \times \hat r_{ij},$$
+#
+# over pairs of nearest neighbours, with *J* = 1, *D* = 0.3 and *B* = 0.05 as in the paper. Its text
+# does not say where $\vec D_{ij}$ points; we take the DMI of an interface. That of a bulk crystal,
+# along $\hat r_{ij}$, would turn every spin by 90° about z and change no energy.
 
 # %%
 hamiltonian = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
@@ -120,7 +139,7 @@ study.show(
     caption=f"Eight states annealed in {cooling_sweeps[-1]} sweeps, with energy per site in units "
     "of J and topological charge. Hue is the in-plane angle, white points up, black down. The "
     "skyrmions are there, but their triangular lattice is broken, and they differ in size and "
-    "shape: the paper's metastable states.",
+    "shape: the metastable states that the paper learns from (inputs of its Fig. 3A).",
 )
 
 # %%
@@ -192,13 +211,16 @@ study.show(
     },
     caption="Energy of annealed states against the slowness of cooling (dots: states, bars: "
     "means), with the relaxed lattices as lines. Slower cooling helps less and less, and no state "
-    "reaches the best lattice: what is wrong is the long-range order, and that does not heal.",
+    "reaches the best lattice. What is missing is in part the size and the place of each skyrmion, "
+    "which relaxation mends, and in part their number and order, which it cannot.",
 )
 
 # %% [markdown]
 # The uniform state lies far above, at −2.05 J. Annealing gets most of the way: three times the
-# sweeps about halve what is left. What is missing is not local: no single spin can turn to gain
-# energy. It is long-range order, and that gap is what the autoencoder is asked to close.
+# sweeps about halve what is left. Spins lie along their fields, yet about half of what is left is
+# skyrmions not yet at their best size and place: relaxation at zero temperature takes it away
+# without changing *Q* (chapter 7 relaxes fifty states). The other half is their number and order,
+# which it cannot mend. That gap is what the autoencoder is asked to close.
 
 # %% [markdown]
 # ## 2. Material to learn from
@@ -271,20 +293,22 @@ lattice_table.head(8).round(6)
 # ## 3. The standard autoencoder and the collapse of its posterior
 # The encoder makes of a state the means μ and variances σ² of a code of 100 normal numbers *z*; the
 # decoder turns a *z* drawn from them into an output, or a *z* drawn from the standard normal
-# distribution into a generated state. The loss is $L_{RC} + \beta L_{KL} + \gamma L_H$:
+# distribution into a generated state. The space of all codes is called *latent space*. The loss is
+# $L_{RC} + \beta L_{KL} + \gamma L_H$:
 #
 # $$L_{RC} = \frac1N \sum_i |\vec S_i^{in} - \vec S_i^{out}|^2, \quad
 #   L_{KL} = -\tfrac12 \sum_k (1 + \log\sigma_k^2 - \mu_k^2 - \sigma_k^2), \quad
 #   L_H = (E^{out} - E_0)/N,$$
 #
 # how far the output is from the input; the Kullback–Leibler divergence of the code's distribution
-# from the standard normal one, that is how much the code knows about the input, in nats; and the
-# energy of the output above *E*₀ = −2*JN*. (The paper calls *E*₀ that of the uniform state; with
-# the field that is −2.05 *JN*. Whether its sums are means it does not say; these reproduce its
-# thresholds.) First γ = 0, and β grows from model to model, each starting from the weights of the
-# one before. At large β the posterior, the code's distribution given the input, collapses: it is
-# the same for all inputs. Beside it run a second training from other initial weights, which will
-# tell in chapter 4 what is chance, and that of the squares of chapter 10.
+# from the standard normal one, that is how much the code knows about the input, in nats (units of
+# information, of 1/ln 2 = 1.44 bits); and the energy of the output above *E*₀ = −2*JN*. (The paper
+# calls *E*₀ that of the uniform state; with the field that is −2.05 *JN*. Whether its sums are
+# means it does not say; these reproduce its thresholds.) First γ = 0, and β grows from model to
+# model, each starting from the weights of the one before and trained for some *epochs*, passes
+# through all training states. At large β the posterior, the code's distribution given the input,
+# collapses: it is the same for all inputs. Beside it run a second training from other initial
+# weights, which will tell in chapter 4 what is chance, and that of the squares of chapter 10.
 
 # %%
 shared = {
@@ -327,8 +351,11 @@ beta_table.set_index("beta").round(4)
 # %%
 figure, axes = plt.subplots(3, 1, figsize=(5, 7), sharex=True, layout="constrained")
 for ax, name in zip(axes, ("L_RC", "L_KL", "L_H"), strict=True):
-    ax.plot(beta_table["beta"], beta_table[f"train {name}"], "o-", label="training")
-    ax.plot(beta_table["beta"], beta_table[f"validation {name}"], "s--", label="validation")
+    for part, label, style, shade in (
+        ("train", "training", "o-", figures.CURVES[1]),
+        ("validation", "validation", "s--", figures.CURVES[2]),
+    ):
+        ax.plot(beta_table["beta"], beta_table[f"{part} {name}"], style, color=shade, label=label)
     ax.set(xscale="log", ylabel=f"${name[0]}_{{{name[2:]}}}$")
 axes[1].set_yscale("symlog", linthresh=1e-2)
 data_line = axes[2].axhline(data_energy.mean() + 2, color="black", lw=1, label="data")
@@ -340,12 +367,17 @@ study.show(
     figure,
     "losses_against_beta",
     numbers={"losses": beta_table},
-    caption="The three losses of the standard autoencoder after training at each β in turn. Where "
-    "L_KL falls to zero the code says nothing any more: whatever the input, the output is one and "
-    "the same, and its energy is that of the uniform state.",
+    caption="The three losses of the standard autoencoder after training at each β in turn, as in "
+    "the paper's Fig. 2A. Where L_KL falls to zero the code says nothing any more: whatever the "
+    "input, the output is one and the same, and its energy is that of the uniform state. The paper "
+    "has this at β ≈ 10⁻².",
 )
 
 # %% [markdown]
+# Two things differ from the paper's figure. Left of β = 10⁻⁴ $L_{RC}$ is not near zero but falls:
+# training has just begun. And just before the collapse $L_H$ lies above even the uniform state, at
+# −0.05: outputs are mean pictures of many states, brought back to unit length.
+#
 # A network that has not learnt to reproduce its inputs can test no claim about the rest. So every
 # claim below stands under one condition: the model at β = 10⁻³ reproduces validation states at
 # least twice as well as another state drawn at random would.
@@ -360,13 +392,20 @@ print(f"L_RC = {reproduced:.3f}; two states drawn at random: {strangers:.3f}")
 def judge(name, answers, ours, uncertainty=None, remark=""):
     """Record a claim: reproduced if every answer is yes, partly if some are.
 
-    Nothing is recorded as tested if the networks are too small or too briefly trained to tell.
+    An answer is yes or no, or several of them by name, as of trainings. Nothing is recorded as
+    tested if the networks are too small or too briefly trained to tell.
     """
-    failing = [question for question, answer in answers.items() if not answer]
-    verdict = "reproduced" if not failing else "not reproduced"
-    if 0 < len(failing) < len(answers):
-        verdict = "partly"
-    reason = f"not so: {'; '.join(failing)}{remark and f' ({remark})'}" if failing else ""
+    failing, given = [], []
+    for question, answer in answers.items():
+        given += answer.values() if isinstance(answer, dict) else [answer]
+        if isinstance(answer, dict):
+            names = [name for name, yes in answer.items() if not yes]
+            failing += [f"{question} ({', '.join(names)})"] if names else []
+        elif not answer:
+            failing.append(question)
+    verdict = "reproduced" if all(given) else "partly" if any(given) else "not reproduced"
+    reason = f"it does not hold that {'; nor that '.join(failing)}" if failing else ""
+    reason += f": {remark}" if failing and remark else ""
     if not learnt:
         verdict, ours, uncertainty = "not tested at this size", None, None
         reason = (
@@ -399,8 +438,8 @@ if len(collapsed):
     judge(
         "V1",
         {
-            "within a factor of three of 0.01": 1 / 3 < onset / 1e-2 < 3,
-            f"the sweep ends in the uniform state, smallest S_z = {up:.2f}": up > 0.95,
+            "the onset is within a factor of three of 0.01": 1 / 3 < onset / 1e-2 < 3,
+            f"the sweep ends in the uniform state (smallest S_z {up:.2f})": up > 0.95,
         },
         ours=onset,
         uncertainty=onset * np.log(first / last) / np.sqrt(12),
@@ -461,12 +500,18 @@ study.show(
     figure,
     "losses_against_gamma",
     numbers=tables,
-    caption="The three losses after training at each γ in turn; solid: training, dashed: "
-    "validation. The horizontal lines in the lowest panel are the mean energy of the data and that "
-    "of the best lattice that fits the box.",
+    caption="The three losses after training at each γ in turn, as in the paper's Fig. 2B; solid: "
+    "training, dashed: validation. The horizontal lines in the lowest panel are the mean energy of "
+    "the data and that of the best lattice that fits the box. As in the paper L_RC rises and "
+    "levels off while L_H falls far below the data; there L_H drops at γ of 10³ to 10⁴, here "
+    "sooner.",
 )
 
 # %% [markdown]
+# $L_{KL}$ does not go to zero at the energy's collapse. It ends higher than it began, as in the
+# paper, at β = 10⁻⁴ up to tenfold: the code still speaks, the decoder no longer listens. This is no
+# posterior collapse. (At full size and β = 10⁻³ it first sinks by about a third.)
+#
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
 # *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
 # highest γ, $L_H$ is lower than the data's. *Drops*: the γ at which $L_H$ is half-way between its
@@ -484,10 +529,10 @@ def course(rows):
     fit = analysis.fit_onset(gamma[middle:], share, 1.0)
     drop = fit.position if fit else np.nan
     return {
-        "flat to γ = 100": rc[middle] <= 1.5 * rc[0],
-        "rises beyond": rc[-1] >= 2 * rc[middle],
-        "sinks below the data": lh[-1] < data_energy.mean().item() + 2,
-        "drops between 10³ and 10⁴": bool(1e3 <= drop <= 1e4),
+        "L_RC is flat to γ = 100": rc[middle] <= 1.5 * rc[0],
+        "L_RC rises beyond": rc[-1] >= 2 * rc[middle],
+        "L_H sinks below the data": lh[-1] < data_energy.mean().item() + 2,
+        "L_H drops between 10³ and 10⁴": bool(1e3 <= drop <= 1e4),
         "γ half-way": drop,
         "uncertainty": fit.uncertainty if fit else np.nan,
     }
@@ -497,11 +542,7 @@ if max(gammas) < 1e3:
     untested("V2", "the γ sweep ends before the transition")
 else:
     courses = pd.DataFrame({name: course(rows) for name, rows in tables.items()})
-    answers = {
-        f"{question} ({name})": courses.loc[question, name]
-        for question in courses.index[:4]
-        for name in courses
-    }
+    answers = {question: courses.loc[question].to_dict() for question in courses.index[:4]}
     half_way, resolved = courses.loc[["γ half-way", "uncertainty"], "β = 10⁻³"]
     judge("V2", answers, ours=half_way, uncertainty=resolved)
     display(courses)
@@ -558,7 +599,8 @@ study.show(
     caption="Two inputs, what the autoencoder makes of them, and two generated states, for the "
     f"smallest and the largest γ of {', '.join(f'{gamma:g}' for gamma in shown)}. The grey map "
     "below each state is its local correlation: white where a spin lies along its field, black "
-    "where it is 0.3 rad or more away from it.",
+    "where it is 0.3 rad or more away from it. As in the paper's Fig. 3A, dark spots and deformed "
+    "skyrmions get fewer with γ.",
 )
 
 # %% [markdown]
@@ -592,8 +634,10 @@ else:
     first, last = faults.iloc[0] - base_faults, faults.iloc[-1] - base_faults
     judge(
         "V3",
-        {f"fewer in the {kind} states": last[kind] < first[kind] for kind in faults}
-        | {f"half as many in the {kind} states": last[kind] <= first[kind] / 2 for kind in faults},
+        {
+            "the fraction above the data's falls": (last < first).to_dict(),
+            "it falls to half or less": (last <= first / 2).to_dict(),
+        },
         ours="deformed fraction above that of the data, γ = 0 to 100: "
         + ", ".join(f"{kind} {first[kind]:.3f} → {last[kind]:.3f}" for kind in faults),
     )
@@ -601,16 +645,21 @@ faults.assign(data=base_faults).round(4)
 
 # %%
 angles = {
-    (gamma, kind): torch.acos(analysis.local_correlation(samples[gamma][kind], hamiltonian))
+    # In double precision: a cosine in single precision knows no angles between 0 and 0.0003 rad.
+    (gamma, kind): torch.acos(
+        analysis.local_correlation(samples[gamma][kind].double(), hamiltonian)
+    )
     .flatten()
     .numpy()
     for gamma in shown
     for kind in ("output", "generated")
 }
-bins = np.linspace(0, 0.5, 101)
+most = max(np.quantile(values, 0.95) for values in angles.values())
+bins = np.linspace(0, most, 101)
 middle = (bins[1:] + bins[:-1]) / 2
-most = min(max(np.quantile(values, 0.99) for values in angles.values()), bins[-1])
-densities = {key: np.histogram(values, bins, density=True)[0] for key, values in angles.items()}
+densities = {
+    key: np.histogram(values, bins)[0] / (len(values) * bins[1]) for key, values in angles.items()
+}
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("output", "generated"), strict=True):
     for gamma, shade in zip(shown, figures.CURVES, strict=False):
@@ -634,7 +683,8 @@ study.show(
     numbers={f"density, {kind}, γ = {gamma:g}": d for (gamma, kind), d in densities.items()}
     | {"angle_rad": middle},
     caption="Density of the angle θ between spin and effective field in outputs and in generated "
-    "states. The energy in the loss sharpens it and moves its peak towards zero.",
+    "states, up to where the broadest has 95% of its spins. The energy in the loss sharpens it and "
+    "moves its peak towards zero, as in the paper's Fig. 3B.",
 )
 
 # %% [markdown]
@@ -648,23 +698,26 @@ else:
     median, peak = summary["median (rad)"].unstack(0), summary["peak (rad)"].unstack(0)
     judge(
         "V4",
-        {f"median falls, {kind}": median[kind].diff().dropna().lt(0).all() for kind in median}
-        | {f"peak moves to 0, {kind}": peak[kind].iloc[-1] < peak[kind].iloc[0] for kind in peak},
+        {
+            "the median falls at each step": median.diff().iloc[1:].lt(0).all().to_dict(),
+            "the peak moves towards 0": (peak.iloc[-1] < peak.iloc[0]).to_dict(),
+        },
         ours="; ".join(
-            f"{kind}: median {median[kind].iloc[0]:.3f} → {median[kind].iloc[-1]:.3f} rad, "
-            f"peak {peak[kind].iloc[0]:.3f} → {peak[kind].iloc[-1]:.3f} rad"
+            f"{kind}: median {median[kind].iloc[0]:.4f} → {median[kind].iloc[-1]:.4f} rad, "
+            f"peak {peak[kind].iloc[0]:.4f} → {peak[kind].iloc[-1]:.4f} rad"
             for kind in median
         ),
     )
-summary.round(4)
+summary.round(5)
 
 # %% [markdown]
 # ## 6. The collapse
 # A hundred states from each model, from a hundred random codes. Below the critical γ they differ;
-# above it they are all the same. So says the mean squared error between the moduli of their Fourier
-# transforms (k-space MSE), which do not change when a state is shifted. The paper calls its
-# collapsed lattices translations of one state, and of "a different orientation": these are two
-# things. Here trainings do differ in orientation.
+# far above it they become the same: at full size and β = 10⁻³ only between 10⁵ and 10⁶. So says the
+# mean squared error between the moduli of the Fourier transforms of their $S_z$ (k-space MSE),
+# which do not change when a state is shifted. The paper calls its collapsed lattices translations
+# of one state, and of "a different orientation": these are two things. Here trainings do differ in
+# orientation.
 
 # %%
 clouds = {
@@ -692,7 +745,11 @@ near_critical = [
 ] or [gammas_again[-1]]
 gallery = figures.contact_sheet(
     [colour(clouds[name][gamma][:1])[0] for name in clouds for gamma in near_critical],
-    [f"γ = {gamma:g}" if name == "β = 10⁻³" else "" for name in clouds for gamma in near_critical],
+    [
+        (f"γ = {gamma:g}" if gamma < 1e4 else f"γ = {power(gamma)}") if name == "β = 10⁻³" else ""
+        for name in clouds
+        for gamma in near_critical
+    ],
     columns=len(near_critical),
     width=1.6,
 )
@@ -703,7 +760,8 @@ study.show(
     "generated_states",
     numbers={"collapse": collapse},
     caption="One generated state per model around the critical γ, for two independent trainings at "
-    "β = 10⁻³ and one at β = 10⁻⁴. Trainings end in the same kind of lattice at different places.",
+    "β = 10⁻³ (the two rows of the paper's Fig. 5A) and one at β = 10⁻⁴. As there, beyond some 10³ "
+    "lattices become regular. Trainings end in lattices at different places and orientations.",
 )
 
 # %%
@@ -728,14 +786,19 @@ study.show(
         "critical γ": {n: o.position if o else None for n, o in onsets.items()},
     },
     caption=f"Mean square difference in the reciprocal space between all pairs of {generated} "
-    "states generated by a model, against γ; dotted: γ = 0. It does not see translations.",
+    "states generated by a model, against γ; dotted: γ = 0. It does not see translations. In "
+    "the paper's Fig. 5B it falls to zero in the grey span; here it falls to half around it, "
+    "and goes on falling.",
 )
 
 # %% [markdown]
 # **Criterion for V6.** *Collapse*: at the highest γ the k-space MSE is at least 100 times below its
-# value at γ = 0, in every training. *Where*: the critical γ, at which it has fallen to half of its
-# mean value at γ ≤ 100 (fit of 1/(1 + (γ/γ_c)^p) to both trainings at β = 10⁻³), agrees with the
-# paper's 500…2000 within two standard errors. Reproduced: both.
+# value at γ = 0, in every training. *Where*: the critical γ of a training is where it has fallen to
+# half of its mean value at γ ≤ 100 (fit of 1/(1 + (γ/γ_c)^p)). The mean of both trainings at
+# β = 10⁻³ agrees with the paper's 500…2000 within one standard error. That error is half of their
+# difference, or the error of one fit to both if it is larger. Reproduced: both. (The criterion was
+# two errors of the fit to both. Such an error does not see how trainings differ, and they differ by
+# more; so one error now has to do.)
 
 # %%
 both = collapse[collapse["training"].str.startswith("β = 10⁻³") & (collapse["gamma"] > 0)]
@@ -747,16 +810,25 @@ if max(gammas) < 1e3:
     untested("V6", "the γ sweep ends before the transition")
 else:
     where, low, high = "no critical γ", np.inf, -np.inf
-    if critical:
-        where = f"critical γ {critical.position:.0f} ± {critical.uncertainty:.0f}"
-        low, high = (critical.position + sign * 2 * critical.uncertainty for sign in (-1, 1))
+    pair = [onsets["β = 10⁻³"], onsets["β = 10⁻³ again"]]
+    if critical and all(pair):
+        one, two = (onset.position for onset in pair)
+        mean, error = (one + two) / 2, max(abs(one - two) / 2, critical.uncertainty)
+        low, high = mean - error, mean + error
+        where = (
+            f"critical γ {one:.0f} and {two:.0f} at β = 10⁻³, on average {mean:.0f} ± {error:.0f}"
+        )
+    if weak := onsets["β = 10⁻⁴"]:
+        where += f"; {weak.position:.0f} at β = 10⁻⁴"
     last = collapse.set_index(["training", "gamma"])["k-space MSE"]["β = 10⁻³", max(gammas)]
     judge(
         "V6",
-        {f"{name} collapses": ratio >= 100 for name, ratio in final.items()}
-        | {f"{where} agrees with 500 … 2000": low <= 2000 and high >= 500},
-        ours=f"{last:.1e} at γ = {max(gammas):.0f}, {final.min():.0f} to {final.max():.0f} times "
-        f"below γ = 0; {where}",
+        {
+            "the MSE falls a hundredfold": (final >= 100).to_dict(),
+            "the critical γ agrees with 500…2000": low <= 2000 and high >= 500,
+        },
+        ours=f"{power(last)} at γ = {power(max(gammas))}, in the three trainings "
+        f"{final.min():.0f} to {final.max():.0f} times below γ = 0; {where}",
     )
 curves
 
@@ -816,7 +888,8 @@ study.show(
     "ground_state",
     numbers={"collapsed": quenched, "lattices": lattice_table.head(8)},
     caption="The collapsed model's state before and after a quench, and the lowest of all "
-    f"commensurate lattices on {size}×{size} sites; energies per site in units of J.",
+    f"commensurate lattices on {size}×{size} sites; energies per site in units of J. The paper "
+    "takes the first of them for the ground state (Fig. 5A), without such a list of lattices.",
 )
 
 # %% [markdown]
@@ -829,22 +902,20 @@ study.show(
 if max(gammas) < 1e3:
     untested("V7", "the γ sweep ends before the transition")
 else:
-    answers = {}
-    for name, found in quenched.iterrows():
-        answers |= {
-            f"low ({name})": found["decoded (J)"] < data_energy.mean().item(),
-            f"near ({name})": found["decoded (J)"] < ground + 5e-4,
-            f"ground state ({name})": found["above the best lattice (J)"] < 2e-5,
-        }
+    decoded, gaps = quenched["decoded (J)"], quenched["above the best lattice (J)"]
     judge(
         "V7",
-        answers,
+        {
+            "decoded states lie below the data": (decoded < data_energy.mean().item()).to_dict(),
+            "decoded states lie near the best lattice": (decoded < ground + 5e-4).to_dict(),
+            "quenched states are the ground state": (gaps < 2e-5).to_dict(),
+        },
         ours=quenched["after quench (J)"].iloc[0],
         uncertainty=max(quenched["after quench (J)"].sem(), 1e-6),
-        remark=f"best lattice {ground:.6f}; trainings end "
-        + ", ".join(f"{gap:.1e}" for gap in quenched["above the best lattice (J)"])
-        + f" above it, quenched anneals {input_energy.mean() - ground:.1e} on average and "
-        f"{input_energy.min() - ground:.1e} at best",
+        remark=f"the best lattice has {ground:.6f}; trainings end "
+        + ", ".join(power(gap) for gap in gaps)
+        + f" above it, quenched anneals {power(input_energy.mean() - ground)} on average and "
+        f"{power(input_energy.min() - ground)} at best",
     )
 
 # %% [markdown]
@@ -918,7 +989,7 @@ ax.plot(
     "*",
     ms=14,
     color=figures.CURVES[2],
-    label=f"decoder, γ = {max(gammas):.0f}",
+    label=f"decoder, γ = {power(max(gammas))}",
 )
 ax.axhline(ground, color="grey", lw=1, ls=":", label="best lattice")
 ax.set(xscale="log", xlabel="states per second", ylabel="mean energy per site ($J$)")
@@ -938,8 +1009,8 @@ study.show(
 )
 judge(
     "V9",
-    {"faster": ratio > 1, "ten times faster": ratio >= 10},
-    ours=f"{decoder_rate:.0f} against {'' if len(reached) else 'at most '}{rival:.3g} by annealing",
+    {"the decoder is faster": ratio > 1, "it is ten times faster": ratio >= 10},
+    ours=f"{decoder_rate:.0f} decoded and {'' if len(reached) else 'at most '}{rival:.3g} annealed",
 )
 
 # %% [markdown]
@@ -1004,20 +1075,28 @@ study.show(
     numbers={"walks": walk_table}
     | {f"energy, γ = {g:g}, J per site": e for g, (_, e, _) in walks.items()},
     caption="Energy along the straight line in latent space from the lattice with an interstitial "
-    f"to the perfect one, {widgets.STEPS} steps, counted from the peak.",
+    f"to the perfect one, {widgets.STEPS} steps, counted from the peak. As in the paper's Fig. 4B "
+    "the peak gets narrower with γ, and the energy on both sides of it lower.",
 )
 
 # %%
-places = np.linspace(-30, 30, 7).astype(int)
-ends = [walks[g] for g in (walk_gammas[0], walk_gammas[-1])]
+places = np.array([-30, -10, 0, 2, 5, 10, 30])
+window = min(size, 2 * round(size / np.sqrt(len(centres))))  # two distances between skyrmions
+column, row = (round(window / 2 - place) for place in extra)
+
+
+def around_the_interstitial(spins):
+    """The part of a state that the interstitial is in the middle of."""
+    return torch.roll(spins, (row, column), (-2, -1))[..., :window, :window]
+
+
 strip = figures.contact_sheet(
-    [
-        colour(path[[int(np.clip(found.peak + place, 0, widgets.STEPS - 1)) for place in places]])[
-            n
+    torch.cat(
+        [
+            colour(around_the_interstitial(path[np.clip(found.peak + places, 0, len(path) - 1)]))
+            for path, _, found in (walks[walk_gammas[0]], walks[walk_gammas[-1]])
         ]
-        for path, _, found in ends
-        for n in range(len(places))
-    ],
+    ),
     [f"R = {place}" for place in places] + [""] * len(places),
     columns=len(places),
     width=1.3,
@@ -1028,8 +1107,9 @@ study.show(
     strip,
     "interpolation_strip",
     numbers={"walks": walk_table},
-    caption="States along the interpolation, from the lattice with an interstitial (left) to the "
-    "perfect one (right), R steps from the peak of the energy.",
+    caption="The surroundings of the interstitial along the interpolation, from the lattice with it"
+    " (left) to the perfect one (right), R steps from the peak of the energy. In the paper's "
+    "Fig. 4C it is still there at R = 2 for γ = 0, and gone for γ = 100.",
 )
 
 # %% [markdown]
@@ -1060,9 +1140,9 @@ else:
 
 # %% [markdown]
 # ## 10. A square with open edges
-# Here the best state cannot be guessed: the edges turn the spins in, and no triangular lattice fits
-# a square. The same network, padded with nothing instead of the other side, learns from anneals of
-# such squares, and no translation helps it.
+# Here the best state cannot be guessed: at the edges spins lean outwards, and no triangular lattice
+# fits a square. The same network, padded with nothing instead of the other side, learns from
+# anneals of such squares, and no translation helps it.
 
 # %%
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
@@ -1099,24 +1179,29 @@ study.show(
     "open_square",
     numbers={"energies": contest, "losses": square_table},
     caption=f"A square of {size}×{size} sites with open edges: the lowest of {len(confined)} "
-    "annealed states, and a state of the collapsed model before and after a quench.",
+    "annealed states, and a state of the collapsed model before and after a quench (the paper's "
+    "Note S2).",
 )
 
 # %% [markdown]
 # **Criterion for V8.** *Low*: the collapsed model's state lies, as it is decoded, below the mean
-# anneal. *Lowest*: after a quench it is at least as low as the best of all anneals, quenched too.
+# anneal. *Lowest*: after a quench it is at least as low as the best anneal, of the twenty lowest
+# quenched too. A difference below 10⁻⁶ J is none; we then call it a tie.
 
 # %%
 ours = contest["collapsed model, lowest after quench"]
 theirs = contest["anneals, lowest after quench"]
+tie = 1e-6
 judge(
     "V8",
     {
-        "low": contest["collapsed model, mean"] < contest["anneals, mean"],
-        "lowest": ours <= theirs,
+        "the decoded state lies below the mean anneal": contest["collapsed model, mean"]
+        < contest["anneals, mean"],
+        "the quenched state is as low as the best anneal": ours <= theirs + tie,
     },
-    ours=ours,
-    remark=f"the best of {len(confined)} anneals reaches {theirs:.6f}",
+    ours=f"a tie with the best of {len(confined)} anneals, both {ours:.6f}"
+    if abs(ours - theirs) < tie
+    else f"{ours:.6f}, the best of {len(confined)} anneals {theirs:.6f}",
 )
 
 # %% [markdown]
@@ -1132,7 +1217,7 @@ from spinlib import widgets
 widgets.explorer(widgets.load_walk())
 
 # %% [markdown]
-# For those who only read, the same walk once more as a strip: R from −30 to 30.
+# For those who only read, the surroundings of the interstitial once more as a strip.
 
 # %%
 strip
@@ -1167,19 +1252,22 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # |---|---|---|
 # | V1: posterior collapses in β | reproduced | reproduced: 0.017 ± 0.005 for 10⁻² |
 # | V2: course of the losses in γ | partly: drops early | partly: half-way down at 957 ± 112 |
-# | V3: deformed skyrmions vanish | partly | reproduced: generated 0.18 → 0.03 above the data |
+# | V3: deformed skyrmions vanish | partly: fewer | reproduced: 0.18 → 0.03 above the data |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
-# | V6: one state only | reproduced | reproduced: critical γ 1743 ± 145 |
+# | V6: one state only | reproduced | reproduced: critical γ 1560 to 2680, 2120 ± 560 |
 # | V7: the ground state | partly | partly: 3.7·10⁻⁵ J above it; quenched anneals 7.6·10⁻⁴ |
-# | V8: open square | reproduced | reproduced: by 2.5·10⁻⁵ J |
+# | V8: open square | reproduced: a tie | reproduced: by 2.5·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
 #
-# *Why.* V2: the drop comes just before 10³, and for β = 10⁻⁴ $L_{RC}$ rises a little early. V7: a
-# collapsed lattice is stable, and no small step leads from 28 skyrmions to 30. It is the second in
-# the list of all lattices that fit, so "ground state of the system" holds only nearly, and without
-# such a list nobody could tell. Trainings are thirty times shorter than the paper's; whether longer
-# ones would find the best is open. In the laptop's small box the best anneals, quenched, reach the
-# best lattice too.
+# *Why.* V2: at full size the drop comes just before 10³, and for β = 10⁻⁴ $L_{RC}$ rises a little
+# early. On a laptop $L_{RC}$ at γ = 100 is already 1.7 to 2.4 times its first value, and $L_H$
+# half-way down at 350 to 470. V6: the scoreboard's full-size row, 1743 ± 145, is one fit to both
+# trainings at β = 10⁻³; taken one by one, as now, that run has 2682 and 1565. V7: a collapsed
+# lattice is stable, and no small step leads from 28 skyrmions to 30. It is the second in the list
+# of all lattices that fit, so "ground state of the system" holds only nearly, and without such a
+# list nobody could tell. Trainings are thirty times shorter than the paper's; whether longer ones
+# would find the best is open. In the laptop's small box the best anneals, quenched, reach the best
+# lattice too.
 #
 # *What to try next.* A hundred epochs a stage, hours on one GPU; many seeds, of which the lowest is
 # kept; a γ that goes up and down again; a Hamiltonian whose ground state is unknown.

@@ -15,10 +15,11 @@
 # # Appendix: one state through the microscope
 # *What do the networks of the four studies see of a film?*
 #
-# A network never sees spins; it sees a picture of them. One instrument, `spinlib.microscope`, makes
-# all the pictures in this repository, and `spinlib.pictures` brings pictures made elsewhere to the
-# same form. This page sends one state through every contrast, each with the line that made it, and
-# then back.
+# Experiments give pictures of spins, never the spins. One instrument, `spinlib.microscope`, draws
+# such pictures, and `spinlib.pictures` brings pictures made elsewhere to the same form. Study 1
+# sees `colour` and `in_plane`, study 2 `vector`, study 3 `perpendicular`; study 4's autoencoder
+# takes the spins themselves. This page sends one state through every contrast, each with the line
+# that made it, and then back.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
@@ -31,7 +32,7 @@ sweeps: int = 800  # Monte Carlo sweeps of the annealing
 # %% [markdown]
 # ## A film of iron germanium
 # Cells of 4 nm, one nanometre thick, bulk Dzyaloshinskii–Moriya interaction, 0.18 T along z, cooled
-# from far above its ordering temperature to almost none. The helix period 4πA/D is 70 nm. Energies,
+# from above its ordering temperature to almost none. The helix period 4πA/D is 70 nm. Energies,
 # and with them temperatures, are in zeptojoules (k_B × 300 K = 4.14 zJ).
 
 # %%
@@ -94,7 +95,8 @@ study.show(
     contrasts,
     "contrasts",
     caption="One state of a film of FeGe in three contrasts: all directions, the component out of "
-    "the plane, and the direction in the plane.",
+    "the plane (white up, black down), and the direction in the plane, where up and down are both "
+    "black. Study 1 reads the first and the third, study 3 films in the second.",
 )
 
 # %% [markdown]
@@ -141,8 +143,8 @@ noisy = contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film
 study.show(
     noisy,
     "vector_noise",
-    caption="The noise of study 2 at four strengths: random unit vectors are added to the spins, "
-    "which are then normalised again.",
+    caption="The noise of study 2 at four strengths: η times random unit vectors are added to "
+    "the spins, which are then normalised again.",
 )
 
 # %%

@@ -182,7 +182,7 @@ class Hamiltonian:
                  and boundary, by default that of point dipoles on the lattice
 
     >>> Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
-    E = - 1 Σ S_i·S_j - 0.3 Σ (ẑ×r_ij)·(S_i×S_j) - 0.05 Σ S_z   (periodic)
+    E = − 1 Σ S_i·S_j − 0.3 Σ (ẑ×r_ij)·(S_i×S_j) − 0.05 Σ S_z   (periodic)
     """
 
     exchange: Number = 1.0
@@ -281,7 +281,7 @@ class Hamiltonian:
             (self.dipolar, "½ Σ S_i·h_i"),
         ]
         text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if _is_nonzero(value))
-        return f"E = {text or '0'}   ({self.boundary})"
+        return f"E = {text or '0'}   ({self.boundary})".replace("-", "−")
 
 
 def _is_nonzero(value: Number | tuple) -> bool:

@@ -20,6 +20,7 @@ from torch.nn.functional import mse_loss
 from spinlib.contrast import normalise
 from spinlib.dataset import split
 from spinlib.domains import USUAL, strangeness, texture
+from spinlib.figures import true_minus
 from spinlib.networks.resnet import resnet18
 from spinlib.noise import vector_noise
 from spinlib.pictures import windows
@@ -193,7 +194,7 @@ def estimate_picture(
                 f"The estimate of {name} lies at {middle:.2f} of the range that was trained on "
                 "(0 to 1): it is an extrapolation."
             )
-    return PictureEstimate(found, panels, warnings)
+    return PictureEstimate(found, panels, [true_minus(sentence) for sentence in warnings])
 
 
 def save_robust(

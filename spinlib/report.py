@@ -127,6 +127,9 @@ from top to bottom; its first cell of code holds all that can be changed.
 
 {table}
 
+Claims are counted as in the scoreboard: the run at full size speaks where it has tested one. Times,
+and the outputs on these pages, are those of the smaller run, on two cores of a laptop.
+
 - **You have one picture** and want its parameters: the last chapter of [study 1]({one}) takes a
   file, and so do those of [2]({two}) (vector pictures, as of SPLEEM) and [3]({three}) (grey ones).
 - **You want to play**: chapter 11 of [study 4]({four}) has sliders through a latent space, and
@@ -139,7 +142,7 @@ from top to bottom; its first cell of code holds all that can be changed.
 
 def index(root: Path = ROOT) -> str:
     """The notebook of one Markdown cell that maps the others: question, verdicts, run time."""
-    lines = ["| page | question | claims | took |", "|---|---|---|---|"]
+    lines = ["| page | question | claims | took on a laptop |", "|---|---|---|---|"]
     rows = {row.id: row for row in claims.of_largest_runs(root / "figures")}
     pages = find(root)
     for study, path in pages.items():

@@ -17,6 +17,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from spinlib import figures
 from spinlib.estimation import PERIOD, Conditions, Ranges, estimate, learning, one_picture, plan
 from spinlib.estimation.observation import Effort, recipe, record, see
 from spinlib.estimation.quantities import QUANTITIES
@@ -69,6 +70,23 @@ def test_answer_has_all_its_parts(answer, tmp_path):
     assert json.loads((tmp_path / "answer.json").read_text()) == content
     assert content["table"][NAMES[0]]["estimate"] == value[NAMES[0]]
     assert isinstance(answer.figure(), Figure)
+
+
+def test_figure_marks_the_truth_where_it_is_known(answer):
+    truth = pd.Series([8.0, 1.7, 400.0], NAMES)
+
+    def marks(figure: Figure) -> list[float]:
+        """Where vertical lines in the colour of what is true stand on the intervals."""
+        panel = figure.axes[3]  # of the intervals: second row, first column
+        return [
+            line.get_xdata()[0]
+            for ax in panel.child_axes
+            for line in ax.lines
+            if line.get_color() == figures.OBSERVED
+        ]
+
+    assert marks(answer.figure(truth=truth)) == pytest.approx(truth.tolist())
+    assert marks(answer.figure()) == []
 
 
 def test_volume_from_the_saturated_moment(answer):

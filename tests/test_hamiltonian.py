@@ -189,7 +189,7 @@ def test_energy_is_invariant_under_turning_lattice_and_spins(kind):
 
 def test_repr_prints_the_equation_with_its_numbers():
     text = repr(Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05))
-    assert text == "E = - 1 Σ S_i·S_j - 0.3 Σ (ẑ×r_ij)·(S_i×S_j) - 0.05 Σ S_z   (periodic)"
+    assert text == "E = − 1 Σ S_i·S_j − 0.3 Σ (ẑ×r_ij)·(S_i×S_j) − 0.05 Σ S_z   (periodic)"
     text = repr(Hamiltonian(1.0, -0.2, torch.tensor([0.1, 0.4]), (0, 0.5, 1), dmi_kind="bulk"))
     assert "+ 0.2 Σ r_ij·(S_i×S_j)" in text
     assert "[0.1 … 0.4] Σ S_z²" in text and "(0, 0.5, 1) · Σ S" in text

@@ -192,12 +192,13 @@ def test_an_estimate_beyond_the_trained_ranges_is_said(films):
     network = resnet18(8)
     with torch.no_grad():
         network.head.weight.zero_()
-        network.head.bias.copy_(torch.tensor([0.5, 1.3, 0.5]))
+        network.head.bias.copy_(torch.tensor([0.5, 1.3, -0.12]))
     found = regression.estimate_picture(network, films[:1], 32, domains.texture(films))
     said = [sentence for sentence in found.warnings if "extrapolation" in sentence]
     assert said == [
-        "The estimate of K/2πD lies at 1.30 of the range that was trained on (0 to 1): it is an "
-        "extrapolation."
+        f"The estimate of {name} lies at {place} of the range that was trained on (0 to 1): it is "
+        "an extrapolation."
+        for name, place in (("K/2πD", "1.30"), ("D", "−0.12"))
     ]
 
 

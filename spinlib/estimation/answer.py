@@ -1,6 +1,7 @@
 """The answer to a picture: a table, a figure, warnings, a JSON, and a file that keeps it all."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from safetensors import safe_open
 from safetensors.torch import save
 
@@ -96,8 +99,11 @@ class Estimate:
         from_interval = (row["high"] - row["low"]) / (2 * 1.645 * row["estimate"])
         return volume(moment, moment_error, own, max(float(np.std(slopes)), from_interval))
 
-    def figure(self):
-        """Picture, simulation, spectra; estimates of tested states, intervals, loop."""
+    def figure(self, truth: Sequence[float] | None = None) -> Figure:
+        """Picture, simulation, spectra; intervals, estimates of tested states, loop.
+
+        `truth` is A, D and M_s where they are known, to be marked on the intervals.
+        """
         figure, axes = figures.panels(2, 3, width=3.2, height=2.8)
         pixel = 1e-9 * self.pixel_size_nm
         # Pictures larger than what was simulated are shown in part, at the same scale.
@@ -109,49 +115,50 @@ class Estimate:
         waves = np.array(self.spectra["waves per nm"])
         ax = axes[0, 2]
         for shares in self.spectra["simulations"]:
-            ax.loglog(1 / waves, shares, color=figures.CURVES[2], lw=0.8, alpha=0.6)
-        ax.loglog(1 / waves, self.spectra["picture"], color=figures.CURVES[0], label="picture")
-        ax.plot([], [], color=figures.CURVES[2], label="simulated again")
+            ax.loglog(1 / waves, shares, color=figures.ESTIMATED, lw=0.8, alpha=0.6)
+        ax.loglog(1 / waves, self.spectra["picture"], color=figures.OBSERVED, label="picture")
+        ax.plot([], [], color=figures.ESTIMATED, label="simulated again")
         ax.set(xlabel="wavelength (nm)", ylabel="share of the power")
-        ax.legend(frameon=False, fontsize=8)
-        for ax, name, shade in zip(
-            [axes[1, 0].inset_axes((0.0, 0.76 - 0.36 * n, 1.0, 0.14)) for n in range(3)],
-            NAMES,
-            figures.CURVES[1:],
-            strict=False,
-        ):
-            self._interval(ax, name, shade)
+        ax.legend(frameon=False, fontsize=figures.LABEL)
+        for number, name in enumerate(NAMES):
+            ax = axes[1, 0].inset_axes((0.0, 0.76 - 0.38 * number, 1.0, 0.14))
+            self._interval(ax, name, None if truth is None else float(list(truth)[number]))
         axes[1, 0].set_axis_off()
         ax = axes[1, 1]
-        for name, shade in zip(NAMES, figures.CURVES[1:], strict=False):
+        for name in NAMES:
             low, high = (f(self.tested[f"true {name}"]) for f in (min, max))
             ax.plot(
                 *((self.tested[f"{kind} {name}"] - low) / (high - low) for kind in _KINDS),
-                **{"ls": "", "marker": ".", "ms": 4, "color": shade, "label": _label(name)},
+                **{"ls": "", "marker": ".", "ms": 4, "color": _colour(name)},
+                label=_label(name),
             )
         ax.plot([0, 1], [0, 1], color="0.6", lw=0.8)
         ax.set(xlabel="truth of tested states (of the range)", ylabel="estimate")
-        ax.legend(frameon=False, fontsize=8)
+        ax.legend(frameon=False, fontsize=figures.LABEL)
         ax = axes[1, 2]
         loop = Loop(self.loop, torch.empty(0))
         for state in self.loop.state.unique()[::-1]:
-            shade = figures.CURVES[0] if state < self.repeats else "0.75"
+            shade = figures.ESTIMATED if state < self.repeats else "0.75"
             for ascending in (False, True):
                 ax.plot(*loop.branch(state, ascending), color=shade, lw=0.8)
         ax.set(xlabel="field (T)", ylabel="$M/M_s$")
-        ax.set_title("loop; grey: possible as well", fontsize=figures.LABEL)
+        ax.set_title("loop; grey: possible as well", fontsize=figures.TITLE)
         return figure
 
-    def _interval(self, ax, name: str, shade: str) -> None:
+    def _interval(self, ax: Axes, name: str, truth: float | None) -> None:
         """The interval of one parameter on the range that was simulated."""
-        row = self.table.loc[name]
+        row, shade = self.table.loc[name], _colour(name)
         low, high = (self.settings["ranges"][end][NAMES.index(name)] for end in ("low", "high"))
         ends = np.clip([row["low"], row["high"]], low, high)
         ax.plot(ends, [0, 0], color=shade, lw=5, alpha=0.4, solid_capstyle="butt")
         ax.plot([row["estimate"]], [0], "o", color=shade)
         ax.set(xlim=(low, high), yticks=[], ylim=(-1, 1))
-        ax.tick_params(labelsize=8)
-        ax.set_title(f"{_label(name)}, {_unit(name)}", fontsize=8, loc="left", pad=2)
+        ax.tick_params(labelsize=figures.LABEL)
+        ax.set_title(f"{_label(name)} ({_unit(name)})", fontsize=figures.TITLE, loc="left", pad=2)
+        if truth is not None:
+            ax.axvline(truth, color=figures.OBSERVED, lw=2)
+        if truth is not None and name == NAMES[0]:
+            ax.set_title("line: truth", fontsize=figures.LABEL, loc="right", pad=2)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """All numbers as JSON, without the pictures; written to a file as well if one is named."""
@@ -209,8 +216,16 @@ def _number(x: Any) -> Any:
     return x.tolist() if isinstance(x, np.ndarray | np.generic) else plain(x)
 
 
+def _symbol(name: str) -> str:
+    return {"exchange": "A", "dmi": "D", "saturation": "M_s"}[name.split(" ")[0]]
+
+
 def _label(name: str) -> str:
-    return {"exchange": "$A$", "dmi": "$D$", "saturation": "$M_s$"}[name.split(" ")[0]]
+    return f"${_symbol(name)}$"
+
+
+def _colour(name: str) -> str:
+    return figures.PARAMETERS[_symbol(name)]
 
 
 def _unit(name: str) -> str:
