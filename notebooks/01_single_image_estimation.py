@@ -785,7 +785,7 @@ study.claim(
 # *Why A best?* Because thermal noise from cell to cell gives 2*At*/$k_B T$ away. On a laptop its
 # strength alone tells *A* of test A to 1.0 %, better than the network, and nothing about *D* and
 # *M*_s (chapter 4). That noise depends on the size of the cell, which a film does not have, and no
-# microscope sees it: behind a blur of 3 nm and the noise of a camera *A* is known only to some 8 %
+# microscope sees it: behind a blur of 3 nm and the noise of a camera *A* is known only to some 9 %
 # (chapter 9), no better than *D*.
 #
 # ## 6. Pictures of any size (W3)
@@ -1094,7 +1094,8 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # cos(*Da*/2*A*) and a DMI (2*A*/*a*) sin(*Da*/2*A*), which has the period 4π*A*/*D* exactly. The
 # full-size results are older and had plain cells, coarser in training than in the hidden films: by
 # the formula this alone reads 4π*A*/*D* 2 to 5 % too short. It was read 4 % short for both
-# materials, and FeGe's interval missed the truth.
+# materials, and FeGe's interval missed the truth. (On a laptop it was 4 and 10 %, and is 1.6 and
+# 0.5 % with the cells turned.)
 #
 # The authors' pictures are not public. In their place stand two virtual experiments whose truth is
 # known to nobody but the last cells. Their films have random numbers of their own, and cells of a
@@ -1321,9 +1322,9 @@ study.show(
     | {"skyrmions per µm²": density_of},
     caption="FeGe₀.₅Si₀.₅. Above: the observed picture, one simulated with the estimate (the "
     "paper's Fig. 5a1 and 5a2, “very similar features”; compare sizes and distances, as places are "
-    "chance), and the spectra of both, whose peaks below 5 nm are the films' cells under the blur. "
-    "Below: 90 % intervals on the simulated ranges, with the truth, estimates of tested "
-    "simulations against their truth, and the predicted loop. The paper has no intervals.",
+    "chance), and the spectra of both. Below: 90 % intervals on the simulated ranges, with the "
+    "truth, estimates of tested simulations against their truth, and the predicted loop. The paper "
+    "has no intervals.",
 )
 
 # %% [markdown]
@@ -1397,7 +1398,7 @@ study.show(
 # numbers.
 #
 # $H_c$ is no constant of a material. It measures how far the magnetisation lags at this rate and in
-# this box: the same truth has some 20 mT on a laptop (64 cells across, 200 sweeps at each field)
+# this box: the same truth has some 27 mT on a laptop (64 cells across, 200 sweeps at each field)
 # and some 30 mT at full size (256, 500). So only loops of one protocol can be compared, and none of
 # these with the measured loop in the paper's Fig. 5b.
 #

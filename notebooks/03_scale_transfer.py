@@ -588,7 +588,9 @@ def where(name, label, scales_):
 
 # %%
 single = {f"{s:g}": table_of("dmi", f"{s:g}", SCALES) for s in (0.5, 1.0, 1.5)}
-pd.concat({f"trained at {label}": table.iloc[:, :2] for label, table in single.items()}, axis=1)
+pd.concat(
+    {f"trained at {label}": table.iloc[:, :2].round(2) for label, table in single.items()}, axis=1
+)
 
 # %%
 figure = scatter("dmi", [(f"trained at {s} µm", f"{s:g}", (s, 2.0)) for s in (0.5, 1.0, 1.5)])
@@ -648,8 +650,8 @@ study.claim(
     else "not reproduced",
     reason=""
     if len(right) == 3
-    else f"of the three networks {len(judged)} read their own scale, and of these {len(right)} "
-    f"do at 2.0 µm as the paper says; {few}",
+    else f"networks that read their own scale: {len(judged)} of 3; of these do at 2.0 µm as the "
+    f"paper says: {len(right)}; {few}",
 )
 
 # %% [markdown]
@@ -699,8 +701,8 @@ study.claim(
     else "reproduced"
     if own_scale.all()
     else "partly",
-    reason=f"of the three networks {int(own_scale.sum())} read their own scale, and of these "
-    f"{int((own_scale & fails).sum())} fail at 2.0 µm; {few}"
+    reason=f"networks that read their own scale: {int(own_scale.sum())} of 3; of these fail at "
+    f"2.0 µm: {int((own_scale & fails).sum())}; {few}"
     if not (own_scale & fails).all()
     else "",
 )

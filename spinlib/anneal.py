@@ -39,7 +39,8 @@ _PURPOSE = "dipole field"  # of the random numbers that draw it
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal steps from `hot` to `cold`, both included."""
     hot, cold, sweeps = _checked(hot, cold, sweeps)
-    return torch.linspace(hot, cold, sweeps)
+    # Rounded from double precision, where all processors agree on it.
+    return torch.linspace(hot, cold, sweeps, dtype=torch.float64).float()
 
 
 def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
@@ -50,7 +51,7 @@ def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
             f"An exponential schedule from {hot} to {cold} never reaches zero: choose a `cold` "
             "above it, and let `quench` do the rest."
         )
-    return torch.logspace(math.log10(hot), math.log10(cold), sweeps)
+    return torch.logspace(math.log10(hot), math.log10(cold), sweeps, dtype=torch.float64).float()
 
 
 def _checked(hot: float, cold: float, sweeps: int) -> tuple[float, float, int]:
@@ -86,8 +87,8 @@ def random_rate(
             f"The fastest cooling takes from 1 to the slowest's {slowest} sweeps, not {fastest}."
         )
     u = random_uniform((1,), seed=seed, states=states, purpose="cooling rate")
-    length = fastest * (slowest / fastest) ** u
-    return (hot * (1 - torch.arange(slowest) / length)).clamp(min=0)
+    length = fastest * (slowest / fastest) ** u.double()
+    return (hot * (1 - torch.arange(slowest) / length)).clamp(min=0).float()
 
 
 def anneal(

@@ -43,7 +43,7 @@ class SkyrmionStates:
     All states share one Hamiltonian and differ by their random numbers alone.
     """
 
-    version: ClassVar[int] = 2  # the last sixth of the sweeps came to be at zero temperature
+    version: ClassVar[int] = 3  # temperatures came to be the same on every processor
     states: int = 39_300
     size: int = 128
     sweeps: int = 600
@@ -94,7 +94,7 @@ class DipolarDomains:
     are uniform in the box, as suits a data set that is too small for a grid.
     """
 
-    version: ClassVar[int] = 2  # the dipoles' noise came to be drawn at k_y >= 0
+    version: ClassVar[int] = 3  # the dipoles' kernel came to be the same on every processor
     states: int = 78_540
     size: int = 100
     grid: tuple[int, int, int] = (21, 11, 17)  # number of values of λ, K and D

@@ -37,7 +37,7 @@ class ThermalFilms:
                  spins, for `time` nanoseconds.
     """
 
-    version: ClassVar[int] = 2  # the dipoles' noise came to be drawn at k_y >= 0
+    version: ClassVar[int] = 3  # the dipoles' kernel came to be the same on every processor
     exchange: tuple[float, ...]  # A, pJ/m
     dmi: tuple[float, ...]  # D, mJ/m²
     saturation: tuple[float, ...]  # M_s, kA/m

@@ -45,6 +45,40 @@ def test_a_kernel_gives_the_same_bits_at_any_vector_width(flags):
     assert torch.equal(*results)
 
 
+STATES = """
+import torch
+from dataclasses import replace
+from hashlib import sha256
+from spinlib.film_recipes import FILMS
+from spinlib.recipes import DOMAINS, SkyrmionStates
+from spinlib.thermal_recipes import FILMS as THERMAL
+short = {"cooling": 10, "staying": 5}
+for recipe in (
+    replace(THERMAL["smoke"]["resolved"], size=(128, 128), **short),
+    replace(DOMAINS["smoke"], size=100, slowest=12, fastest=6, quench=2),
+    replace(FILMS["smoke"]["saturation"], size=128, sweeps=10, quench=2),
+    SkyrmionStates(size=32, sweeps=60),
+):
+    states = recipe.simulate(range(1), torch.device("cpu"))
+    print(sha256(states.contiguous().numpy().tobytes()).hexdigest())
+"""
+
+
+def test_states_are_the_same_bits_on_every_processor():
+    """What libraries choose by the processor, their BLAS and the width of vectors, is set here."""
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", STATES],
+            env=os.environ | {"OPENBLAS_CORETYPE": core, "ATEN_CPU_CAPABILITY": width},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for core, width in (("Prescott", "default"), ("SkylakeX", "avx2"))
+    ]
+    assert said[0].count("\n") == 4 and said[0] == said[1]
+
+
 def test_results_that_are_committed_are_there():
     assert len(FIGURES) > 30
 
