@@ -93,14 +93,18 @@ def read(folder: Path) -> list[Claim]:
         return []
     names = [field.name for field in fields(Claim)]
     try:
-        # Runs used not to say how much memory they took.
+        # Runs used not to say how much memory they took, and to write hyphens for minus signs.
         rows = [{"peak_memory": None} | row for row in json.loads(path.read_text())]
-        return [Claim(**{name: row[name] for name in names}) for row in rows]
+        return [Claim(**{name: _tidy(row[name]) for name in names}) for row in rows]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is no claims table ({error}); make it again with "
             f"`make reproduce STUDY={folder.name} FORCE=1`."
         ) from error
+
+
+def _tidy(x: object) -> object:
+    return true_minus(x) if isinstance(x, str) else x
 
 
 def of_profile(figures: Path, profile: str) -> dict[str, Claim]:

@@ -153,7 +153,7 @@ def index(root: Path = ROOT) -> str:
         lines.append(_row(link, _question(path), verdicts, took))
     links = {
         word: f"{pages[study].stem}.ipynb" if study in pages else ""
-        for word, study in zip(("one", "two", "three", "four"), claims.catalogue(), strict=True)
+        for word, study in zip(("one", "two", "three", "four"), claims.catalogue(), strict=False)
     }
     text = INDEX.format(table="\n".join(lines), **links)
     cell = {"cell_type": "markdown", "id": "index", "metadata": {}, "source": text}

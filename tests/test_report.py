@@ -190,6 +190,12 @@ def test_the_readme_shows_the_newest_results():
     )
 
 
+def test_the_index_takes_a_study_more(monkeypatch):
+    more = claims.catalogue() | {"05": {"S1": claims.Claim("S1", "Another.", "so")}}
+    monkeypatch.setattr(claims, "catalogue", lambda: more)
+    assert "04_evae_collapse.ipynb" in report.index()
+
+
 def test_the_index_maps_every_page_and_shows_the_newest_results():
     page = nbformat.reads(report.index(), as_version=4)
     nbformat.validate(page)
