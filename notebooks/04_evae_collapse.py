@@ -509,8 +509,8 @@ study.show(
 
 # %% [markdown]
 # $L_{KL}$ does not go to zero at the energy's collapse. It ends higher than it began, as in the
-# paper, at β = 10⁻⁴ tenfold and more: the code still speaks, the decoder no longer listens. This is no
-# posterior collapse. (At full size and β = 10⁻³ it first sinks by about a third.)
+# paper, at β = 10⁻⁴ tenfold and more: the code still speaks, the decoder no longer listens. This is
+# no posterior collapse. (At full size and β = 10⁻³ it first sinks by about a third.)
 #
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
 # *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
@@ -1252,9 +1252,9 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # |---|---|---|
 # | V1: posterior collapses in β | reproduced | reproduced: 0.017 ± 0.005 for 10⁻² |
 # | V2: course of the losses in γ | partly: drops early | partly: half-way down at 957 ± 112 |
-# | V3: deformed skyrmions vanish | partly: fewer generated ones | reproduced: 0.18 → 0.03 above the data |
+# | V3: deformed skyrmions vanish | partly: generated | reproduced: 0.18 → 0.03 above the data |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
-# | V6: one state only | partly: in two trainings of three; critical γ 1190 ± 130 | reproduced: critical γ 1560 to 2680, 2120 ± 560 |
+# | V6: one state only | partly: two trainings of three | reproduced: γ 1560 to 2680, 2120 ± 560 |
 # | V7: the ground state | partly | partly: 3.7·10⁻⁵ J above it; quenched anneals 7.6·10⁻⁴ |
 # | V8: open square | reproduced: a tie | reproduced: by 2.5·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
