@@ -1091,7 +1091,8 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # than 4π*A*/*D* on cells of 4.0 to 5.6 nm. Where training and test have the same cells this does
 # not show; a real film has none. So all films from here on, of `estimate`, of loops and of both
 # virtual experiments, turn neighbours by the helix's own angle *Da*/2*A*, with an exchange *A*
-# cos(*Da*/2*A*) and a DMI (2*A*/*a*) sin(*Da*/2*A*), which has the period 4π*A*/*D* exactly. The
+# cos(*Da*/2*A*) and a DMI (2*A*/*a*) sin(*Da*/2*A*), which has the period 4π*A*/*D* exactly along
+# the axes (and 2 to 4 % less along diagonals, half of what plain cells have along axes). The
 # full-size results are older and had plain cells, coarser in training than in the hidden films: by
 # the formula this alone reads 4π*A*/*D* 2 to 5 % too short. It was read 4 % short for both
 # materials, and FeGe's interval missed the truth. (On a laptop it was 4 and 10 %, and is 2.4 % for
@@ -1565,10 +1566,11 @@ study.show(
 #
 # *Why.* Short trainings answer towards the middle of a range: the laptop's $R^2$ is high and its
 # slopes are too small. Its W6 holds some ten skyrmions of one picture against simulations that
-# scatter by a fifth: a density wrong by half would pass. Its *H*_c is that of few small films, each
-# side with an error of 7 %, and changes with the estimate: other random numbers gave 7 % in place
-# of 29 %. W3 at full size is a bias of one network at one point of its ranges, the same for all
-# sizes of picture. The truth of W6 to W9 is ours; that a real film obeys this energy is not tested.
+# scatter by a fifth: a density wrong by a third would pass. Its *H*_c is that of few small films,
+# each side with an error of 7 %, and changes with the estimate: other random numbers gave 7 % in
+# place of 29 %. W3 at full size is a bias of one network at one point of its ranges, the same for
+# all sizes of picture. The truth of W6 to W9 is ours; that a real film obeys this energy is not
+# tested.
 #
 # *Why too many skyrmions in W6 at full size?* Open. A period 4 % too short, as that of the estimate
 # on plain cells, packs them 9 % closer, of 41 %. Neither coarser cells nor the cooling are seen to

@@ -1440,8 +1440,8 @@ Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'nothing'}" for name, words
 # K8: at full size periods are off by 8 % over the series (7 % too long on average), and by 11 % for
 # the film nearest to λ = 0: the series was not cooled at the rate that suits the network. On the
 # laptop, where it was, edges, noise and blur of the panels together raise *K*_N by 0.040 and lower
-# *D*_N by 0.049 on average; corrected by simulation, what is left is −0.020 and 0.003. The five
-# periods do not show it: they are 5 % off before, 6 % after, and 4 % for films of the true
+# *D*_N by 0.049 on average; corrected by simulation, what is left on average is −0.020 and 0.003.
+# The five periods do not show it: they are 5 % off before, 6 % after, and 4 % for films of the true
 # parameters, as two films of the same parameters differ: a hard test for one film. The correction
 # stands or falls with the rate of cooling: with the fastest or the slowest of the training it does
 # as much harm as good, or more. (The run at full size had no correction.) The film of K7 to K9 was

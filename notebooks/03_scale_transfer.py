@@ -1116,7 +1116,7 @@ for label, words in list(RESCUES.items())[1:]:
 # second length to go by, and one that an instrument's blur would spoil.
 #
 # The DMI, seen here on a laptop, gains by continuous scales between the four, most from 0.6 to
-# 0.8 µm where it was lost, and pays for it at 0.5 µm.
+# 0.8 µm where it was lost, and pays for it at 0.5, 1.0 and 1.5 µm, most at 0.5.
 
 # %% [markdown]
 # ## 7. Your own picture
@@ -1188,7 +1188,7 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # | T5: $M_s$, what heals it | partly: (c) errs more at high $M_s$ | reproduced: −2.7; 0.95; 0.82 |
 # | T6: more data | partly: only with all is 0.5 µm read | not tested; today partly, see below |
 # | T7: domain size | reproduced | reproduced: from 231 to 165 nm |
-# | T8: $D$ tolerates more | not: $D$ 0.07, $M_s$ 0.24 octaves | not (weak: $R^2$ of $D$ 0.37) |
+# | T8: $D$ tolerates more | not: both below 0.24 octaves | not (weak: $R^2$ of $D$ 0.37) |
 #
 # *Why.* Over its range $M_s$ makes domains a third smaller and walls two thirds wider; $D$, far
 # below its critical value, makes domains less than a tenth smaller (the films of chapter 1), so a
@@ -1202,7 +1202,7 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # 0.052 where the bar is 0.5; films that differed in their random numbers alone gave 0.514 ± 0.055,
 # and "partly".
 # At full size trainings were short for $D$, and computed in bfloat16, so there the claims on $D$
-# are open. (T6 at full size was judged before its criterion was made stricter. By today's it is
+# are open. (T6 at full size was judged before its criterion was changed. By today's it is
 # partly reproduced: with a sixteenth of the pictures 0.5 µm is read, 0.81, and 2.0 µm is not.)
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; the second protocol for all films;

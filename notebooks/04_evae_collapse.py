@@ -1250,13 +1250,13 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # ## What was reproduced, what not, and why
 # | | laptop: 64×64 sites | full size: 128×128 sites |
 # |---|---|---|
-# | V1: posterior collapses in β | reproduced | reproduced: 0.017 ± 0.005 for 10⁻² |
+# | V1: posterior collapses in β | reproduced | reproduced: 0.0173 ± 0.0055 for 10⁻² |
 # | V2: course of the losses in γ | partly: drops early | partly: half-way down at 957 ± 112 |
 # | V3: deformed skyrmions vanish | partly: generated | reproduced: 0.18 → 0.03 above the data |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
 # | V6: one state only | partly: two trainings of three | reproduced: γ 1560 to 2680, 2120 ± 560 |
 # | V7: the ground state | partly | partly: 3.7·10⁻⁵ J above it; quenched anneals 7.6·10⁻⁴ |
-# | V8: open square | reproduced: a tie | reproduced: by 2.5·10⁻⁵ J |
+# | V8: open square | reproduced: a tie | reproduced: by 2.6·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
 #
 # *Why.* V2: at full size the drop comes just before 10³, and for β = 10⁻⁴ $L_{RC}$ rises a little

@@ -39,7 +39,7 @@ _PURPOSE = "dipole field"  # of the random numbers that draw it
 def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     """Temperatures (sweeps,) in equal steps from `hot` to `cold`, both included."""
     hot, cold, sweeps = _checked(hot, cold, sweeps)
-    # Rounded from double precision, where all processors agree on it.
+    # Rounded from double precision, in which processors differ by less than is kept.
     return torch.linspace(hot, cold, sweeps, dtype=torch.float64).float()
 
 

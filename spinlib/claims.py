@@ -8,7 +8,7 @@ device, commit, seconds, peak_memory}, with every claim of the study in it.
 import html
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -110,10 +110,10 @@ def _tidy(x: object) -> object:
 def of_profile(figures: Path, profile: str) -> dict[str, Claim]:
     """Return what the runs of a profile in `figures` found, by claim.
 
-    A run with changed parameters speaks for no profile.
+    A run with changed parameters speaks for no profile. Claims are worded as they are today.
     """
     return {
-        row.id: row
+        row.id: replace(row, statement=known[row.id].statement, unit=known[row.id].unit)
         for study, known in catalogue().items()
         for row in read(figures / profile / study)
         if row.profile == profile and row.id in known

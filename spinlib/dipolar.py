@@ -169,6 +169,7 @@ class DipoleKernel:
         """
         xx, yy, xy, zz = self.quarter
         lowest = 0.5 * (xx + yy) - np.sqrt(0.25 * (xx - yy) ** 2 + xy**2)
+        # A millionth less, lest rounding decide between two multiples.
         shift, shift_z = (
             float(np.ceil(64 * -least.min() - 1e-6) + 1) / 64 for least in (lowest, zz)
         )

@@ -38,9 +38,12 @@ class Film:
     Plain cells stretch a helix: its period is 2πa / arctan x with x = Da/2A, where the continuum
     has 4πA/D = 2πa/x. With `exact_helix` neighbours are turned against each other by x itself,
 
-        A -> A cos x,   D -> (2A/a) sin x,   so that a wave number q costs 2A [1 - cos(qa - x)]/a²,
+        A -> A cos x,   D -> (2A/a) sin x,   so that a wave number q along an axis costs
+                                             2A [1 - cos(qa - x)]/a²,
 
-    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature.
+    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature. Along
+    a diagonal the helix is shorter by x²/6 of itself, half of what plain cells stretch it along an
+    axis. Turns that the DMI does not favour have the exchange A cos x.
     """
 
     exchange_stiffness: Number

@@ -121,6 +121,8 @@ def blur_and_resample(
     """`blur`, then `resample` with a `pixel` in cells, as one product.
 
     Pixels finer than cells see the blur of the cells' squares, and not squares of blurred cells.
+    From one cell on, cells count as points: there a point is spread by the variance sigma² exactly,
+    just below by sigma² + 1/6.
     """
     cells = tuple(field.shape[-2:])
     if sigma == 0 and pixel == 1 and shape == cells:
@@ -128,7 +130,7 @@ def blur_and_resample(
     matrices = []
     for n, p in zip(cells, shape, strict=True):
         start = (n - p * pixel) / 2
-        if sigma and pixel < 1:
+        if sigma > 1e-6 and pixel < 1 - 1e-9:  # as quotients of lengths are rounded
             matrix = _fine_pixel_matrix(n, p, pixel, start, sigma, boundary)
         else:
             matrix = _pixel_matrix(n, p, pixel, start)

@@ -106,8 +106,8 @@ FAULTS = [
     Fault(
         "film: cell and thickness exchanged in the DMI",
         "film.py",
-        "dmi=1e21 * self.dmi * area",
-        "dmi=1e21 * self.dmi * self.thickness**2",
+        "dmi=1e21 * dmi * area",
+        "dmi=1e21 * dmi * self.thickness**2",
         "test_film.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
     ),
     Fault(
@@ -221,8 +221,8 @@ FAULTS = [
     Fault(
         "annealing: a step too few in the schedule",
         "anneal.py",
-        "return torch.linspace(hot, cold, sweeps)",
-        "return torch.linspace(hot, cold, sweeps + 1)[:-1]",
+        "return torch.linspace(hot, cold, sweeps, dtype=torch.float64).float()",
+        "return torch.linspace(hot, cold, sweeps + 1, dtype=torch.float64)[:-1].float()",
         "test_anneal.py::test_schedules",
     ),
     Fault(

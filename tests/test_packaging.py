@@ -11,6 +11,7 @@ from graphlib import TopologicalSorter
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 
+import mutations
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -229,3 +230,10 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path, given, sentence):
     done = make("env", python, "READY=tools", PATH=str(tmp_path), CXX="")
     assert done.returncode == 2
     assert sentence in done.stderr
+
+
+def test_each_planted_fault_fits_the_source():
+    for fault in mutations.FAULTS:
+        assert (ROOT / "spinlib" / fault.file).read_text().count(fault.old) == 1, fault.name
+        file, _, name = fault.test.partition("::")
+        assert f"def {name.partition('[')[0]}(" in (ROOT / "tests" / file).read_text(), fault.test

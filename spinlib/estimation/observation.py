@@ -114,8 +114,9 @@ EFFORT = {
 class FieldOfView(ThermalFilms):
     """Films as a picture sees them: they go on beyond it, and know nothing of cells.
 
-    They are periodic, where the picture's box repeats, and their helices have the period of the
-    continuum (`Film.exact_helix`), where plain cells of 4 to 6 nm stretch FeGe's by 4 to 8 %.
+    They are periodic, where the picture's box repeats. Their helices have the period of the
+    continuum along the axes, and 2 to 4 % less along diagonals (`Film.exact_helix`), where plain
+    cells of 4 to 5.6 nm stretch FeGe's by 4 to 8 % and by 2 to 4 %.
     """
 
     version: ClassVar[int] = 200 + ThermalFilms.version

@@ -142,6 +142,7 @@ def _answer(work: Work, folder: Path, about: dict) -> Estimate:
     work.bar.to("predicting", 0.3)
     # What else the parameters may be follows from the errors of simulations like the picture.
     possible = best.to_numpy() * (alike_truth / alike_found)[: max(2, work.effort.loop_films // 3)]
+    possible = possible.clip(work.ranges.low, work.ranges.high)  # beyond, cells may be too coarse
     films = pd.DataFrame(np.vstack([[value] * work.effort.loop_films, possible]), columns=NAMES)
     loop = loops(films, work.conditions, work.plan.cell, work.effort, **given)
     work.bar.to("predicting", 1.0)
