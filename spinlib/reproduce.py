@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import signal
 import sys
@@ -252,7 +253,8 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
 
 
 def _is_progress(output: dict) -> bool:
-    return "%|" in "".join(output.get("data", {}).get("text/plain", ""))
+    text = "".join(output.get("data", {}).get("text/plain", ""))
+    return re.search(r"\d% ?\|", text) is not None
 
 
 def _with_palette(png: str) -> str:

@@ -307,8 +307,11 @@ def test_a_page_drops_bars_and_if_too_large_gives_its_largest_pictures_a_palette
 
     def modes(limit):
         monkeypatch.setattr(reproduce, "LARGEST_PAGE", limit)
-        bar = {"output_type": "display_data", "data": {"text/plain": "films:   0%|   | 0/9"}}
-        cell = {"cell_type": "code", "outputs": [picture(60), bar, picture(200)]}
+        bars = [
+            {"output_type": "display_data", "data": {"text/plain": text}}
+            for text in ("films:   0%|   | 0/9", "   0% |    | 00:00<?")
+        ]
+        cell = {"cell_type": "code", "outputs": [picture(60), *bars, picture(200)]}
         page = tmp_path / "04_page.ipynb"
         page.write_text(json.dumps({"cells": [cell], "metadata": {}}))
         run = SimpleNamespace(values={"profile": "smoke"}, changes="", folder=tmp_path)
