@@ -72,6 +72,15 @@ def test_answer_has_all_its_parts(answer, tmp_path):
     assert isinstance(answer.figure(), Figure)
 
 
+def test_answer_prints_what_matters(answer):
+    lines = str(answer).splitlines()
+    assert [line.split(" = ")[0] for line in lines[:4]] == ["A", "D", "M_s", "4πA/D"]
+    row = answer.table.iloc[0]
+    interval = f"{row['low']:.3g} to {row['high']:.3g}".replace("inf", "∞")
+    assert lines[0] == f"A = {row['estimate']:.3g} pJ/m (90 %: {interval})"
+    assert lines[4:] == [f"Warning: {sentence}" for sentence in answer.warnings]
+
+
 def test_figure_marks_the_truth_where_it_is_known(answer):
     truth = pd.Series([8.0, 1.7, 400.0], NAMES)
 

@@ -58,6 +58,16 @@ class Estimate:
     picture: torch.Tensor = field(repr=False)
     again: torch.Tensor = field(repr=False)
 
+    def __str__(self) -> str:
+        """The estimates with their 90 % intervals, and the warnings, a line each."""
+        lines = []
+        for name, row in self.table.iterrows():
+            symbol = _symbol(name) if name in NAMES else name.split(" ")[0]
+            value, low, high = (f"{row[entry]:.3g}" for entry in ("estimate", "low", "high"))
+            lines.append(f"{symbol} = {value} {_unit(name)} (90 %: {low} to {high})")
+        lines += [f"Warning: {sentence}" for sentence in self.warnings]
+        return "\n".join(lines).replace(" inf)", " ∞)")
+
     @property
     def parameters(self) -> pd.DataFrame:
         """The estimate as one row of A, D and M_s."""
