@@ -2,8 +2,8 @@
 
 Pictures are (channels, height, width) from 0 to 1 with row 0 at the bottom, one grey channel or
 RGB; draw spins as `colour(spins)` or through a `Microscope`. Functions draw into the axes they are
-given, or into a figure of their own, and change no global state of matplotlib: in a notebook the
-figure shows when it is a cell's last value, and `Study.save` writes it with its provenance.
+given, or into a figure of their own, and change no global state of matplotlib: in a notebook
+`Study.show` shows the figure with its caption and writes it with its provenance.
 """
 
 import io

@@ -1,12 +1,13 @@
-"""The microscope: from spins to the pictures a network sees, and from colours back to spins.
+"""The microscope: from spins to the pictures a network sees.
 
 The instrument is one chain, the same for every contrast:
 
     spins -> quarter turns -> blur and pixels -> vector noise -> contrast -> detector -> drift
 
 Blur and pixels are linear and act on the magnetisation, because that is what an instrument
-averages; the contrast is then drawn from the averaged vectors (length <= 1). Every function is
-pure, batched, runs where its tensors are, and can be differentiated up to the counting noise.
+averages; the contrast is then drawn from the averaged vectors (length <= 1). All of it is pure,
+batched, runs where its tensors are, and can be differentiated up to the counting noise. The parts
+are in `optics`, `noise` and `contrast`, which also reads colours back as spins.
 
 Arrays are (batch, 3, height, width) spins and (batch, channels, height, width) pictures, float32,
 row 0 at the bottom. Grey and RGB pictures run from 0 to 1, `vector` pictures from -1 to 1.

@@ -16,6 +16,7 @@ from safetensors.torch import save
 
 from spinlib import figures
 from spinlib.estimation.prediction import magnetisation, volume
+from spinlib.estimation.quantities import symbol_and_unit
 from spinlib.hysteresis import Loop
 from spinlib.store import write_whole
 from spinlib.study import plain
@@ -62,9 +63,9 @@ class Estimate:
         """The estimates with their 90 % intervals, and the warnings, a line each."""
         lines = []
         for name, row in self.table.iterrows():
-            symbol = _symbol(name) if name in NAMES else name.split(" ")[0]
+            symbol, unit = symbol_and_unit(name)
             value, low, high = (f"{row[entry]:.3g}" for entry in ("estimate", "low", "high"))
-            lines.append(f"{symbol} = {value} {_unit(name)} (90 %: {low} to {high})")
+            lines.append(f"{symbol} = {value} {unit} (90 %: {low} to {high})")
         lines += [f"Warning: {sentence}" for sentence in self.warnings]
         return "\n".join(lines).replace(" inf)", " ∞)")
 
@@ -140,7 +141,7 @@ class Estimate:
             ax.plot(
                 *((self.tested[f"{kind} {name}"] - low) / (high - low) for kind in _KINDS),
                 **{"ls": "", "marker": ".", "ms": 4, "color": _colour(name)},
-                label=_label(name),
+                label=f"${symbol_and_unit(name)[0]}$",
             )
         ax.plot([0, 1], [0, 1], color="0.6", lw=0.8)
         ax.set(xlabel="truth of tested states (of the range)", ylabel="estimate")
@@ -164,7 +165,8 @@ class Estimate:
         ax.plot([row["estimate"]], [0], "o", color=shade)
         ax.set(xlim=(low, high), yticks=[], ylim=(-1, 1))
         ax.tick_params(labelsize=figures.LABEL)
-        ax.set_title(f"{_label(name)} ({_unit(name)})", fontsize=figures.TITLE, loc="left", pad=2)
+        symbol, unit = symbol_and_unit(name)
+        ax.set_title(f"${symbol}$ ({unit})", fontsize=figures.TITLE, loc="left", pad=2)
         if truth is not None:
             ax.axvline(truth, color=figures.OBSERVED, lw=2)
         if truth is not None and name == NAMES[0]:
@@ -226,17 +228,5 @@ def _number(x: Any) -> Any:
     return x.tolist() if isinstance(x, np.ndarray | np.generic) else plain(x)
 
 
-def _symbol(name: str) -> str:
-    return {"exchange": "A", "dmi": "D", "saturation": "M_s"}[name.split(" ")[0]]
-
-
-def _label(name: str) -> str:
-    return f"${_symbol(name)}$"
-
-
 def _colour(name: str) -> str:
-    return figures.PARAMETERS[_symbol(name)]
-
-
-def _unit(name: str) -> str:
-    return name.split("[")[1].rstrip("]")
+    return figures.PARAMETERS[symbol_and_unit(name)[0]]

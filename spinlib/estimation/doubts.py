@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from spinlib.estimation.quantities import symbol_and_unit
+
 SLACK = 0.1  # of the simulations' span, by which a picture may look different before it is strange
 NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
@@ -24,7 +26,7 @@ def at_edges(
     """Parameters (parameters,) whose interval is open, `low` 0 or `high` infinite, at an end."""
     sentences = []
     for name, value, below, above, first, last in zip(names, found, low, high, *ends, strict=True):
-        symbol, unit = _symbol(name), name.split("[")[-1].rstrip("]")
+        symbol, unit = symbol_and_unit(name)
         span = f"the simulated range from {first:.4g} to {last:.4g} {unit}"
         if below == 0 and np.isposinf(above):
             sentences.append(
@@ -56,7 +58,7 @@ def not_apart(
     error = np.log(found / truth)
     size = error.std(0)
     correlation = np.corrcoef(error.T)
-    symbols = [_symbol(name) for name in names]
+    symbols = [symbol_and_unit(name)[0] for name in names]
     for one, two in combinations(range(len(names)), 2):
         sign = np.sign(correlation[one, two])
         left = (error[:, one] - sign * error[:, two]).std()
@@ -119,8 +121,3 @@ def other_texture(distance: float, among: float) -> list[str]:
         f"Simulated again with the estimate, the texture is not the picture's: their spectra are "
         f"{distance:.2f} apart, simulations among themselves {among:.2f}."
     ]
-
-
-def _symbol(name: str) -> str:
-    """A parameter as physicists call it."""
-    return {"exchange": "A", "dmi": "D", "saturation": "M_s"}.get(name.split(" ")[0], name)

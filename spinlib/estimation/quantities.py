@@ -18,6 +18,13 @@ PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)
 
 
+def symbol_and_unit(name: str) -> tuple[str, str]:
+    """A column as physicists call it: A and pJ/m of "exchange [pJ/m]"."""
+    quantity, _, unit = name.partition(" [")
+    symbols = {"exchange": "A", "dmi": "D", "saturation": "M_s"}
+    return symbols.get(quantity, quantity), unit.rstrip("]")
+
+
 @dataclass(frozen=True)
 class Pair:
     """Estimates and truths of states, (states, quantities), from 0 to 1 over their ranges."""
