@@ -410,7 +410,8 @@ pd.DataFrame(rows, columns=["layer", "output", "numbers to learn"])
 #   and looks are the same);
 # - **printed**, **µJ**: AdamW on the recipe as printed, in mJ/m² and in µJ/m², with half the looks;
 # - for comparison, with a quarter of the looks or less, and on the films at every other value of
-#   the grid: nine windows and steps, two distortions of the windows, and a fully connected network.
+#   the grid: nine windows and steps, two distortions of the windows, and a fully connected network;
+#   and one of the nine, 32/8, twice more with other random numbers, which tells what is chance.
 #
 # Which epoch is kept is decided on a few films at random parameters that are in no test.
 
@@ -425,9 +426,9 @@ def material(name):
     return pictures[name], ranges[first].unit(parameters[name])
 
 
-def training(make, *, on="training", turned=False, sgd=False, seen=looks, **settings):
+def training(make, *, on="training", turned=False, sgd=False, seen=looks, again=0, **settings):
     """A training to be run: a network, made by `make`, on a training set."""
-    with seeded(seed):
+    with seeded(seed + again):
         network = make()
     shown, targets = material(on)
     if turned:
@@ -437,7 +438,7 @@ def training(make, *, on="training", turned=False, sgd=False, seen=looks, **sett
         windowed.learn,
         *(network, (shown, targets), material(on.replace("training", "validation"))),
         looks=seen,
-        seed=seed,
+        seed=seed + again,
         sgd=sgd,
         batch_size=sgd_batch_size if sgd else batch_size,
         learning_rate=sgd_rate if sgd else learning_rate,
@@ -458,6 +459,7 @@ trainings = {
     "fully connected": compared(FullyConnected),
     "picture turned": compared(today, distort=windowed.turned),
     "picture scaled": compared(today, distort=windowed.scaled),
+    **{f"32/8 again {number}": compared(today, again=number) for number in (1, 2)},
 }
 for window in window_sizes:
     for step in window_steps:
@@ -789,22 +791,27 @@ study.claim(
 # (chapter 9), no better than *D*.
 #
 # ## 6. Pictures of any size (W3)
-# FeGe's own parameters again, in films of several sizes. The network is the same, the windows are
-# more: it never saw a picture of another size than that of its training.
+# Films of several sizes. The network is the same, the windows are more: it never saw a picture of
+# another size than that of its training. FeGe's parameters lie in the middle of the ranges, where
+# a network that knows nothing would answer, too. So these films have three values half-way between
+# trained ones that lie at the ends: the lowest *A*, the highest *D*, the lowest *M*_s.
 
 # %%
+ends = [values[place] for values, place in zip(half_way(resolved).values, (0, -1, 0))]
+sized_film = pd.DataFrame([ends], columns=NAMES)
+know_nothing = ranges["training"].units(np.full((1, 3), 0.5))
 sized = {}
 for size in picture_sizes:
     height, width = (int(cells) for cells in size.split("×"))
     recipe = replace(resolved, size=(height, width), seed=seed + 12)
     seen = colour(
         thermal_states(
-            recipe, pd.concat([FEGE] * size_films, ignore_index=True), device=study.device
+            recipe, pd.concat([sized_film] * size_films, ignore_index=True), device=study.device
         ).cpu()
     )
     found = estimate_windows(networks["AdamW"], seen, device=study.device)
     values = ranges["training"].units(found.mean)
-    off = 100 * np.abs(values / FEGE.to_numpy() - 1)
+    off = 100 * np.abs(values / sized_film.to_numpy() - 1)
     sized[size] = {
         "picture": seen[0],
         "estimates": values,
@@ -818,11 +825,13 @@ size_table = pd.DataFrame(
     },
     [f"error of {symbol} (%)" for symbol in SYMBOLS],
 )
+blind = 100 * np.abs(know_nothing / sized_film.to_numpy() - 1)[0]
+size_table["middle of the ranges"] = [f"{error:.1f}" for error in blind]
 figure, axes = plt.subplots(1, 3, figsize=(9.6, 3.0), layout="constrained")
 for axis, ax in enumerate(axes):
     for place, entry in enumerate(sized.values()):
         ax.plot([place] * size_films, entry["estimates"][:, axis], "o", color=figures.ESTIMATED)
-    ax.axhline(FEGE.iloc[0, axis], color=figures.OBSERVED, ls="--", lw=1)
+    ax.axhline(sized_film.iloc[0, axis], color=figures.OBSERVED, ls="--", lw=1)
     ax.set_xlabel("size (cells)")
     ax.set(ylabel=LABELS[axis], ylim=(ranges["training"].low[axis], ranges["training"].high[axis]))
     # Height above width: side by side, four such words would touch.
@@ -835,9 +844,10 @@ study.show(
         size: {key: entry[key] for key in ("estimates", "errors", "± errors")}
         for size, entry in sized.items()
     },
-    caption="The paper's Fig. 4f: estimates from films of FeGe of several sizes, by a network that "
-    "knows one of them, and the truth (dashed). Axes span the range of the training. In the paper "
-    "A is less than 2 % off, D and M_s around 10 %; here D and M_s are nearer.",
+    caption="The paper's Fig. 4f: estimates from films of several sizes, by a network that knows "
+    "one of them, and the truth (dashed). Axes span the range of the training; the truth lies far "
+    "from their middle. In the paper A is less than 2 % off, D and M_s around 10 %. What is off "
+    "here is off in the same way at all sizes.",
     recipe=recipe_hash(resolved),
 )
 size_table
@@ -857,7 +867,9 @@ study.claim(
         for size, entry in sized.items()
     ),
     uncertainty=f"at {largest} "
-    + ", ".join(f"{s} {e:.1f}" for s, e in zip(SYMBOLS, sized[largest]["± errors"])),
+    + ", ".join(f"{s} {e:.1f}" for s, e in zip(SYMBOLS, sized[largest]["± errors"]))
+    + "; an answer in the middle of the ranges "
+    + ", ".join(f"{s} {e:.0f}" for s, e in zip(SYMBOLS, blind)),
     verdict="not tested at this size"
     if not trained_enough or len(sized) < 3
     else "reproduced"
@@ -923,26 +935,35 @@ table
 
 # %% [markdown]
 # **Criterion for W4.** (a) For every window of at most the largest step, the smallest step has a
-# smaller error than the step that equals the window, by more than the standard error of the
-# difference over films; (b) of the nine, 32/8 has the smallest error, or one within the standard
-# error of the difference to the smallest. Reproduced: both; partly: one.
-
+# smaller error than the step that equals the window, by more than twice the error of the
+# difference; (b) of the nine, 32/8 has the smallest error, or one within twice the error of the
+# difference to the smallest. Reproduced: both; partly: one. The error of a difference has two
+# parts: films scatter, and so do trainings, by what three of 32/8 with other random numbers show.
 
 # %%
-def difference(one, other):
-    """Mean difference of the films' errors, and its standard error."""
-    mean, error = errors.mean_with_error(grid[one] - grid[other], seed=seed)
-    return float(mean), float(error)
+copies = [grid[32, 8], *(misses(f"32/8 again {number}") for number in (1, 2))]
+by_training = float(np.std([copy.mean() for copy in copies], ddof=1))
+
+
+def difference(one, other, trainings=2**0.5):
+    """Mean difference of the films' errors, and its standard error over films and trainings."""
+    mean, error = errors.mean_with_error(one - other, seed=seed)
+    return float(mean), float(np.hypot(error, trainings * by_training))
+
+
+print("32/8:", ", ".join(f"{copy.mean():.4f}" for copy in copies), f"± {by_training:.4f}")
 
 
 smallest = min(window_steps)
 pairs = {
-    w: difference((w, w), (w, smallest)) for w in window_sizes if (w, w) in grid and w > smallest
+    w: difference(grid[w, w], grid[w, smallest])
+    for w in window_sizes
+    if (w, w) in grid and w > smallest
 }
-overlap_wins = all(mean > error for mean, error in pairs.values())
+overlap_wins = all(mean > 2 * error for mean, error in pairs.values())
 first = min(grid, key=lambda key: grid[key].mean())
-gap = difference((32, 8), first) if (32, 8) in grid and first != (32, 8) else (0.0, 0.0)
-best_is_theirs = (32, 8) in grid and gap[0] <= gap[1]
+gap = difference(grid[32, 8], grid[first])
+best_is_theirs = gap[0] <= 2 * gap[1]
 complete = len(grid) == 9 and other_looks >= 5000
 study.claim(
     "W4",
@@ -950,6 +971,7 @@ study.claim(
         f"best {first[0]}/{first[1]} with {means[first][0]:.3f} ± {means[first][1]:.3f}, 32/8 "
         f"{means[32, 8][0]:.3f} ± {means[32, 8][1]:.3f}; without overlap the error is larger by "
         + ", ".join(f"{m:.3f} ± {e:.3f} (window {w})" for w, (m, e) in pairs.items())
+        + f"; three trainings of 32/8 scatter by {by_training:.3f}"
     ),
     verdict="not tested at this size"
     if not complete
@@ -976,23 +998,27 @@ study.claim(
 # augmentation which physics allows, and chapter 4 has it in a longer training.
 #
 # **Criterion for W5.** Turning and scaling each raise the error above that of plain windows after
-# as many looks, by more than the standard error of the difference; and the error of the fully
-# connected network is at least 1.5 times that of the convolutional one. Reproduced: all three;
-# partly: two.
+# as many looks, the mean of the three trainings of 32/8, by more than twice the error of the
+# difference, over films and trainings; and the error of the fully connected network is at least
+# 1.5 times that of the convolutional one. Reproduced: all three; partly: two.
 
 # %%
-plain_name = "32/8"
-plain = grid[32, 8]
+plain = np.mean(copies, 0)
 others = {name: misses(name) for name in ("picture turned", "picture scaled", "fully connected")}
 ratios = {name: errors.ratio_with_error(miss, plain, seed=seed) for name, miss in others.items()}
-changes = {name: errors.mean_with_error(miss - plain, seed=seed) for name, miss in others.items()}
-hurt = {name: changes[name][0] > changes[name][1] for name in ("picture turned", "picture scaled")}
+DISTORTED = ("picture turned", "picture scaled")
+# The mean of three trainings has a third of the variance of one.
+changes = {name: difference(others[name], plain, (1 + 1 / 3) ** 0.5) for name in DISTORTED}
+hurt = {name: change > 2 * error for name, (change, error) in changes.items()}
 worse = ratios["fully connected"][0] >= 1.5
 held = sum(hurt.values()) + worse
 study.claim(
     "W5",
     ours="error over that of plain windows: "
-    + ", ".join(f"{name} {ratio:.2f} ± {error:.2f}" for name, (ratio, error) in ratios.items()),
+    + ", ".join(
+        f"{name} {ratio:.2f} ± {np.hypot(error, ratio * by_training / plain.mean()):.2f}"
+        for name, (ratio, error) in ratios.items()
+    ),
     verdict="not tested at this size"
     if other_looks < 5000
     else "reproduced"
@@ -1104,7 +1130,9 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # made noisy, and stored in 8 bits. `estimate` is told the temperature, the field, the thickness,
 # the size of a pixel and the blur; the noise it measures in the picture; cells and random numbers
 # it never learns. Unlike the paper's pictures ours show no lattice, but a mixture of round and long
-# skyrmions, frozen in while cooling.
+# skyrmions, frozen in while cooling. The truth lies a third of the way from an end of each range
+# or nearer: in the middle, a network that has learnt nothing would be right. What the middle of the
+# ranges would have been worth as an answer is shown beside every claim below.
 #
 # - **FeGe**: 265 K, 2.34 nm per pixel, 0.18 T as in the body of the text; the loop, too, is of
 #   265 K. Truth: the literature's parameters, as in chapter 1. The film is 3 nm thin, as the volume
@@ -1130,8 +1158,12 @@ CONDITIONS = {
     ),
 }
 RANGES = {
-    "FeGe": Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0)),
-    "FeGe₀.₅Si₀.₅": Ranges((4.0, 0.8, 150.0), (10.0, 1.6, 450.0)),
+    "FeGe": Ranges((6.5, 0.9, 250.0), (13.5, 1.9, 650.0)),
+    "FeGe₀.₅Si₀.₅": Ranges((3.5, 0.9, 200.0), (8.0, 1.7, 500.0)),
+}
+MIDDLE = {
+    name: pd.DataFrame(within.units(np.full((1, 3), 0.5)), columns=NAMES)
+    for name, within in RANGES.items()
 }
 TRUTH = {"FeGe": FEGE, "FeGe₀.₅Si₀.₅": pd.DataFrame([(6.4, 1.13, 290.0)], columns=NAMES)}
 HIDDEN_CELL = {"FeGe": 3.1, "FeGe₀.₅Si₀.₅": 2.7}  # nm
@@ -1227,18 +1259,22 @@ pd.concat({name: answer.table for name, answer in answers.items()}).round(3)
 # ### Do the intervals keep their promise?
 # They were calibrated on one set of simulations at random parameters, and are tried here on
 # another. **Criterion**: nominal 90 % intervals of *A*, *D* and *M*_s hold between 85 and 95 % of
-# the truths. Binomial errors; where an interval reaches an end of the simulated range it is open
-# on that side.
+# the truths. Errors are those over states; where an interval reaches an end of the simulated range
+# it is open on that side.
 
 # %%
 coverage = pd.concat({name: answer.coverage for name, answer in answers.items()})
 states = sum(len(answer.tested) for answer in answers.values())
 all_held = coverage.xs("A, D and M_s", level=1)
 share = float((all_held["share"] * all_held["states"]).sum() / all_held["states"].sum())
-share_error = float(np.sqrt(share * (1 - share) / states))
+share_error = float(np.hypot.reduce(all_held["± share"] * all_held["states"]) / states)
+worst_held = coverage.drop("A, D and M_s", level=1)["share"].idxmin()
 print(
     f"90 % intervals hold {share:.1%} ± {share_error:.1%} of the truths of {states} tested states "
-    f"(three of each): {'as promised' if 0.85 <= share <= 0.95 else 'not as promised'}."
+    f"(three of each): {'as promised' if 0.85 <= share <= 0.95 else 'not as promised'}. Fewest are "
+    "those of {1}, {0}: {2:.1%} ± {3:.1%}.".format(
+        *worst_held, *coverage.loc[worst_held, ["share", "± share"]]
+    )
 )
 coverage.round(3)
 
@@ -1249,15 +1285,17 @@ coverage.round(3)
 # than one and a half times the distance of such simulations among themselves; the distance is half
 # the summed difference of the shares of power, 0 for equal spectra and 1 for disjoint ones. (b) The
 # density of skyrmions agrees within twice the standard deviation from simulation to simulation.
-# Reproduced: both; partly: one.
+# Reproduced: both; partly: one. Films with the parameters of the middle of the ranges, simulated in
+# the same way, have to fail (a) or (b): where they pass, the claim is not tested.
 #
 # **What the numbers are to be held against.** Parameters, cells and cooling differ between the
 # picture and the films of the estimate, and chance does: films of one truth do not hold equally
-# many skyrmions either. So there are two controls beside the claim, with the truth in place of the
+# many skyrmions either. So there are controls beside the claim, two with the truth in place of the
 # estimate: *photographed again*, which repeats the hidden film and its picture with other random
 # numbers, and *truth*, simulated as the estimate is. From the first to the second only cells and
-# cooling change, from the second to the estimate only the parameters. All are counted with the
-# period of the estimate; ± is the standard error of the mean over films.
+# cooling change, from the second to the estimate only the parameters; so they do to the *middle of
+# the ranges*. All are counted with the period of the estimate; ± is the standard error of the mean
+# over films.
 
 
 # %%
@@ -1268,19 +1306,26 @@ def counted(name, shown):
     return skyrmions(shown, given.contrast, period, given.field_T) / (1e-3 * pixel) ** 2
 
 
-controls, density_of = {}, {}
-for name, given in CONDITIONS.items():
-    own, noise = photographs[name], answers[name].settings["noise"]
+def films_again(name, point):
+    """An experiment's texture, simulated again as `estimate` does, with other parameters."""
+    own, given, noise = photographs[name], CONDITIONS[name], answers[name].settings["noise"]
     made_so = plan(tuple(own.shape[-2:]), given, RANGES[name], effort)
-    truth_again = texture_again(
-        *(observed(own, given), TRUTH[name], noise, made_so, given, RANGES[name], effort),
+    return texture_again(
+        *(observed(own, given), point, noise, made_so, given, RANGES[name], effort),
         **{"seed": HIDDEN_SEED + seed + 1, "device": study.device},
     )
+
+
+controls, density_of = {}, {}
+of_middle = {name: films_again(name, MIDDLE[name]) for name in CONDITIONS}
+for name in CONDITIONS:
+    own = photographs[name]
     photographed = [photograph(name, own.shape[-1], 0.08, film + 1) for film in range(effort.again)]
     density_of[name] = {
         "photographed again": counted(name, torch.stack(photographed)),
-        "truth": counted(name, truth_again.pictures),
+        "truth": counted(name, films_again(name, TRUTH[name]).pictures),
         "estimate": counted(name, answers[name].again),
+        "middle of the ranges": counted(name, of_middle[name].pictures),
     }
     controls[name] = {"picture": f"{counted(name, own[None])[0]:.0f}"} | {
         kind: f"{found.mean():.0f} ± {found.std(ddof=1) / np.sqrt(len(found)):.0f}"
@@ -1293,10 +1338,21 @@ pd.DataFrame(controls)
 texture = {name: answer.texture for name, answer in answers.items()}
 silicon = answers["FeGe₀.₅Si₀.₅"]
 apart, among, density, density_again, scatter = silicon.texture.values()
-statements = {
-    "the spectra are as close as those of two simulations": apart <= 1.5 * among,
-    "there are as many skyrmions": abs(density - density_again) <= 2 * scatter,
-}
+
+
+def alike(numbers):
+    """What of W6 holds for the numbers of a texture simulated again."""
+    apart, among, density, density_again, scatter = numbers.values()
+    return {
+        "the spectra are as close as those of two simulations": apart <= 1.5 * among,
+        "there are as many skyrmions": abs(density - density_again) <= 2 * scatter,
+    }
+
+
+statements = alike(silicon.texture)
+middle_numbers = of_middle["FeGe₀.₅Si₀.₅"].numbers
+middle_apart, _, _, middle_density, _ = middle_numbers.values()
+blind_passes = all(alike(middle_numbers).values())
 tested = profile != "smoke"
 small = "the smoke profile trains for a few steps"
 study.claim(
@@ -1304,16 +1360,19 @@ study.claim(
     ours=f"distance of spectra {apart:.2f} to the picture, {among:.2f} among simulations; "
     f"skyrmions per µm² {density:.0f} and {density_again:.0f}; with the truth "
     f"{controls['FeGe₀.₅Si₀.₅']['truth']}, photographed again "
-    f"{controls['FeGe₀.₅Si₀.₅']['photographed again']}",
+    f"{controls['FeGe₀.₅Si₀.₅']['photographed again']}; with the middle of the ranges "
+    f"{middle_apart:.2f} and {middle_density:.0f}",
     uncertainty=f"{scatter:.0f} skyrmions per µm² between simulations",
-    verdict=("not reproduced", "partly", "reproduced")[sum(statements.values())]
-    if tested
-    else "not tested at this size",
-    reason=""
-    if tested and all(statements.values())
-    else "it is not so that " + "; ".join(words for words, so in statements.items() if not so)
-    if tested
-    else small,
+    verdict="not tested at this size"
+    if not tested or blind_passes
+    else ("not reproduced", "partly", "reproduced")[sum(statements.values())],
+    reason=small
+    if not tested
+    else "films from the middle of the ranges pass as well"
+    if blind_passes
+    else ""
+    if all(statements.values())
+    else "it is not so that " + "; ".join(words for words, so in statements.items() if not so),
 )
 figure = silicon.figure(truth=TRUTH["FeGe₀.₅Si₀.₅"].iloc[0])
 study.show(
@@ -1350,13 +1409,26 @@ truth_table.round(3)
 # %% [markdown]
 # ## 11. FeGe: the parameters (W7)
 # **Criterion for W7.** (a) 4π*A*/*D* is within 10 % of the literature's; (b) each of the three
-# literature values lies inside the 90 % interval. Reproduced: both; partly: (a).
+# literature values lies inside the 90 % interval, which is closed and at most half as wide as the
+# range. Reproduced: both; partly: (a).
 
 # %%
 iron = answers["FeGe"]
 rows = truth_table.loc["FeGe"]
 period_off = float(rows.loc[PERIOD, "off by"])
-inside = bool(rows.loc[list(NAMES), "inside"].all())
+within = RANGES["FeGe"]
+width = (rows["high"] - rows["low"])[list(NAMES)] / np.subtract(within.high, within.low)
+width[rows["low"][list(NAMES)] == 0] = np.inf  # open below
+fails = [
+    f"the interval of {symbol} {words}"
+    for symbol, name in zip(SYMBOLS, NAMES)
+    for words, so in (
+        ("misses the literature's value", not rows.loc[name, "inside"]),
+        ("is wider than half the range", width[name] > 0.5),
+    )
+    if so
+]
+blind_period = 4 * np.pi * MIDDLE["FeGe"].iloc[0, 0] / MIDDLE["FeGe"].iloc[0, 1]
 study.claim(
     "W7",
     ours="; ".join(
@@ -1364,21 +1436,22 @@ study.claim(
             symbol, *row[["estimate", "low", "high", "truth"]]
         )
         for symbol, (_, row) in zip((*SYMBOLS, "4πA/D (nm)"), rows.iterrows())
-    ).replace("inf", "∞"),
+    ).replace("inf", "∞")
+    + "; the middle of the ranges is "
+    + ", ".join(f"{value:.3g}" for value in (*MIDDLE["FeGe"].iloc[0], blind_period)),
     uncertainty="90 % intervals in brackets",
     verdict="not tested at this size"
     if not tested
     else "not reproduced"
     if abs(period_off) > 0.1
-    else "reproduced"
-    if inside
-    else "partly",
+    else "partly"
+    if fails
+    else "reproduced",
     reason=small
     if not tested
     else ""
-    if inside and abs(period_off) <= 0.1
-    else true_minus(f"4πA/D is off by {period_off:+.1%}; outside their intervals: ")
-    + (", ".join(rows.index[~rows["inside"]]) or "none"),
+    if not fails and abs(period_off) <= 0.1
+    else "; ".join([true_minus(f"4πA/D is off by {period_off:+.1%}"), *fails]),
 )
 figure = iron.figure(truth=TRUTH["FeGe"].iloc[0])
 study.show(
@@ -1420,6 +1493,14 @@ points["truth"], points["± truth"] = (
     true_points.std() / np.sqrt(len(true_points)),
 )
 points["off by"] = points["estimate"] / points["truth"] - 1
+blind_films = pd.concat([MIDDLE["FeGe"]] * iron.repeats, ignore_index=True)
+points["middle of the ranges"] = (
+    loops(
+        *(blind_films, condition, loop_cell, effort), seed=HIDDEN_SEED + seed, device=study.device
+    )
+    .summary()
+    .mean()
+)
 points.round(4)
 
 # %%
@@ -1454,6 +1535,7 @@ study.claim(
     ours="; ".join(
         f"{symbol} {1e3 * points.loc[name, 'estimate']:.3g} mT for "
         f"{1e3 * points.loc[name, 'truth']:.3g} mT"
+        f" ({1e3 * points.loc[name, 'middle of the ranges']:.3g} mT in the middle of the ranges)"
         for symbol, name in (("H_c", "coercive_field_T"), ("H_s", "saturation_field_T"))
     ),
     uncertainty="; ".join(

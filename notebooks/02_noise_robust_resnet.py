@@ -52,7 +52,7 @@ rate_films: int = 24  # films for each rate in the comparison of cooling rates
 film_height: int = 370  # pixels of a virtual SPLEEM picture
 film_width: int = 400  # the same, across
 film_dmi: list[float] = [1.1, 0.65, 0.2, -0.25, -0.7]  # λ/D of the virtual films
-film_point: list[float] = [0.5, 0.5]  # K_N and D_N of the virtual films
+film_point: list[float] = [0.3, 0.7]  # K_N and D_N of the virtual films, not in the middle
 wall_reach: int = 5  # sites on either side of a wall that its profile takes in
 film_sweeps: int = 550  # Monte Carlo sweeps of their cooling: the middle rate of the training films
 
@@ -454,7 +454,7 @@ record(
         "every architecture gains for each parameter": bool((ratio > 1).all(axis=None)),
         "the mean gain is 5": overall >= 5,
     },
-    uncertainty=f"{overall_error:.2f}",
+    uncertainty=f"{overall_error:.2f} over films",
 )
 pd.concat(
     {
@@ -467,7 +467,8 @@ pd.concat(
 # %% [markdown]
 # **Criteria for K2.** (a) Trained with noise, ResNet18 has the lowest error of the three, summed
 # over the parameters relative to a constant answer and averaged over *T*_s > 0.5, by more than two
-# standard errors of the difference over films. (b) There, the custom CNN's error is at least 1.5
+# standard errors of the difference, over films and, where ResNet18 was trained more than once, over
+# trainings. (b) There, the custom CNN's error is at least 1.5
 # times ResNet18's for each parameter. (c) Trained without noise, ResNet50 is erratic: somewhere its
 # mean error falls while the noise grows, by more than a tenth of the curve's largest value and by
 # more than three standard errors (the same films at both strengths), for at least two of the
@@ -497,13 +498,16 @@ def largest_fall(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 scale = np.abs(true_units - np.median(true_units, axis=0)).mean(0)
 loud = strengths > 0.55
 relative = {key: (miss[loud] / scale).mean(0) for key, miss in misses.items() if key[1]}
+by_training = [relative["ResNet18", True, training].mean() for training in range(trainings)]
+# Each side of a difference is one training, and the others are taken to scatter as ResNet18 does.
+chance = math.sqrt(2) * np.std(by_training, ddof=1) if trainings > 1 else 0.0
 rows = {}
 for (name, _, training), miss in relative.items():
     mean, error = errors.mean_with_error(
         np.column_stack((miss, miss.mean(1), miss.mean(1) - relative["ResNet18", True, 0].mean(1))),
         seed=seed,
     )
-    rows[name, training + 1] = [*mean[:4], error[3], mean[4], error[4]]
+    rows[name, training + 1] = [*mean[:4], error[3], mean[4], math.hypot(error[4], chance)]
 at_noise = pd.DataFrame(
     rows, ["λ", "K", "D", "mean", "± mean", "above ResNet18's", "± above"]
 ).T.rename_axis(["network", "training"])
@@ -527,6 +531,7 @@ record(
         f"{row['mean']:.3f} ± {row['± mean']:.3f}"
         for (name, training), row in at_noise.iterrows()
     )
+    + " (± over films)"
     + f"; the error of a noiseless ResNet50 falls with noise for {erratic['ResNet50']} of 3 "
     "parameters",
     {
@@ -931,7 +936,8 @@ record(
 # ## 8. A film under the virtual microscope (K7)
 # The paper's pictures are not public. In their place, a film whose DMI runs from λ = 1.1 *D* to
 # −0.7 *D* through zero, as with the thickness of the iridium layer in Ni/[Co/Ni]₂/Ir/Pt(111), at
-# constant *K* and *D*. The microscope takes three component pictures of 400 × 370 pixels, one pixel
+# constant *K* and *D*, which lie off the middle of the ranges: there a network that knows nothing
+# would answer, too. The microscope takes three component pictures of 400 × 370 pixels, one pixel
 # to a site (25 nm), blurred by half a pixel, with vector noise of strength 0.4 and readout noise of
 # 5 % of the full contrast. Nobody tells the network about the blur. All films are cooled at the
 # same rate, as those of one sample would be, and are somewhat larger than their pictures. Panels of
@@ -1032,11 +1038,12 @@ for ax, names in ((axes[0], ("K (J)", "2πD (J)")), (axes[1], ("λ (J)",))):
             capsize=3,
             label=name.replace(" (J)", ""),
         )
-        ax.plot(film_dmi, rows["truth"], color=shade, ls=":", label="truth")
+        ax.plot(film_dmi, rows["truth"], color=shade, ls=":")
+    ax.plot([], [], color="black", ls=":", label="truth")
     ax.invert_xaxis()
     ax.set_xticks(film_dmi)
     ax.set_xlabel(r"true $\lambda/D$ of the film")
-    ax.legend(frameon=False, ncol=len(names))
+    ax.legend(frameon=False)
 axes[0].set(ylabel="estimate ($J$)", ylim=0)
 axes[1].axhline(0, color="0.7", lw=0.8)
 study.show(
@@ -1051,23 +1058,33 @@ study.show(
 
 # %% [markdown]
 # **Criterion for K7.** The estimated λ/*D* falls along the whole series and has the true sign in
-# every film; and neither *K* nor *D* strays, from film to film, by more than 10 % of its mean
-# (standard deviation of the films' estimates).
+# every film; neither *K* nor *D* strays, from film to film, by more than 10 % of its mean (standard
+# deviation of the films' estimates); and these means are within 10 % of the truth. (The run at full
+# size was of a film in the middle of the ranges, and not judged by the last: its means are 5 % too
+# small.)
 
 # %%
 series = film_table["estimate"].unstack("parameter").loc[[f"{dmi:+.2f}" for dmi in film_dmi]]
 spread = film_table["spread over panels"].unstack("parameter").loc[series.index]
-stray = series[["K (J)", "2πD (J)"]].std() / series[["K (J)", "2πD (J)"]].mean()
+flat = series[["K (J)", "2πD (J)"]]
+stray = flat.std() / flat.mean()
+true_flat = film_table["truth"].unstack("parameter")[flat.columns].mean()
+off = flat.mean() / true_flat - 1
+middle_k, middle_d = regression.in_units_of_exchange(np.full(3, 0.5))[1:]
+middle_off = (middle_k, 2 * np.pi * middle_d) / true_flat - 1
 record(
     "K7",
     "λ/D "
     + ", ".join(f"{value:+.2f}" for value in series["λ/D"])
     + f" for true {', '.join(f'{dmi:+g}' for dmi in film_dmi)}; K and D stray by "
-    f"{stray.iloc[0]:.1%} and {stray.iloc[1]:.1%}",
+    f"{stray.iloc[0]:.1%} and {stray.iloc[1]:.1%} and are off by "
+    f"{figures.true_minus(f'{off.iloc[0]:+.1%} and {off.iloc[1]:+.1%}')} (the middle of the ranges "
+    f"by {figures.true_minus(f'{middle_off.iloc[0]:+.0%} and {middle_off.iloc[1]:+.0%}')})",
     {
         "λ/D falls along the series": bool((np.diff(series["λ/D"]) < 0).all()),
         "every sign is right": bool((np.sign(series["λ/D"]) == np.sign(film_dmi)).all()),
         "K and D stay flat": bool((stray < 0.1).all()),
+        "their means are right": bool((off.abs() < 0.1).all()),
     },
     uncertainty=f"{spread['λ/D'].mean():.2f} of λ/D between panels",
 )
@@ -1086,6 +1103,9 @@ record(
 # %%
 film_guess = np.array([report.normalised.mean(0) for report in reports])
 pictures_again = photographed(film_guess, 5_000_000)
+nearest = min(film_dmi, key=abs)
+middle_of_ranges = np.array([(0.5 + nearest / 6, 0.5, 0.5)])
+middle_period = domains.stripe_period(photographed(middle_of_ranges, 11_000_000), "open")[0]
 walls, rows = {}, []
 for number, dmi in enumerate(film_dmi):
     found = [
@@ -1114,7 +1134,6 @@ again = pd.DataFrame(rows).set_index("true λ/D")
 again.round(3)
 
 # %%
-nearest = min(film_dmi, key=abs)
 figure, ax = plt.subplots(figsize=(5.4, 3.6), layout="constrained")
 for (wall, label), shade, shift in zip(
     zip(walls[nearest], ("picture", "simulated again")),
@@ -1146,7 +1165,7 @@ record(
     "K8",
     f"w = {row['w']:.3f} and {row['w again']:.3f}, {row['πw (nm)']:.1f} and "
     f"{row['πw again (nm)']:.1f} nm; stripe periods {row['period']:.2f} and "
-    f"{row['period again']:.2f}",
+    f"{row['period again']:.2f} ({middle_period:.2f} in the middle of the ranges)",
     {
         "the wall widths agree": bool(agree < 0.05 or within),
         "the stripe periods agree within 5 %": bool(abs(ratio_of_periods[nearest] - 1) < 0.05),
@@ -1303,7 +1322,8 @@ study.show(
 # be compared with 0.187 and −0.115 meV.
 #
 # **Criterion for K9.** *D*_L rounds to the paper's within 1 %, and the estimated DMI of the series'
-# first and last film lies within 20 % of the truth or twice the spread over panels.
+# first and last film lies within 20 % of the truth, or within twice its error, the spread over
+# panels divided by the root of their number.
 
 # %%
 dipolar_mev = domains.dipolar_energy(((2, 1.7), (6, 0.6)), 2.49e-10)
@@ -1311,7 +1331,7 @@ energy_scale = pd.DataFrame(
     {
         "true DMI (meV)": dipolar_mev * np.array(film_dmi),
         "estimate (meV)": dipolar_mev * series["λ/D"].to_numpy(),
-        "spread over panels (meV)": dipolar_mev * spread["λ/D"].to_numpy(),
+        "error over panels (meV)": dipolar_mev * spread["λ/D"].to_numpy() / len(corners) ** 0.5,
     },
     index=pd.Index(film_dmi, name="true λ/D"),
 )
@@ -1326,11 +1346,11 @@ record(
         "the DMI at the ends of the series is right": bool(
             (
                 (miss < 0.2 * ends["true DMI (meV)"].abs())
-                | (miss < 2 * ends["spread over panels (meV)"])
+                | (miss < 2 * ends["error over panels (meV)"])
             ).all()
         ),
     },
-    uncertainty=f"{ends['spread over panels (meV)'].mean():.3f} between panels",
+    uncertainty=f"{ends['error over panels (meV)'].mean():.3f}",
 )
 energy_scale.round(4)
 

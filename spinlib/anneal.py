@@ -220,7 +220,7 @@ def quench(
     hamiltonian: Hamiltonian,
     *,
     torque: float = 1e-4,
-    max_sweeps: int = 20_000,
+    max_sweeps: int = 100_000,
 ) -> torch.Tensor:
     """Relax to a metastable state by turning each spin along its field, over and over.
 

@@ -14,8 +14,6 @@ from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.training import Numbers, checkpoint_name, fit, seeded
 
-CODE = ("latent.py", "networks/evae.py", "networks/phases.py")  # decides about the weights
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -71,7 +69,7 @@ def sweep(
             batch_size=batch_size,
             augment=translated if hamiltonian.boundary == "periodic" else None,
             device=device,
-            checkpoint=Path(folder) / checkpoint_name([seed, *history], CODE),
+            checkpoint=Path(folder) / checkpoint_name([seed, *history]),
             identity=asdict(stage),
             progress=f"{progress} β = {stage.beta:g}, γ = {stage.gamma:g}" if progress else "",
         )

@@ -105,9 +105,7 @@ def train(
     checkpoint = None
     if folder is not None:
         settings = [about, epochs, seed, batch_size, learning_rate, [len(part) for part in parts]]
-        checkpoint = folder / checkpoint_name(
-            settings, ("regression.py", "symmetry.py", "networks/resnet.py")
-        )
+        checkpoint = folder / checkpoint_name(settings)
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
         pictures, wanted = batch

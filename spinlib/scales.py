@@ -88,8 +88,7 @@ def train(
     checkpoint = None
     if folder is not None:
         settings = [about, epochs, seed, batch_size, learning_rate, *_fingerprint(training)]
-        code = ("scales.py", "cutting.py", "optics.py", "networks/scale_cnn.py")
-        checkpoint = folder / checkpoint_name(settings, code)
+        checkpoint = folder / checkpoint_name(settings)
     curve = fit(
         network,
         losses,

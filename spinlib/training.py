@@ -206,15 +206,16 @@ def fit(
     return pd.DataFrame(state.history).rename_axis("epoch")
 
 
-def checkpoint_name(about: Any, code: Sequence[str]) -> str:
+def checkpoint_name(about: Any) -> str:
     """Name of the checkpoint of a training: a hash of plain values that say what is trained.
 
-    `code` are the files of this package that decide about the result, besides those of every
-    training: a changed network does not find old weights.
+    And of all code of this package, as most of it decides about the weights in one way or another:
+    what other code has made is not found again.
     """
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    for name in ("training.py", "checkpoints.py", *code):
-        digest.update((Path(__file__).parent / name).read_bytes())
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in {".py", ".h", ".cuh", ".cu"}:
+            digest.update(path.read_bytes())
     return f"{digest.hexdigest()[:16]}.safetensors"
 
 

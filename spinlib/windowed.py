@@ -23,8 +23,7 @@ from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.training import Batch, Numbers, checkpoint_name, fit
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
-# What decides about a training besides its settings, and what of its settings does not.
-_CODE = ("windowed.py", "networks/windowed_cnn.py", "regression.py")
+# What of a training's settings does not name its checkpoint as it is.
 _UNNAMED = ("device", "progress", "distort", "checkpoint")
 
 NETWORKS = {kind.__name__: kind for kind in (WindowedCNN, FullyConnected)}
@@ -192,7 +191,7 @@ def learn(
         for tensor in (*network.state_dict().values(), *training, *validation):
             content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         about = [type(network).__name__, network.settings, step, epochs, seed, kept]
-        checkpoint = folder / checkpoint_name([*about, content.hexdigest()], _CODE)
+        checkpoint = folder / checkpoint_name([*about, content.hexdigest()])
     curve = train_windows(
         *(network, training, validation),
         step=step,

@@ -87,7 +87,10 @@ def intervals(
 
 
 def share_with_error(held: np.ndarray) -> tuple[float, float]:
-    """The share of true values and its binomial standard error."""
+    """The share of true values, (states,) or (states, values), and its standard error over states.
+
+    The values of one state may be right or wrong together; for one value it is the binomial error.
+    """
     held = np.asarray(held, bool)
-    share = float(held.mean())
-    return share, math.sqrt(share * (1 - share) / held.size)
+    of_states = held.reshape(len(held), -1).mean(1)
+    return float(of_states.mean()), float(of_states.std() / math.sqrt(len(held)))

@@ -38,13 +38,6 @@ from spinlib.training import checkpoint_name
 from spinlib.windowed import Ranges, estimate_windows
 
 _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
-# A result that other code made is not found again, whichever file of the package has changed.
-_PACKAGE = Path(__file__).parents[1]
-_CODE = sorted(
-    path.relative_to(_PACKAGE).as_posix()
-    for path in _PACKAGE.rglob("*")
-    if path.suffix in {".py", ".h", ".cuh", ".cu"}
-)
 
 
 def estimate(
@@ -86,7 +79,7 @@ def estimate(
         "shape": list(pixels.shape),
         "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
     }
-    folder = Path(root) / "estimates" / checkpoint_name(about, _CODE).removesuffix(".safetensors")
+    folder = Path(root) / "estimates" / checkpoint_name(about).removesuffix(".safetensors")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as lock:
         wait_for_lock(lock, str(folder))
