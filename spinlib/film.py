@@ -35,15 +35,16 @@ class Film:
     Energies come out in zeptojoules (1e-21 J) per cell, which keeps single precision comfortable:
     k_B × 300 K is 4.14 zJ. Values may be numbers or (batch,) tensors.
 
-    Plain cells stretch a helix: its period is 2πa / arctan x with x = Da/2A, where the continuum
-    has 4πA/D = 2πa/x. With `exact_helix` neighbours are turned against each other by x itself,
+    Plain cells stretch a helix, by x²/3 of its period along axes and x²/6 along diagonals, with
+    x = Da/2A the angle by which neighbours turn, and win too little energy by it. With
+    `exact_helix` bonds have an A' and a D' of their own, by which the helix of the continuum's wave
+    number D/2A is the lowest, and as low as there, -D²/4A, both on average over the directions in
+    which it may run (the mean of cos(x cos θ) is the Bessel function J₀, that of cos θ sin(x cos θ)
+    J₁):
 
-        A -> A cos x,   D -> (2A/a) sin x,   so that a wave number q along an axis costs
-                                             2A [1 - cos(qa - x)]/a²,
+        D' J₁(x) - (2A'/a) [1 - J₀(x)] = aD²/8A   and   (2A'/a) J₁(x) = D' [J₀(x) - J₁(x)/x].
 
-    which has its minimum where the continuum's A (q - x/a)² has it, with the same curvature. Along
-    a diagonal the helix is shorter by x²/6 of itself, half of what plain cells stretch it along an
-    axis. Turns that the DMI does not favour have the exchange A cos x.
+    Of single directions the wave numbers still differ by ± x²/12, the energies by less.
     """
 
     exchange_stiffness: Number
@@ -137,13 +138,16 @@ class Film:
         )
 
     def _on_bonds(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """A and D of bonds that turn neighbours as the helix of the continuum does."""
+        """A' and D' of bonds whose helices are on average those of the continuum."""
         stiffness, dmi = (
             torch.as_tensor(value, dtype=torch.float64)
             for value in (self.exchange_stiffness, self.dmi)
         )
-        angle = dmi * self.cell / (2 * stiffness)
-        return stiffness * angle.cos(), 2 * stiffness / self.cell * angle.sin()
+        x = (dmi * self.cell / (2 * stiffness)).abs().clamp_min(1e-3)  # below it all is 1 to 1e-6
+        j0, j1 = torch.special.bessel_j0(x), torch.special.bessel_j1(x)
+        slope = j0 - j1 / x
+        exchange = x**2 / 4 / (j1**2 / slope - (1 - j0))
+        return stiffness * exchange, dmi * exchange * j1 / (x * slope)
 
 
 def _film_dipoles(

@@ -94,7 +94,7 @@ class DipolarDomains:
     are uniform in the box, as suits a data set that is too small for a grid.
     """
 
-    version: ClassVar[int] = 3  # the dipoles' kernel came to be the same on every processor
+    version: ClassVar[int] = 4  # no move is rejected under an anisotropy
     states: int = 78_540
     size: int = 100
     grid: tuple[int, int, int] = (21, 11, 17)  # number of values of λ, K and D

@@ -37,7 +37,7 @@ class ThermalFilms:
                  spins, for `time` nanoseconds.
     """
 
-    version: ClassVar[int] = 3  # the dipoles' kernel came to be the same on every processor
+    version: ClassVar[int] = 4  # no move is rejected under an anisotropy
     exchange: tuple[float, ...]  # A, pJ/m
     dmi: tuple[float, ...]  # D, mJ/m²
     saturation: tuple[float, ...]  # M_s, kA/m

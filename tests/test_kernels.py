@@ -242,6 +242,30 @@ def test_anisotropy_is_sampled_exactly(device, anisotropy, field):
         )
 
 
+@pytest.mark.parametrize("anisotropy, across, temperature", [(1.0, 0.3, 0.03), (3.0, 1.0, 0.2)])
+def test_a_hard_axis_keeps_no_spin_at_the_equator(device, anisotropy, across, temperature):
+    """From random directions free spins soon have the Boltzmann integral's S_z², K ≫ T or not.
+
+    A move that is proposed at the old spin alone, and then accepted or not, leaves a quarter of
+    them at the equator for thousands of sweeps, where the energy has no barrier.
+    """
+    single = Hamiltonian(exchange=0.0, anisotropy=anisotropy, zeeman=(across, 0.0, 0.0))
+    spins = equilibrium(
+        single, (64, 64), temperature, device, batch=4, warm=100, samples=1, gap=1
+    ).double()
+    z = torch.linspace(-1, 1, 40001, dtype=torch.float64)
+    phi = torch.linspace(0, 2 * math.pi, 721, dtype=torch.float64)[:-1]
+    weight = torch.zeros_like(z)
+    for angle in phi:
+        energy = anisotropy * (z**2 - 1) + across * torch.sqrt(1 - z**2) * torch.cos(angle)
+        weight += torch.exp(energy / temperature)
+    exact = torch.trapezoid(weight * z**2, z) / torch.trapezoid(weight, z)
+    measured = (spins[:, :, 2] ** 2).flatten().cpu()
+    error = standard_error(measured)
+    assert error < 0.003
+    assert abs(measured.mean() - exact) < 3 * error, f"{measured.mean()} ± {error}, {exact}"
+
+
 def test_zero_temperature_never_raises_the_energy(device):
     hamiltonian = Hamiltonian(dmi=0.3, anisotropy=0.4, zeeman=0.05)
     spins = random((32, 32), states=range(4), device=device)

@@ -66,50 +66,30 @@ SITE Vec3 sample_along(Vec3 field, float strength, float temperature, float beta
     return (1.5f - 0.5f * dot(spin, spin)) * spin;
 }
 
-// The field of E's tangent at a spin: the quadratic term written as |K| (P S)^2, with P the
-// projection on its easy subspace (z for K > 0, the xy plane for K < 0), adds 2|K| P S.
-SITE Vec3 tangent_field(Vec3 field, Vec3 spin, float anisotropy) {
-    float axis = anisotropy > 0.0f ? 2.0f * anisotropy : 0.0f;
-    float plane = anisotropy < 0.0f ? -2.0f * anisotropy : 0.0f;
-    return {field.x + plane * spin.x, field.y + plane * spin.y, field.z + axis * spin.z};
-}
-
-// 1 - exp(-2 beta |F|), which is all that Z(F) has beside exp(beta |F|) / 2 beta |F|; by its series
-// where the difference would have no digits left.
-SITE float one_minus_exp(float beta, float strength) {
-    float x = beta * strength;
-    float series = 2.0f * x * (1.0f - x * (1.0f - 0.66666667f * x));
-    return x < 0.01f ? series : 1.0f - exp_negative(-2.0f * beta * strength);
-}
-
-SITE float length_of(Vec3 v) { return square_root(dot(v, v) + 1e-24f); }
-
-// One heat-bath move. Without anisotropy the new spin is an exact draw. With it the draw is made
-// in the tangent field at the old spin and accepted by Metropolis-Hastings,
-//   ln a = K (S'_z^2 - S_z^2) / T + ln Z(F) - ln Z(F'),   Z(F) = sinh(|F|/T) T/|F|,
-// F and F' being the tangent fields at the old and the new spin. Detailed balance is exact, the
-// acceptance stays of order one down to T = 0, where the move becomes S -> F/|F|, which never
-// raises the energy because the tangent bounds E from above.
+// One heat-bath move: the new spin is an exact draw, whatever the old one was, and always taken. An
+// anisotropy K > 0 is first made linear in S by a field of chance along its axis (Hubbard and
+// Stratonovich):
+//   exp(K S_z^2 / T) ~ integral of exp(phi S_z / T - phi^2 / (4 K T)) d phi,
+// in which phi at a given spin is normal, with mean 2 K S_z and variance 2 K T, and S at a given phi
+// feels the field B + phi z. For K < 0 the easy plane, -|K| (S_x^2 + S_y^2), is treated so along x
+// and y. At T = 0 phi is 2 K S_z and the move S -> F/|F|, which never raises the energy, as the
+// tangent bounds E from above. random.a and .b draw the spin, .c and .d the field.
 template <bool ANISOTROPIC>
 SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, Words random) {
     float occupied = dot(old, old) > 0.5f ? 1.0f : 0.0f;
-    Vec3 proposal_field = ANISOTROPIC ? tangent_field(field, old, anisotropy) : field;
-    proposal_field.z += dot(proposal_field, proposal_field) < 1e-20f ? 1e-10f : 0.0f;
-    float strength = square_root(dot(proposal_field, proposal_field));
-    float beta = quotient(1.0f, larger(temperature, 1e-20f));
-    Vec3 spin = sample_along(proposal_field, strength, temperature, beta, random);
     if (ANISOTROPIC) {
-        float reverse = length_of(tangent_field(field, spin, anisotropy));
-        float quadratic = anisotropy * (spin.z - old.z) * (spin.z + old.z);
-        float z_old = one_minus_exp(beta, strength) * reverse;
-        float z_new = one_minus_exp(beta, reverse) * strength;
-        // ln a = beta (...) + ln(z_old / z_new) is compared with ln u; at T = 0 every move is taken.
-        float exponent = beta * (quadratic + strength - reverse);
-        float logarithm = log_unit(quotient(uniform(random.c) * z_new, z_old));
-        bool accepted = temperature <= 1e-12f || exponent >= logarithm;
-        spin = {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
+        float twice = 2.0f * larger(anisotropy, -anisotropy), sine, cosine;
+        float radius = square_root(-2.0f * twice * temperature * log_unit(uniform(random.c)));
+        sincos_turn(random.d, &sine, &cosine);
+        bool axis = anisotropy > 0.0f;
+        field.x += axis ? 0.0f : twice * old.x + radius * sine;
+        field.y += axis ? 0.0f : twice * old.y + radius * cosine;
+        field.z += axis ? twice * old.z + radius * cosine : 0.0f;
     }
-    return occupied * spin;
+    field.z += dot(field, field) < 1e-20f ? 1e-10f : 0.0f;
+    float strength = square_root(dot(field, field));
+    float beta = quotient(1.0f, larger(temperature, 1e-20f));
+    return occupied * sample_along(field, strength, temperature, beta, random);
 }
 
 // Over-relaxation: half a turn about the local field. It keeps the linear energy, moves far, and is
