@@ -1113,16 +1113,16 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # less noise, so that the network does not learn what belongs to them and not to the film.
 #
 # **Cells that no helix feels.** The paper's plain cells, which chapters 1 to 8 keep, stretch a
-# helix: with *x* = *Da*/2*A*, the angle by which cells of side *a* turn against each other, by *x*²/3
-# of its period along their axes and *x*²/6 along diagonals; for FeGe that is 2 to 8 % on cells of
-# 4.0 to 5.6 nm. Where training and test have the same cells this does not show; a real film has
-# none. So all films from here on, of `estimate`, of loops and of both virtual experiments, have an
-# exchange and a DMI of their own between cells. With them the helix of the continuum's period is the
-# lowest, and as low as there, both on average over the directions in which it may run: two
-# conditions, which Bessel functions fulfil (`Film`). Single directions differ by *x*²/12 to either
-# side, 1 to 2 %. The full-size results are older and had plain cells, coarser in training than in
-# the hidden films: by the formula this alone reads 4π*A*/*D* 2 to 5 % too short. It was read 4 %
-# short for both materials, and FeGe's interval missed the truth.
+# helix: with *x* = *Da*/2*A*, the angle by which cells of side *a* turn against each other, by
+# *x*²/3 of its period along their axes and *x*²/6 along diagonals; for FeGe that is 2 to 8 % on
+# cells of 4.0 to 5.6 nm. Where training and test have the same cells this does not show; a real
+# film has none. So all films from here on, of `estimate`, of loops and of both virtual
+# experiments, have an exchange and a DMI of their own between cells. With them the helix of the
+# continuum's period is the lowest, and as low as there, both on average over the directions in
+# which it may run: two conditions, which Bessel functions fulfil (`Film`). Single directions
+# differ by *x*²/12 to either side, 1 to 2 %. The full-size results are older and had plain cells,
+# coarser in training than in the hidden films: by the formula this alone reads 4π*A*/*D* 2 to 5 %
+# too short. It was read 4 % short for both materials, and FeGe's interval missed the truth.
 #
 # The authors' pictures are not public. In their place stand two virtual experiments whose truth is
 # known to nobody but the last cells. Their films have random numbers of their own, and cells of a
