@@ -243,7 +243,7 @@ def test_anisotropy_is_sampled_exactly(device, anisotropy, field):
 
 
 @pytest.mark.parametrize("anisotropy, across, temperature", [(1.0, 0.3, 0.03), (3.0, 1.0, 0.2)])
-def test_a_hard_axis_keeps_no_spin_at_the_equator(device, anisotropy, across, temperature):
+def test_a_strong_easy_axis_keeps_no_spin_at_the_equator(device, anisotropy, across, temperature):
     """From random directions free spins soon have the Boltzmann integral's S_z², K ≫ T or not.
 
     A move that is proposed at the old spin alone, and then accepted or not, leaves a quarter of
