@@ -265,8 +265,8 @@ for across in (10, 14):
 # A free spin in a field along z has ⟨S_z⟩ = coth x − 1/x, with x the energy of the field over that
 # of the temperature. In an open Heisenberg chain neighbours have ⟨S·S'⟩ = coth K − 1/K, K = J/k_B
 # T, for any length (Fisher, doi:10.1119/1.1970340). Vacancies in every other row cut a lattice into
-# chains. Spins with a strong easy axis, −*K S*_z², in a field across it start from random directions
-# and have a hundred sweeps to leave the equator.
+# chains. Spins with a strong easy axis, −*K S*_z², in a field across it start from random
+# directions and have a hundred sweeps to leave the equator.
 
 # %%
 sweeps, lattices = 20, range(8)
