@@ -17,11 +17,12 @@
 #
 # ![R² for the saturation at all scales](../figures/paper/03/saturation_rescued.png)
 #
-# **The answer.** For the saturation $M_s$ no, as the paper says: trained at four scales (black) it
-# is read there (grey; $R^2$, 1 where it is perfect, is above 0.9 at full size) and lost at 0.75 µm
-# (−0.63, worse than a constant answer). Scales drawn continuously (orange) heal it. For the DMI the
-# paper says yes: on a laptop from 1.0 µm up, at full size no, after trainings too short, and in
-# numbers too coarse (bfloat16: eight binary digits), to refute it.
+# **The answer.** For the saturation $M_s$ not everywhere: trained at four scales (black) it is read
+# there (grey; $R^2$, 1 where it is perfect, is above 0.9 at full size) and lost at 0.75 µm (−0.63,
+# worse than a constant answer), but not at 1.25 and 1.75 µm, where the paper has errors as well.
+# Scales drawn continuously (orange) heal it. For the DMI the paper says yes: on a laptop from
+# 1.0 µm up, at full size no, after trainings too short, and in numbers too coarse (bfloat16: eight
+# binary digits), to refute it.
 #
 # A. Watanabe et al., arXiv 2408.12181 (2024): cut simulated domain pictures at scales from 0.5 to
 # 2 µm, bring all to 128×128 pixels, train at some scales and test at others. The Dzyaloshinskii–
@@ -668,6 +669,7 @@ amount_table = pd.DataFrame(
             "R² at 2.0 µm": result("dmi", label, 2.0).r2,
             "± at 2.0 µm": result("dmi", label, 2.0).r2_error,
             "MAE at 2.0 µm (mJ/m²)": result("dmi", label, 2.0).mae * span("dmi"),
+            "± MAE": result("dmi", label, 2.0).mae_error * span("dmi"),
         }
         for share, label in AMOUNTS.items()
     }
@@ -676,13 +678,20 @@ amount_table.round(3)
 
 # %% [markdown]
 # **Criterion for T6.** The failure is shown by a network that reads 0.5 µm, its own scale, and
-# fails at 2.0 µm. Reproduced: with a sixteenth, a quarter and all of the pictures. Partly: with
-# some of these, and the other networks do not read their own scale. (The criterion used to ask this
-# of all of the pictures only, against the rule above; the full-size run was judged by it.)
+# fails at 2.0 µm. Reproduced: with a sixteenth, a quarter and all of the pictures. Partly: with two
+# of these, and the third network does not read its own scale. Not tested: fewer than two read it,
+# so that nothing is known about *more* data. (The full-size run was judged by an older criterion;
+# this one says the same of it.)
+#
+# That nothing mends the failure is less than the paper says, "no significant differences". So it is
+# told, too, whether the MAE at 2.0 µm falls from each amount of data to the next by more than two
+# standard errors of the difference.
 
 # %%
 own_scale = (amount_table["R² at 0.5 µm"] >= READS).to_numpy()
 fails = (amount_table["R² at 2.0 µm"] < READS).to_numpy()
+mae, mae_error = amount_table[["MAE at 2.0 µm (mJ/m²)", "± MAE"]].to_numpy().T  # all data first
+shrinking = (np.diff(mae) > 2 * np.hypot(mae_error[1:], mae_error[:-1])).all()
 study.claim(
     "T6",
     ours="R² at 2.0 µm "
@@ -692,19 +701,22 @@ study.claim(
         for pictures, row in amount_table.iterrows()
     )
     + "; MAE "
-    + ", ".join(f"{v:.2g}" for v in amount_table["MAE at 2.0 µm (mJ/m²)"])
-    + " mJ/m²",
+    + ", ".join(measured(*pair) for pair in zip(mae, mae_error, strict=True))
+    + " mJ/m²"
+    + (", which falls with more data, where the paper sees no difference" if shrinking else ""),
     verdict="not tested at this size"
-    if not own_scale.any()
+    if own_scale.sum() < 2
     else "not reproduced"
     if (own_scale & ~fails).any()
     else "reproduced"
     if own_scale.all()
     else "partly",
-    reason=f"networks that read their own scale: {int(own_scale.sum())} of 3; of these fail at "
-    f"2.0 µm: {int((own_scale & fails).sum())}; {few}"
-    if not (own_scale & fails).all()
-    else "",
+    reason=""
+    if (own_scale & fails).all()
+    else f"networks that read their own scale: {int(own_scale.sum())} of 3; of these fail at "
+    f"2.0 µm: {int((own_scale & fails).sum())}"
+    + ("; with fewer than two nothing is known about more data" if own_scale.sum() < 2 else "")
+    + f"; {few}",
 )
 
 # %% [markdown]
@@ -789,11 +801,12 @@ study.show(
 four_ms.round(3)
 
 # %% [markdown]
-# **Criterion for T4.** Four statements: the network reads every scale of test A; its mean error in
-# test A is larger in the lower third of $M_s$ than in the upper; it fails at 0.75 µm; and of test B
-# this is the worst scale. Reproduced: all four. Partly: the failure at 0.75 µm and another. (The
-# paper sees "significant errors" in test B as a whole, but gives no number. That 1.25 and 1.75 µm
-# fail as well is not asked for.)
+# **Criterion for T4.** Five statements: the network reads every scale of test A; its mean error in
+# test A is larger in the lower third of $M_s$ than in the upper; it fails at 0.75 µm; it fails at
+# 1.25 and at 1.75 µm as well; and of test B 0.75 µm is the worst. Reproduced: all five. Partly: the
+# failure at 0.75 µm and two others. (The paper sees "significant errors" at the three scales of
+# test B, but gives no number; to fail is what this page calls it everywhere. The full-size run was
+# judged without the fourth statement. With it, it is partly reproduced.)
 
 
 # %%
@@ -807,29 +820,29 @@ def thirds_of(name, label, *scales_):
 
 each, a, b = by_test("saturation")
 low_third, _, high_third = thirds_of("saturation", "four", *TEST_A)
-lost = [f"{s}" for s in TEST_B if not reads(each[s])]
 statements = {
     "reads every scale of test A": all(reads(each[s]) for s in TEST_A),
     "is worse at low M_s": low_third > high_third,
     "fails at 0.75 µm": not reads(each[0.75]),
-    "does worst there": min(TEST_B, key=lambda s: each[s].r2) == 0.75,
+    "fails at 1.25 and at 1.75 µm": not (reads(each[1.25]) or reads(each[1.75])),
+    "does worst at 0.75 µm": min(TEST_B, key=lambda s: each[s].r2) == 0.75,
 }
 held = sum(statements.values())
 study.claim(
     "T4",
     ours=f"A: R² {said(a, 'saturation')}; 0.75 µm: {said(each[0.75], 'saturation')}; "
     f"1.25: {said(each[1.25], 'saturation')}; 1.75: {said(each[1.75], 'saturation')}; MAE in the "
-    f"lower and upper third of M_s {low_third:.0f} and {high_third:.0f} kA/m; of test B "
-    + (f"{', '.join(lost)} µm fails, no other" if lost else "nothing fails"),
+    f"lower and upper third of M_s {low_third:.0f} and {high_third:.0f} kA/m; in test B it "
+    + where("saturation", "four", TEST_B),
     verdict="not tested at this size"
     if not reads(a)
     else "reproduced"
-    if held == 4
+    if held == 5
     else "partly"
-    if statements["fails at 0.75 µm"] and held > 1
+    if statements["fails at 0.75 µm"] and held > 2
     else "not reproduced",
     reason=""
-    if reads(a) and held == 4
+    if reads(a) and held == 5
     else "it is not so that the network " + ", ".join(s for s, so in statements.items() if not so),
 )
 
@@ -1184,9 +1197,9 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # | T1: $D$, one scale, at 2.0 µm | partly: 1.5 fails, too | partly: 1.5 fails, too: R² −1.9 |
 # | T2: $D$, at its own scale | reproduced: 0.53, 0.66 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
 # | T3: $D$, four scales | not: 0.5 µm by a hair, 0.75 µm | partly: test A 0.81, test B −1.2 |
-# | T4: $M_s$, four scales | reproduced; of test B only 0.75 µm fails | the same: A 0.97; −0.63 |
+# | T4: $M_s$, four scales | partly: of test B only 0.75 µm fails | today the same: A 0.97; −0.63 |
 # | T5: $M_s$, what heals it | partly: (c) errs more at high $M_s$ | reproduced: −2.7; 0.95; 0.82 |
-# | T6: more data | partly: only with all is 0.5 µm read | not tested; today partly, see below |
+# | T6: more data | not tested: only with all is 0.5 µm read | not tested: only with a sixteenth |
 # | T7: domain size | reproduced | reproduced: from 231 to 165 nm |
 # | T8: $D$ tolerates more | not: both below 0.24 octaves | not (weak: $R^2$ of $D$ 0.37) |
 #
@@ -1202,8 +1215,11 @@ print(f"data {data_seconds:.0f} s, {len(networks)} trainings {training_seconds:.
 # 0.052 where the bar is 0.5; films that differed in their random numbers alone gave 0.514 ± 0.055,
 # and "partly".
 # At full size trainings were short for $D$, and computed in bfloat16, so there the claims on $D$
-# are open. (T6 at full size was judged before its criterion was changed. By today's it is
-# partly reproduced: with a sixteenth of the pictures 0.5 µm is read, 0.81, and 2.0 µm is not.)
+# are open. T6 waits for two amounts of data with which 0.5 µm is read. On a laptop its error at
+# 2.0 µm falls with more data, where the paper sees no difference, from 4.5 over 2.8 to 2.2 mJ/m²,
+# still more than twice the range of $D$; at full size it goes up and down. (T4 and T6 were judged
+# by older criteria at full size; the table has what today's say of the same numbers, the scoreboard
+# what was said then.)
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; the second protocol for all films;
 # blurred pictures, in which no wall is sharper than an instrument's.

@@ -64,7 +64,7 @@ import pandas as pd
 import torch
 from IPython.display import HTML, display
 
-from spinlib import analysis, figures, latent, textures, widgets
+from spinlib import analysis, errors, figures, latent, textures, widgets
 from spinlib.anneal import anneal, linear, quench
 from spinlib.contrast import colour
 from spinlib.dataset import dataset, recipe_hash, recipe_json, split
@@ -607,41 +607,66 @@ study.show(
 # **Criterion for V3.** A skyrmion core ($S_z < 0$) is *stretched* if its axes differ by more than a
 # factor 1.5, *truncated* if its area is below half the median of the data. Annealed states have
 # some of either, which a faithful output repeats; so what counts is the excess over the data.
-# Reproduced: in outputs and in generated states it falls from γ = 0 to 100, to at most half.
+# Reproduced: in outputs and in generated states it falls from γ = 0 to 100, by more than two
+# standard errors of the difference, to at most half. (Standard errors here are bootstraps: the same
+# number for states drawn again, with repetition, many times over, and how much it scatters. Models
+# are compared on the same inputs and on the same random codes, drawn again together. How another
+# training would differ they do not say.)
 
 # %%
-reference_shapes = analysis.skyrmion_shapes(inputs)
-usual = reference_shapes["area"].median()
+KINDS = ("output", "generated")
+usual = analysis.skyrmion_shapes(inputs)["area"].median()
 
 
 def deformed(spins):
-    """Fraction of the skyrmions that are stretched or truncated."""
+    """How many skyrmions of each state are stretched or truncated, and how many there are."""
     shapes = analysis.skyrmion_shapes(spins)
     bad = (shapes["elongation"] > 1.5) | (shapes["area"] < usual / 2)
-    return bad.mean() if len(shapes) else np.nan
+    state = shapes["state"].to_numpy(int)
+    return np.stack([np.bincount(each, minlength=len(spins)) for each in (state[bad], state)])
 
 
-faults = pd.DataFrame(
-    {
-        kind: {gamma: deformed(samples[gamma][kind]) for gamma in shown}
-        for kind in ("output", "generated")
-    }
-).rename_axis("γ")
-base_faults = deformed(inputs)
+# (states, 2, data and models)
+shaped = np.stack(
+    [deformed(inputs)] + [deformed(samples[gamma][kind]) for kind in KINDS for gamma in shown]
+)
+shaped = shaped.transpose(2, 1, 0)
+
+
+def excess(chosen):
+    """The deformed fraction above that of the data, (kinds, γ)."""
+    bad, cores = chosen.sum(0)
+    fraction = bad / np.where(cores, cores, np.nan)
+    return (fraction[1:] - fraction[0]).reshape(len(KINDS), len(shown))
+
+
+faults = pd.DataFrame(excess(shaped).T, index=pd.Index(shown, name="γ"), columns=list(KINDS))
 if shown[-1] != 100.0 or faults.isna().any(axis=None):
     untested("V3", "no skyrmions to measure, or no model at γ = 100")
 else:
-    first, last = faults.iloc[0] - base_faults, faults.iloc[-1] - base_faults
+    draws = errors.bootstrap(excess, shaped, seed=seed)
+    faults_error = np.nanstd(draws, 0).T
+    fall = faults.iloc[0] - faults.iloc[-1]
+    fall_error = np.nanstd(draws[..., 0] - draws[..., -1], 0)
     judge(
         "V3",
         {
-            "the fraction above the data's falls": (last < first).to_dict(),
-            "it falls to half or less": (last <= first / 2).to_dict(),
+            "the fraction above the data's falls": (fall > 2 * fall_error).to_dict(),
+            "it falls to half or less": (faults.iloc[-1] <= faults.iloc[0] / 2).to_dict(),
         },
         ours="deformed fraction above that of the data, γ = 0 to 100: "
-        + ", ".join(f"{kind} {first[kind]:.3f} → {last[kind]:.3f}" for kind in faults),
+        + ", ".join(
+            f"{kind} "
+            + " → ".join(
+                f"{faults[kind].iloc[end]:.3f} ± {faults_error[end, number]:.3f}" for end in (0, -1)
+            )
+            + f", less by {fall[kind]:.3f} ± {fall_error[number]:.3f}"
+            for number, kind in enumerate(KINDS)
+        ),
     )
-faults.assign(data=base_faults).round(4)
+bad, cores = shaped[..., 0].sum(0)
+print(f"In the data {bad} of {cores} skyrmions are deformed; above that in the models:")
+faults.round(4)
 
 # %%
 angles = {
@@ -649,17 +674,32 @@ angles = {
     (gamma, kind): torch.acos(
         analysis.local_correlation(samples[gamma][kind].double(), hamiltonian)
     )
-    .flatten()
+    .flatten(1)
     .numpy()
+    for kind in KINDS
     for gamma in shown
-    for kind in ("output", "generated")
 }
 most = max(np.quantile(values, 0.95) for values in angles.values())
 bins = np.linspace(0, most, 101)
 middle = (bins[1:] + bins[:-1]) / 2
-densities = {
-    key: np.histogram(values, bins)[0] / (len(values) * bins[1]) for key, values in angles.items()
-}
+# How many angles of each state are in each bin, (states, kinds and γ, bins).
+counts = np.stack(
+    [[np.histogram(state, bins)[0] for state in values] for values in angles.values()], 1
+)
+densities = dict(zip(angles, counts.sum(0) / (angles[0.0, "output"].size * bins[1]), strict=True))
+
+
+def median_and_peak(chosen):
+    """Median and peak of the angle from the counts of some states, (2, kinds and γ)."""
+    total = chosen.sum(0)
+    half = len(chosen) * size**2 / 2
+    below = np.pad(total.cumsum(-1), ((0, 0), (1, 0)))
+    medians = [np.interp(half, each, bins) for each in below]
+    return np.stack((medians, middle[total.argmax(-1)]))
+
+
+found = median_and_peak(counts).reshape(2, len(KINDS), len(shown))
+draws = errors.bootstrap(median_and_peak, counts, seed=seed).reshape(-1, *found.shape)
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("output", "generated"), strict=True):
     for gamma, shade in zip(shown, figures.CURVES, strict=False):
@@ -668,15 +708,10 @@ for ax, kind in zip(axes, ("output", "generated"), strict=True):
 axes[0].set_ylabel("density")
 axes[1].legend()
 summary = pd.DataFrame(
-    {
-        (kind, gamma): {
-            "peak (rad)": middle[densities[gamma, kind].argmax()],
-            "median (rad)": np.median(angles[gamma, kind]),
-        }
-        for kind in ("output", "generated")
-        for gamma in shown
-    }
-).T
+    np.concatenate((found, draws.std(0))).reshape(4, -1).T,
+    index=pd.MultiIndex.from_product((KINDS, shown), names=("", "γ")),
+    columns=["median (rad)", "peak (rad)", "± median", "± peak"],
+)
 study.show(
     figure,
     "angle_to_the_field",
@@ -689,23 +724,35 @@ study.show(
 
 # %% [markdown]
 # **Criterion for V4.** From γ = 0 over 1 to 100 the median of θ falls at each step, and the peak
-# lies lower at γ = 100 than at γ = 0, in outputs and in generated states.
+# lies lower at γ = 100 than at γ = 0, in outputs and in generated states; each by more than two
+# standard errors of the difference.
 
 # %%
 if shown[-1] != 100.0:
     untested("V4", "no model at γ = 100")
 else:
-    median, peak = summary["median (rad)"].unstack(0), summary["peak (rad)"].unstack(0)
+    steps, steps_error = -np.diff(found[0]), np.diff(draws[:, 0]).std(0)
+    moved = found[1, :, 0] - found[1, :, -1]
+    moved_error = (draws[:, 1, :, 0] - draws[:, 1, :, -1]).std(0)
+    falls = (steps > 2 * steps_error).all(-1)
     judge(
         "V4",
         {
-            "the median falls at each step": median.diff().iloc[1:].lt(0).all().to_dict(),
-            "the peak moves towards 0": (peak.iloc[-1] < peak.iloc[0]).to_dict(),
+            "the median falls at each step": dict(zip(KINDS, falls)),
+            "the peak moves towards 0": dict(zip(KINDS, moved > 2 * moved_error)),
         },
         ours="; ".join(
-            f"{kind}: median {median[kind].iloc[0]:.4f} → {median[kind].iloc[-1]:.4f} rad, "
-            f"peak {peak[kind].iloc[0]:.4f} → {peak[kind].iloc[-1]:.4f} rad"
-            for kind in median
+            f"{kind}: "
+            + ", ".join(
+                f"{name} "
+                + " → ".join(
+                    f"{rows[f'{name} (rad)'].iloc[end]:.5f} ± {rows[f'± {name}'].iloc[end]:.5f}"
+                    for end in (0, -1)
+                )
+                + " rad"
+                for name in ("median", "peak")
+            )
+            for kind, rows in summary.groupby(level=0, sort=False)
         ),
     )
 summary.round(5)
@@ -794,29 +841,26 @@ study.show(
 # %% [markdown]
 # **Criterion for V6.** *Collapse*: at the highest γ the k-space MSE is at least 100 times below its
 # value at γ = 0, in every training. *Where*: the critical γ of a training is where it has fallen to
-# half of its mean value at γ ≤ 100 (fit of 1/(1 + (γ/γ_c)^p)). The mean of both trainings at
-# β = 10⁻³ agrees with the paper's 500…2000 within one standard error. That error is half of their
-# difference, or the error of one fit to both if it is larger. Reproduced: both. (The criterion was
-# two errors of the fit to both. Such an error does not see how trainings differ, and they differ by
-# more; so one error now has to do.)
+# half of its mean value at γ ≤ 100 (fit of 1/(1 + (γ/γ_c)^p)). The geometric mean of those of both
+# trainings at β = 10⁻³ lies in the paper's 500…2000. *The same*: the larger of the two is less than
+# three times the smaller. Reproduced: all three. (So trainings that disagree do not agree with the
+# paper. The full-size run was judged by one fit to both trainings, within two of its errors.)
 
 # %%
-both = collapse[collapse["training"].str.startswith("β = 10⁻³") & (collapse["gamma"] > 0)]
-early = both.loc[both["gamma"] <= 100, "k-space MSE"].mean()
-critical = analysis.fit_onset(both["gamma"], both["k-space MSE"], early)
 curves = collapse.pivot(index="gamma", columns="training", values="k-space MSE")
 final = curves.loc[0] / curves.ffill().iloc[-1]
 if max(gammas) < 1e3:
     untested("V6", "the γ sweep ends before the transition")
 else:
-    where, low, high = "no critical γ", np.inf, -np.inf
+    where, mean, apart = "no critical γ in one of the trainings at β = 10⁻³", np.nan, np.inf
     pair = [onsets["β = 10⁻³"], onsets["β = 10⁻³ again"]]
-    if critical and all(pair):
+    if all(pair):
         one, two = (onset.position for onset in pair)
-        mean, error = (one + two) / 2, max(abs(one - two) / 2, critical.uncertainty)
-        low, high = mean - error, mean + error
+        mean, apart = np.sqrt(one * two), max(one, two) / min(one, two)
         where = (
-            f"critical γ {one:.0f} and {two:.0f} at β = 10⁻³, on average {mean:.0f} ± {error:.0f}"
+            "critical γ "
+            + " and ".join(f"{onset.position:.0f} ± {onset.uncertainty:.0f}" for onset in pair)
+            + f" at β = 10⁻³, geometric mean {mean:.0f}"
         )
     if weak := onsets["β = 10⁻⁴"]:
         where += f"; {weak.position:.0f} at β = 10⁻⁴"
@@ -825,7 +869,8 @@ else:
         "V6",
         {
             "the MSE falls a hundredfold": (final >= 100).to_dict(),
-            "the critical γ agrees with 500…2000": low <= 2000 and high >= 500,
+            "the critical γ lies in 500…2000": 500 <= mean <= 2000,
+            "it is the same in both trainings to a factor of 3": apart < 3,
         },
         ours=f"{power(last)} at γ = {power(max(gammas))}, in the three trainings "
         f"{final.min():.0f} to {final.max():.0f} times below γ = 0; {where}",
@@ -896,7 +941,8 @@ study.show(
 # **Criterion for V7.** *Low*: decoded states lie below the mean of the data. *Near*: they are at
 # most 5·10⁻⁴ J per site above the best lattice. *Ground state*: after the quench they are at most
 # 2·10⁻⁵ J above it, a tenth of the distance to the next one on 64×64 sites and half of it on
-# 128×128. Reproduced: all three, in every training.
+# 128×128. Reproduced: all three, in every training. (The value is the mean of the quenched states
+# over the trainings, and its error the standard error of that mean, at least 10⁻⁶ J.)
 
 # %%
 if max(gammas) < 1e3:
@@ -910,7 +956,7 @@ else:
             "decoded states lie near the best lattice": (decoded < ground + 5e-4).to_dict(),
             "quenched states are the ground state": (gaps < 2e-5).to_dict(),
         },
-        ours=quenched["after quench (J)"].iloc[0],
+        ours=quenched["after quench (J)"].mean(),
         uncertainty=max(quenched["after quench (J)"].sem(), 1e-6),
         remark=f"the best lattice has {ground:.6f}; trainings end "
         + ", ".join(power(gap) for gap in gaps)
@@ -925,40 +971,44 @@ else:
 
 
 # %%
-def seconds_per(action, count):
-    """Wall time of one state, the best of three."""
-    times = []
+def rates(action, count):
+    """States per second, timed three times: the mean, its standard error, and what was made."""
+    found = []
     for _ in range(3):
         start = time.perf_counter()
-        action()
+        made = action()
         if study.device.type == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - start)
-    return min(times) / count
+        found.append(count / (time.perf_counter() - start))
+    return np.mean(found), np.std(found, ddof=1) / np.sqrt(len(found)), made
 
 
 rivals = generated // 2
 slowness = []
 for count in speed_sweeps:
-    start = time.perf_counter()
-    cool = anneal(
-        hamiltonian,
-        (size, size),
-        linear(1.0, 0.0, count),
+    cool = partial(
+        anneal,
+        *(hamiltonian, (size, size), linear(1.0, 0.0, count)),
         seed=seed + 7,
         states=range(rivals),
         device=study.device,
     )
+    rate, rate_error, cooled = rates(cool, rivals)
+    energy = hamiltonian.energy_per_site(cooled)
     slowness.append(
         {
             "sweeps": count,
-            "energy per site (J)": hamiltonian.energy_per_site(cool).mean().item(),
-            "states per second": rivals / (time.perf_counter() - start),
+            "energy per site (J)": energy.mean().item(),
+            "± energy": energy.std().item() / np.sqrt(rivals),
+            "states per second": rate,
+            "± states": rate_error,
         }
     )
 slowness = pd.DataFrame(slowness)
 network = trainings["β = 10⁻³"][max(gammas)]
-decoder_rate = 1 / seconds_per(lambda: latent.generate(network, generated, seed=seed), generated)
+decode = partial(latent.generate, network, generated, seed=seed)
+decode()  # the first time takes longer
+decoder_rate, decoder_error, _ = rates(decode, generated)
 decoder_energy = collapse.query("training == 'β = 10⁻³' and gamma == @gammas[-1]")[
     "mean energy (J)"
 ].item()
@@ -966,15 +1016,18 @@ slowness.round(5)
 
 # %% [markdown]
 # **Criterion for V9.** At the mean energy of the collapsed model's states, the decoder makes at
-# least ten times as many states per second as annealing. If no cooling rate tried reaches that
-# energy, the slowest one stands as an upper bound of annealing's speed.
+# least ten times as many states per second as annealing, each rate taken two standard errors to the
+# worse side. If no cooling rate tried reaches that energy, the slowest one stands as an upper bound
+# of annealing's speed. (The errors are those of three timings on this machine, in this hour.)
 
 # %%
 reached = slowness[slowness["energy per site (J)"] <= decoder_energy]
-rival = (reached if len(reached) else slowness)["states per second"]
-rival = rival.max() if len(reached) else rival.min()
+speed = (reached if len(reached) else slowness)["states per second"]
+judged = speed.idxmax() if len(reached) else speed.idxmin()
+rival, rival_error = slowness.loc[judged, ["states per second", "± states"]]
 training_seconds = data_seconds + beta_seconds + gamma_seconds
 ratio = decoder_rate / rival
+surely = (decoder_rate - 2 * decoder_error) / (rival + 2 * rival_error)
 figure, ax = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 ax.plot(
     slowness["states per second"],
@@ -1000,6 +1053,7 @@ study.show(
     numbers={
         "annealing": slowness,
         "decoder, states per second": decoder_rate,
+        "decoder, error of states per second": decoder_error,
         "decoder, J per site": decoder_energy,
         "data and training, s": training_seconds,
     },
@@ -1009,8 +1063,9 @@ study.show(
 )
 judge(
     "V9",
-    {"the decoder is faster": ratio > 1, "it is ten times faster": ratio >= 10},
-    ours=f"{decoder_rate:.0f} decoded and {'' if len(reached) else 'at most '}{rival:.3g} annealed",
+    {"the decoder is faster": surely > 1, "it is ten times faster": surely >= 10},
+    ours=f"{decoder_rate:.0f} ± {decoder_error:.0f} decoded and "
+    f"{'' if len(reached) else 'at most '}{rival:.1f} ± {rival_error:.1f} annealed",
 )
 
 # %% [markdown]
@@ -1114,28 +1169,58 @@ study.show(
 
 # %% [markdown]
 # **Criterion for V5.** From γ = 0 to γ = 100 the barrier's full width at half height shrinks, and
-# the mean energy of the two ends sinks. Reproduced: both. For the claim to be tested at all, codes
+# the mean energy of the two ends sinks. Reproduced: both. A network knows no translations, so both
+# are measured on both targets at eight random places of the box; means have to differ by more than
+# two standard errors of the difference, place by place. For the claim to be tested at all, codes
 # must exist: the decoded ends differ from their targets by less than a quarter of what a random
-# pair of states does.
+# pair of states does. (Other trainings are not asked.)
 
 # %%
-first, last = walk_table.iloc[0], walk_table.iloc[-1]
-distances = walk_table.filter(like="distance")
-if walk_gammas[-1] < 100 or distances.max(axis=None) >= strangers / 4:
+PLACES = 8
+shifts = np.random.Generator(np.random.Philox(seed)).integers(0, size, (PLACES, 2))
+placed = torch.cat([torch.roll(targets, tuple(shift), (-2, -1)) for shift in shifts.tolist()])
+
+
+def walks_at_places(network):
+    """Width and plateaux of the walk between the targets at each place, and the largest miss."""
+    codes, missed = latent.invert(network, placed, steps=inversion_steps)
+    paths = [
+        latent.decode(network, latent.interpolate(*ends, widgets.STEPS)) for ends in codes.split(2)
+    ]
+    found = [analysis.barrier(hamiltonian.energy_per_site(path).cpu().numpy()) for path in paths]
+    return np.array([(each.width, each.plateau) for each in found]), missed.max().item()
+
+
+compared = (walk_gammas[0], walk_gammas[-1])
+(first, missed), (last, missed_last) = (
+    walks_at_places(trainings["β = 10⁻³"][gamma]) for gamma in compared
+)
+by_place = pd.DataFrame(
+    np.hstack((first, last)),
+    columns=[f"{what}, γ = {g:g}" for g in compared for what in ("width (steps)", "plateaux (J)")],
+).rename_axis("place")
+by_place.round(5)
+
+# %%
+missed = max(missed, missed_last)
+if walk_gammas[-1] < 100 or missed >= strangers / 4:
     untested(
         "V5",
         "the models cannot hold both targets: decoded ends differ from them by up to "
-        f"{distances.max(axis=None):.2f}, a random pair of states by {strangers:.2f}",
+        f"{missed:.2f}, a random pair of states by {strangers:.2f}",
     )
 else:
+    less = first - last
+    sure = less.mean(0) > 2 * less.std(0, ddof=1) / np.sqrt(PLACES)
+    (width, plateau), (width_last, plateau_last) = (
+        [(each.mean(), each.std(ddof=1) / np.sqrt(PLACES)) for each in walked.T]
+        for walked in (first, last)
+    )
     judge(
         "V5",
-        {
-            "the barrier sharpens": last["width (steps)"] < first["width (steps)"],
-            "the plateaux sink": last["plateaux (J)"] < first["plateaux (J)"],
-        },
-        ours=f"width {first['width (steps)']:.1f} → {last['width (steps)']:.1f} steps, plateaux "
-        f"{first['plateaux (J)']:.5f} → {last['plateaux (J)']:.5f} J",
+        {"the barrier sharpens": sure[0], "the plateaux sink": sure[1]},
+        ours="width {:.1f} ± {:.1f} → {:.1f} ± {:.1f} steps, plateaux ".format(*width, *width_last)
+        + "{:.6f} ± {:.6f} → {:.6f} ± {:.6f} J".format(*plateau, *plateau_last),
     )
 
 # %% [markdown]
@@ -1199,9 +1284,8 @@ judge(
         < contest["anneals, mean"],
         "the quenched state is as low as the best anneal": ours <= theirs + tie,
     },
-    ours=f"a tie with the best of {len(confined)} anneals, both {ours:.6f}"
-    if abs(ours - theirs) < tie
-    else f"{ours:.6f}, the best of {len(confined)} anneals {theirs:.6f}",
+    ours=f"{ours:.6f}, {'a tie with' if abs(ours - theirs) < tie else 'against'} the best of "
+    f"{len(confined)} anneals, {theirs:.6f}",
 )
 
 # %% [markdown]
@@ -1254,7 +1338,7 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # | V2: course of the losses in γ | partly: drops early | partly: half-way down at 957 ± 112 |
 # | V3: deformed skyrmions vanish | partly: generated | reproduced: 0.18 → 0.03 above the data |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
-# | V6: one state only | partly: two trainings of three | reproduced: γ 1560 to 2680, 2120 ± 560 |
+# | V6: one state only | partly: two trainings of three | today partly: γ 2049, the paper to 2000 |
 # | V7: the ground state | partly | partly: 3.7·10⁻⁵ J above it; quenched anneals 7.6·10⁻⁴ |
 # | V8: open square | reproduced: a tie | reproduced: by 2.6·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
@@ -1265,7 +1349,9 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # still choose among lattices with a fault, ten times less different than at γ = 0. In so short a
 # training that is chance: from other random numbers all three collapsed, 700 times and more, and
 # with `P="seed=7"` one of three did a hundredfold. V6: the scoreboard's full-size row, 1743 ± 145,
-# is one fit to both trainings at β = 10⁻³; taken one by one, as now, that run has 2682 and 1565.
+# is one fit to both trainings at β = 10⁻³; taken one by one, as now, that run has 2682 and 1565,
+# a geometric mean of 2049: too high by a hair. V3, V4, V5 and V9 were judged without errors then.
+# The steps of V3, V4 and V9 are many errors wide; V5, one walk, is open until it is run again.
 # V7: a collapsed lattice is stable, and no small step leads from 28 skyrmions to 30. It is the
 # second in the list of all lattices that fit, so "ground state of the system" holds only nearly,
 # and without such a list nobody could tell. Trainings are thirty times shorter than the paper's;
