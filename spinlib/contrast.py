@@ -5,11 +5,10 @@ width) pictures, float32, row 0 at the bottom; grey and RGB run from 0 to 1.
 """
 
 import math
-from typing import Literal
 
 import torch
 
-Boundary = Literal["open", "periodic"]
+from spinlib.hamiltonian import Boundary
 
 
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
@@ -78,23 +77,6 @@ def vectors_from_colour(
     azimuth = (math.pi / 3 * 1.5 * grey_step / safe).clamp(max=math.pi)
     lost = torch.hypot(torch.maximum(towards_pole, towards_equator), azimuth * polar.sin())
     return spins, lost
-
-
-def vectors_from_components(
-    pictures: torch.Tensor, zero: float = 0.5, grey_step: float = 1 / 255
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Unit vectors from three component pictures (SPLEEM triplets), and their uncertainty.
-
-    Channels are m_x, m_y, m_z drawn grey from 0 to 1 with `zero` where the component vanishes.
-    The common gain of the three drops out in the normalisation. The second result, (batch, height,
-    width) in radians, is the angle that a grey step leaves open: large where the signal is short.
-    """
-    _check_pictures(pictures, channels=3)
-    signal = pictures - zero
-    length = signal.square().sum(dim=1).sqrt()
-    # Half a step in each of three channels is at most sqrt(3)/2 steps across the vector.
-    lost = torch.atan2(torch.full_like(length, math.sqrt(3) / 2 * grey_step), length)
-    return normalise(signal), lost
 
 
 def perpendicular(spins: torch.Tensor) -> torch.Tensor:

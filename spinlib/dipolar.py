@@ -79,10 +79,6 @@ class DipoleKernel:
             return GpuConvolution(spins, self.on_gpu(spins.device))
         return self._convolve
 
-    def energy(self, spins: torch.Tensor) -> torch.Tensor:
-        """Energy E = -1/2 sum_i S_i . h_i of unit strength for each state, shape (batch,)."""
-        return -0.5 * (spins * self.field(spins)).sum(dim=(1, 2, 3))
-
     def _check(self, spins: torch.Tensor) -> None:
         expected = (3, self.height, self.width)
         if spins.ndim != 4 or tuple(spins.shape[1:]) != expected:
@@ -232,22 +228,14 @@ class _Convolution(torch.autograd.Function):
         return _Convolution.apply(gradient, ctx.kernel), None
 
 
-def point_dipoles(
-    height: int, width: int, boundary: str = "periodic", cutoff: float | None = None
-) -> DipoleKernel:
+def point_dipoles(height: int, width: int, boundary: str = "periodic") -> DipoleKernel:
     """Point dipoles on the square lattice of lattice constant 1.
 
     E = -sum over pairs of [3 (S_i . r)(S_j . r) - S_i . S_j r^2] / r^5. A periodic layer interacts
-    with all its images, by Ewald's method; an open one with nothing outside. With a `cutoff`, in
-    lattice constants, only pairs with |r| <= cutoff count (images among them if periodic).
+    with all its images, by Ewald's method; an open one with nothing outside.
     """
     _check_layer(height, width, boundary)
-    if cutoff is not None and not (1.0 <= cutoff < np.inf):
-        raise ValueError(
-            f"The dipole cutoff is {cutoff} lattice constants, but must be finite and at least 1, "
-            "the distance of the nearest neighbours; leave it out for the full sum."
-        )
-    return _point_dipoles(height, width, boundary, None if cutoff is None else float(cutoff))
+    return _point_dipoles(height, width, boundary)
 
 
 def demagnetisation(
@@ -282,16 +270,14 @@ def _check_layer(height: int, width: int, boundary: str) -> None:
 
 
 @lru_cache(maxsize=8)
-def _point_dipoles(height: int, width: int, boundary: str, cutoff: float | None) -> DipoleKernel:
-    name = "point dipoles" if cutoff is None else f"point dipoles within {cutoff:g} sites"
+def _point_dipoles(height: int, width: int, boundary: str) -> DipoleKernel:
     size = _padded_size(height, width, boundary)
-    if cutoff is None and boundary == "periodic":
-        return DipoleKernel(name, height, width, boundary, size, _ewald(*size))
-    reach = np.inf if cutoff is None else cutoff * (1.0 + 1e-12)
-    extent = (height, width) if boundary == "open" else (int(reach) + 1, int(reach) + 1)
-    y, x = np.ogrid[: float(extent[0]), : float(extent[1])]
-    tensor = _with_zz(*point_dipole_tensor(x, y)) * (x * x + y * y <= reach * reach)
-    return DipoleKernel(name, height, width, boundary, size, _transform(tensor, *size))
+    if boundary == "periodic":
+        quarter = _ewald(*size)
+    else:
+        y, x = np.ogrid[: float(height), : float(width)]
+        quarter = _transform(_with_zz(*point_dipole_tensor(x, y)), *size)
+    return DipoleKernel("point dipoles", height, width, boundary, size, quarter)
 
 
 @lru_cache(maxsize=8)

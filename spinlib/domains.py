@@ -6,7 +6,6 @@ otherwise.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,7 @@ from scipy.optimize import curve_fit
 
 from spinlib.contrast import normalise
 from spinlib.errors import bootstrap
-
-Boundary = Literal["periodic", "open"]
+from spinlib.hamiltonian import Boundary
 
 BOHR_MAGNETON = 9.2740100783e-24  # J/T
 VACUUM_PERMEABILITY_4PI = 1e-7  # T m/A: mu0 / 4 pi

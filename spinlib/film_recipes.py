@@ -104,7 +104,7 @@ class PinnedFilms:
             thickness=1e-9 * self.cell,
         )
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Annealed states (len(states), 3, size, size)."""
         return cool(self, states, device=device)
 

@@ -248,7 +248,7 @@ class Hamiltonian:
                 lambda: Dipolar(self.dipolar, self.dipoles(height, width, self.boundary)),
             ),
         ]
-        return [term() for strength, term in candidates if _is_nonzero(strength)]
+        return [term() for strength, term in candidates if is_nonzero(strength)]
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Total energy, (batch,) in float64; differentiable."""
@@ -280,11 +280,12 @@ class Hamiltonian:
             (self.zeeman, "Σ S_z" if torch.as_tensor(self.zeeman).ndim == 0 else "· Σ S"),
             (self.dipolar, "½ Σ S_i·h_i"),
         ]
-        text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if _is_nonzero(value))
+        text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if is_nonzero(value))
         return f"E = {text or '0'}   ({self.boundary})".replace("-", "−")
 
 
-def _is_nonzero(value: Number | tuple) -> bool:
+def is_nonzero(value: Number | tuple) -> bool:
+    """Whether a strength is other than zero in any state, at any site."""
     return bool((torch.as_tensor(value) != 0).any())
 
 

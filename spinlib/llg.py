@@ -111,15 +111,14 @@ def run(
     every: float | None = None,
     watch: Callable[[float, torch.Tensor], None] | None = None,
     tolerance: float = 1e-5,
-    first_step: int = 0,
 ) -> torch.Tensor:
     """Let the spins move for `time` seconds; returns new spins.
 
     field, damping, temperature (kelvin)   numbers, or one per state; `field` also three components
     every, watch   `watch(seconds, spins)` is called at 0 and then every so many seconds
     tolerance      at T = 0: error of any component in one step, by which the step adapts
-    seed, states, first_step   name the thermal field's random numbers; give another seed, or the
-                   number of steps already made, to go on with fresh ones
+    seed, states   name the thermal field's random numbers; to go on with fresh ones, give another
+                   seed
 
     At T = 0 the method is Bogacki and Shampine's of order 3(2), every state with steps of its own;
     above, the midpoint rule with fixed steps, which converges to the Stratonovich solution.
@@ -141,7 +140,7 @@ def run(
         )
     set_columns(system.table, precession=1 / (1 + alpha**2), damping=alpha / (1 + alpha**2))
     if (kelvin > 0).any():
-        integrator = _Midpoint(system, spins, alpha, kelvin, first_step)
+        integrator = _Midpoint(system, spins, alpha, kelvin)
     else:
         integrator = BogackiShampine(system, spins, tolerance)
     intervals = max(1, math.ceil(time / every - 1e-9)) if every else 1
@@ -264,12 +263,11 @@ class _Midpoint:
     than Heun's method.
     """
 
-    def __init__(self, system, spins, damping, temperature, first_step: int) -> None:
+    def __init__(self, system, spins, damping, temperature) -> None:
         self.system, self.spins = system, spins
         thermal = damping * BOLTZMANN * temperature / system.moment  # α k_B T / M_s V in tesla
         self.variance = 2 * thermal  # of the thermal field, multiplied by γ Δt
         self.longest = _THERMAL_FRACTION / (system.largest_field + 8 * thermal)
-        set_columns(system.table, step=torch.full((len(spins),), first_step, dtype=torch.int64))
         self.slope, self.stage = torch.empty_like(spins), torch.empty_like(spins)
         self.seconds = 0.0
 

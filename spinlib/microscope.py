@@ -2,7 +2,7 @@
 
 The instrument is one chain, the same for every contrast:
 
-    spins -> quarter turns -> blur and pixels -> vector noise -> contrast -> detector -> drift
+    spins -> blur and pixels -> vector noise -> contrast -> detector -> drift
 
 Blur and pixels are linear and act on the magnetisation, because that is what an instrument
 averages; the contrast is then drawn from the averaged vectors (length <= 1). All of it is pure,
@@ -19,9 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from spinlib.contrast import Boundary, colour, in_plane, lorentz_defocus, perpendicular
+from spinlib.contrast import colour, in_plane, lorentz_defocus, perpendicular
+from spinlib.hamiltonian import Boundary
 from spinlib.noise import States, drift, gaussian_noise, poisson_noise, vector_noise
-from spinlib.optics import blur_and_resample, rotate
+from spinlib.optics import blur_and_resample
 
 # What draws averaged vectors as pictures; two contrasts are not of this form: vectors themselves,
 # and one that needs a length.
@@ -59,7 +60,6 @@ class Microscope:
     counts: float | None = None  # quanta per white pixel for Poisson noise; None: no such noise
     contrast_drift: float = 0.0  # standard deviation of the relative contrast between pictures
     brightness_drift: float = 0.0  # standard deviation of the brightness between pictures
-    quarter_turns: int = 0  # the sample turned counter-clockwise by this many right angles
     defocus: float = 0.0  # lorentz_defocus only: the electron displacement, a length with sign
     boundary: Boundary = "open"  # what blur and defocus meet beyond the edge
 
@@ -80,10 +80,6 @@ class Microscope:
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 < value <= LARGEST):
                 raise ValueError(f"The microscope's {name} is {value!r}; give a number > 0.")
-        if not (_is_number(self.quarter_turns) and self.quarter_turns == int(self.quarter_turns)):
-            raise ValueError(
-                f"The microscope's quarter_turns are a whole number, not {self.quarter_turns!r}."
-            )
         if not (_is_number(self.defocus) and abs(self.defocus) <= LARGEST):
             raise ValueError(f"The microscope's defocus is a length, not {self.defocus!r}.")
         if self.shape is not None:
@@ -112,8 +108,6 @@ class Microscope:
                     f"A {name} of {length:g} is a thousand times larger than the sample of "
                     f"{size[0]}x{size[1]} cells of {cell:g}; give it in the unit of the cell."
                 )
-        if self.quarter_turns % 2:
-            size = size[::-1]
         shape, pixel = self.shape, self.pixel_size
         if pixel is None:
             pixel = (
@@ -162,9 +156,9 @@ class Microscope:
             )
         shape, pixel = self.geometry(tuple(spins.shape[-2:]), cell)
         stream = {"seed": seed, "states": states, "draw": draw}
-        vectors = rotate(spins, self.quarter_turns) if self.quarter_turns % 4 else spins
+        vectors = spins
         if self.contrast == "perpendicular" and self.noise == 0:
-            vectors = vectors[:, 2:]  # spares the optics of two components that nobody sees
+            vectors = spins[:, 2:]  # spares the optics of two components that nobody sees
         vectors = blur_and_resample(vectors, self.blur / cell, shape, pixel / cell, self.boundary)
         if self.noise:
             vectors = vector_noise(vectors, self.noise, **stream)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from scipy.special import ive, ndtr
 
-from spinlib.contrast import Boundary
+from spinlib.hamiltonian import Boundary
 
 
 @lru_cache(maxsize=64)

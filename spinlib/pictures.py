@@ -6,17 +6,16 @@ top row first are turned over on reading. Boxes and masks are given as the file 
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
 
-from spinlib.optics import resample
 from spinlib.picture_files import PictureError, decode
 
-__all__ = ["Picture", "PictureError", "at_pixel_size", "read_picture", "reassemble", "windows"]
+__all__ = ["Picture", "PictureError", "read_picture", "windows"]
 
 # Grey levels are stretched between these percentiles: up to half a percent of dead or hot pixels
 # at either end changes nothing.
@@ -146,27 +145,6 @@ def _scaled(
     return np.clip((values - low) / (high - low), 0, 1), f"{low:.4g} is black, {high:.4g} is white"
 
 
-def at_pixel_size(picture: Picture, pixel_size: float) -> Picture:
-    """The middle of a picture averaged over pixels of another side (metres)."""
-    if picture.pixel_size is None:
-        raise PictureError(f"{picture.source} says nothing about its pixel size: give pixel_size.")
-    if not (math.isfinite(pixel_size) and pixel_size > 0):
-        raise PictureError(f"{picture.source} cannot be brought to pixels of {pixel_size!r} m.")
-    ratio = pixel_size / picture.pixel_size
-    height, width = picture.pixels.shape[1:]
-    # The small excess lets a picture of exactly n new pixels have n of them in spite of rounding.
-    shape = int(height / ratio * (1 + 1e-9)), int(width / ratio * (1 + 1e-9))
-    if min(shape) < 1:
-        raise PictureError(f"{picture.source} is smaller than one pixel of {pixel_size:g} m.")
-    if shape[0] * shape[1] > 100_000_000:
-        raise PictureError(f"{picture.source} would have {shape[0]} x {shape[1]} pixels, too many.")
-    pixels = resample(picture.pixels, shape, ratio)
-    note = f"averaged from {picture.pixel_size * 1e9:.4g} to {pixel_size * 1e9:.4g} nm pixels"
-    return replace(
-        picture, pixels=pixels, pixel_size=float(pixel_size), notes=(*picture.notes, note)
-    )
-
-
 # --- windows -------------------------------------------------------------------------------------
 
 
@@ -199,23 +177,3 @@ def windows(pictures: torch.Tensor | Picture, size: int, step: int) -> torch.Ten
     )
     cut = pictures[:, :, rows[:, None, :, None], columns[None, :, None, :]]
     return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
-
-
-def reassemble(pieces: torch.Tensor, shape: tuple[int, int], step: int) -> torch.Tensor:
-    """Pictures (batch, channels, height, width) from what `windows` cut, averaged where they meet.
-
-    Pixels that no window saw (`step` larger than the window) are NaN.
-    """
-    batch, count, channels, size, _ = pieces.shape
-    corners = [(i, j) for i in _starts(shape[0], size, step) for j in _starts(shape[1], size, step)]
-    if len(corners) != count:
-        raise ValueError(
-            f"A picture of {shape[0]}x{shape[1]} has {len(corners)} windows of {size} every {step} "
-            f"pixels, not {count}; give the shape and step that the windows were cut with."
-        )
-    total = pieces.new_zeros(batch, channels, *shape)
-    seen = pieces.new_zeros(shape)
-    for index, (i, j) in enumerate(corners):
-        total[..., i : i + size, j : j + size] += pieces[:, index]
-        seen[i : i + size, j : j + size] += 1
-    return torch.where(seen > 0, total / seen, torch.nan)

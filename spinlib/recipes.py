@@ -1,7 +1,7 @@
 """What the lattice studies simulate: the recipes of their data sets (see `spinlib.dataset`).
 
 Energies and temperatures are in units of the exchange J. Each recipe's defaults are the paper's own
-numbers; `SKYRMIONS` and `DOMAINS` hold the recipes of the three profiles.
+numbers; `DOMAINS` holds study 2's at the three profiles.
 """
 
 import math
@@ -72,7 +72,7 @@ class SkyrmionStates:
         values = {"dmi [J]": self.dmi, "field [J]": self.field}
         return pd.DataFrame(values, index=range(self.states))
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Annealed states (len(states), 3, size, size)."""
         cold = self.sweeps // 6
         cooling = linear(self.hot, 0.0, self.sweeps - cold)
@@ -168,7 +168,7 @@ class DipolarDomains:
             dmi=dmi * dipolar, anisotropy=2 * math.pi * anisotropy * dipolar, dipolar=dipolar
         )
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Annealed states (len(states), 3, size, size)."""
         cooling = random_rate(self.hot, self.slowest, self.fastest, seed=self.seed, states=states)
         schedule = torch.nn.functional.pad(cooling, (0, self.quench))
@@ -180,12 +180,6 @@ class DipolarDomains:
             device=device,
         )
 
-
-SKYRMIONS = {
-    "smoke": SkyrmionStates(states=48, size=32, sweeps=100, shard=24),
-    "laptop": SkyrmionStates(states=2000, size=64),
-    "paper": SkyrmionStates(),
-}
 
 DOMAINS = {
     "smoke": DipolarDomains(*(48, 32, (0, 0, 0), 1), slowest=150, fastest=50, quench=50, shard=24),

@@ -40,7 +40,7 @@ class Recipe(Protocol):
     def parameters(self) -> pd.DataFrame:
         """One row per state, units in the column names, the same at every call."""
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Return states (len(states), *shape); each is the same whatever range it comes in."""
 
 

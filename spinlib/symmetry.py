@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import torch
 
-from spinlib.hamiltonian import Hamiltonian, field_vector
+from spinlib.hamiltonian import Hamiltonian, field_vector, is_nonzero
 from spinlib.kernels import random_uniform
 from spinlib.optics import rotate
 
@@ -74,7 +74,7 @@ def point_group(hamiltonian: Hamiltonian, size: tuple[int, int]) -> tuple[Operat
     would be the same with the turned parameters.
     """
     field = field_vector(torch.as_tensor(hamiltonian.zeeman, dtype=torch.float64))
-    chiral = hamiltonian.dmi_kind == "bulk" and _nonzero(hamiltonian.dmi)
+    chiral = hamiltonian.dmi_kind == "bulk" and is_nonzero(hamiltonian.dmi)
     mapped = torch.as_tensor(hamiltonian.anisotropy).ndim >= 2
 
     def allowed(operation: Operation) -> bool:
@@ -90,17 +90,10 @@ def point_group(hamiltonian: Hamiltonian, size: tuple[int, int]) -> tuple[Operat
     return tuple(operation for operation in OPERATIONS if allowed(operation))
 
 
-def is_translational(hamiltonian: Hamiltonian) -> bool:
-    """Whether the energy stays the same under translations: periodic, and without a map."""
-    mapped = torch.as_tensor(hamiltonian.anisotropy).ndim >= 2
-    return hamiltonian.boundary == "periodic" and not mapped
-
-
 def random_copies(
     spins: torch.Tensor,
     group: Sequence[Operation],
     *,
-    translations: bool = True,
     seed: int,
     states: Sequence[int] | torch.Tensor,
     draw: int = 0,
@@ -115,10 +108,9 @@ def random_copies(
     choice = (u[:, 0] * len(group)).long().clamp(max=len(group) - 1)
     tables = _tables(tuple(group), height, width, spins.device)
     row, column, component, sign = (table[choice] for table in tables)
-    if translations:
-        # The products round up to the size itself for the largest numbers below 1.
-        up, right = (u[:, 1] * height).long() % height, (u[:, 2] * width).long() % width
-        row, column = (row - up[:, None]) % height, (column - right[:, None]) % width
+    # The products round up to the size itself for the largest numbers below 1.
+    up, right = (u[:, 1] * height).long() % height, (u[:, 2] * width).long() % width
+    row, column = (row - up[:, None]) % height, (column - right[:, None]) % width
     source = component[:, :, None] * (height * width) + (row * width + column)[:, None]
     copies = spins.flatten(1).gather(1, source.flatten(1)).view(spins.shape)
     return copies * sign[:, :, None, None].to(spins.dtype)
@@ -147,7 +139,3 @@ def _tables(
     source = moved.long()
     found = (source // width, source % width, turned.abs().long() - 1, turned.sign())
     return tuple(table.to(device) for table in found)
-
-
-def _nonzero(strength: float | torch.Tensor) -> bool:
-    return bool((torch.as_tensor(strength) != 0).any())

@@ -103,26 +103,14 @@ def skyrmions(
 
 
 def skyrmion_lattice(
-    size: Size,
-    across: int,
-    down: int,
-    kind: Kind = "interfacial",
-    missing: Sequence[int] = (),
-    interstitials: Sequence[tuple[float, float]] = (),
+    size: Size, across: int, down: int, kind: Kind = "interfacial"
 ) -> torch.Tensor:
     """A commensurate lattice of `across` × `down` skyrmions, every other row moved by half a step.
 
-    `missing` takes skyrmions out by number (row by row from below), `interstitials` adds some at
-    (x, y). The lattice still has to be relaxed, with `spinlib.anneal.quench`.
+    The lattice still has to be relaxed, with `spinlib.anneal.quench`.
     """
     if across < 1 or down < 1:
         raise ValueError(f"A lattice has at least one skyrmion each way, got {across} × {down}.")
-    for number in missing:
-        if not 0 <= number < across * down:
-            raise ValueError(
-                f"There is no skyrmion number {number} to take out: they count from 0 to "
-                f"{across * down - 1}."
-            )
     if down % 2:
         raise ValueError(
             f"Rows shifted in turn close on themselves for an even number of rows, not {down}."
@@ -133,9 +121,8 @@ def skyrmion_lattice(
         for row in range(down)
         for column in range(across)
     ]
-    kept = [centre for number, centre in enumerate(centres) if number not in set(missing)]
     radius = 0.5 * min(width / across, math.hypot(width / across / 2, height / down))
-    return skyrmions(size, kept + list(interstitials), radius, kind)
+    return skyrmions(size, centres, radius, kind)
 
 
 def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch.Tensor:

@@ -109,7 +109,7 @@ class ThermalFilms:
             boundary="open",
         )
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Thermal states (len(states), 3, height, width)."""
         return thermal_states(self, self.parameters().iloc[states], states=states, device=device)
 

@@ -7,7 +7,7 @@ batch by batch where the pictures are, and never stored: they would be tens of t
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,12 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.regression import one_cycle
 from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.training import Batch, Numbers, checkpoint_name, fit
-from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 # What of a training's settings does not name its checkpoint as it is.
 _UNNAMED = ("device", "progress", "distort", "checkpoint")
-
-NETWORKS = {kind.__name__: kind for kind in (WindowedCNN, FullyConnected)}
 
 
 @dataclass(frozen=True)
@@ -258,23 +254,3 @@ def estimate_windows(
         mean.append(found.mean(0))
         spread.append(found.std(0, correction=0))
     return WindowEstimates(torch.stack(mean).numpy(), torch.stack(spread).numpy())
-
-
-def save_estimator(network: nn.Module, path: str | Path, ranges: Ranges, **about) -> Path:
-    """Write a network's weights with its settings and what 0 and 1 mean in its estimates."""
-    return save_weights(network, path, settings=network.settings, ranges=asdict(ranges), **about)
-
-
-def load_estimator(path: str | Path) -> tuple[nn.Module, Ranges, dict[str, Any]]:
-    """The network that `save_estimator` wrote, its ranges, and all that was kept beside it."""
-    about = read_about(path)
-    try:
-        network = NETWORKS[about["class"]](**about["settings"])
-        kept = {name: tuple(values) for name, values in about["ranges"].items()}
-        ranges = Ranges(**kept)
-    except (KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{path} holds no network of windows with its ranges ({error!r})."
-        ) from None
-    load_weights(network, path)
-    return network, ranges, about

@@ -40,7 +40,7 @@ class Noise:
             {"dmi (J)": 0.1 * state, "simulation": state // 3, "kind": ["bulk"] * self.states}
         )
 
-    def simulate(self, states: range, device: torch.device, progress=None) -> torch.Tensor:
+    def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         if self.diary:
             with open(self.diary, "a") as diary:
                 diary.write(f"{os.getpid()} {states.start}\n")

@@ -179,7 +179,7 @@ def test_killed_at_random_moments(tmp_path):
 def test_interrupt_is_a_sentence_and_resumes(tmp_path, monkeypatch, data):
     simulate = Noise.simulate
 
-    def interrupted(self, states, device, progress=None):
+    def interrupted(self, states, device):
         if states.start == 12:
             raise KeyboardInterrupt
         return simulate(self, states, device)
@@ -215,7 +215,7 @@ def test_shards_made_together_have_the_same_bytes(tmp_path, data, two_at_once):
 def test_interrupt_keeps_what_was_made_together(tmp_path, monkeypatch, data, two_at_once):
     simulate = Noise.simulate
 
-    def interrupted(self, states, device, progress=None):
+    def interrupted(self, states, device):
         if states.start == 16:
             raise KeyboardInterrupt
         return simulate(self, states, device)
@@ -399,7 +399,7 @@ def test_a_disk_that_fills_up(small_disk, monkeypatch, tmp_path):
     recipe = Noise(states=80, shard=8, size=16)  # 245 kB
     simulate = Noise.simulate
 
-    def greedy(self, states, device, progress=None):
+    def greedy(self, states, device):
         if states.start == 40:
             (small_disk / "other").write_bytes(bytes(shutil.disk_usage(small_disk).free - 8192))
         return simulate(self, states, device)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spinlib import textures
-from spinlib.dipolar import point_dipoles
+from spinlib.dipolar import demagnetisation
 from spinlib.film import Film
 from spinlib.hamiltonian import Hamiltonian
 
@@ -242,10 +242,10 @@ def test_other_things_than_spins_are_refused():
             Hamiltonian().energy(wrong)
 
 
-def test_dipoles_may_be_cut_off():
-    def short(height, width, boundary):
-        return point_dipoles(height, width, boundary, cutoff=1.0)
+def test_dipoles_may_be_those_of_a_film():
+    def film(height, width, boundary):
+        return demagnetisation(height, width, 1.0, 1.0, boundary)
 
     spins = textures.uniform((8, 8)).double()
-    energy = Hamiltonian(exchange=0.0, dipolar=1.0, dipoles=short).energy_per_site(spins)
-    assert energy.item() == pytest.approx(2.0)  # half of four neighbours at distance 1
+    energy = Hamiltonian(exchange=0.0, dipolar=1.0, dipoles=film).energy_per_site(spins)
+    assert energy.item() == pytest.approx(0.5, abs=1e-7)  # h_z = -1, its sum cut at 1e-7

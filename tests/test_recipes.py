@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from spinlib.dataset import dataset
-from spinlib.recipes import DOMAINS, SKYRMIONS, DipolarDomains, SkyrmionStates
+from spinlib.recipes import DOMAINS, DipolarDomains, SkyrmionStates
 
 CPU = torch.device("cpu")
-SMALL_SKYRMIONS = replace(SKYRMIONS["smoke"], states=6, shard=4, sweeps=40)
+SMALL_SKYRMIONS = SkyrmionStates(states=6, size=32, sweeps=40, shard=4)
 SMALL_DOMAINS = replace(
     DOMAINS["smoke"], states=6, shard=4, slowest=30, fastest=10, quench=5, size=16
 )
@@ -36,8 +36,7 @@ def test_states_do_not_depend_on_the_shard(recipe, tmp_path):
 
 
 def test_the_paper_s_skyrmions():
-    paper = SKYRMIONS["paper"]
-    assert paper == SkyrmionStates()
+    paper = SkyrmionStates()
     assert paper.states == 30_000 + 5_000 + 4_300 and paper.shape == (3, 128, 128)
     table = paper.parameters()
     assert len(table) == paper.states
@@ -46,7 +45,7 @@ def test_the_paper_s_skyrmions():
 
 def test_annealed_skyrmions_have_the_energy_of_study_4():
     """Anneals of 300 to 3000 sweeps end at -2.0552 … -2.0566 per site, says the study."""
-    recipe = replace(SKYRMIONS["paper"], sweeps=1000)
+    recipe = SkyrmionStates(sweeps=1000)
     energy = recipe.hamiltonian.energy_per_site(recipe.simulate(range(4), CPU))
     assert -2.0566 < energy.mean().item() < -2.0552
 
@@ -116,8 +115,7 @@ def test_a_grid_that_does_not_give_the_states_is_refused(grid):
         DipolarDomains(grid=grid)
 
 
-@pytest.mark.parametrize("study", [SKYRMIONS, DOMAINS], ids=["study 4", "study 2"])
-def test_profiles(study):
-    assert list(study) == ["smoke", "laptop", "paper"]
-    sites = [recipe.states * recipe.size**2 for recipe in study.values()]
+def test_profiles():
+    assert list(DOMAINS) == ["smoke", "laptop", "paper"]
+    sites = [recipe.states * recipe.size**2 for recipe in DOMAINS.values()]
     assert sites == sorted(sites)

@@ -17,9 +17,7 @@ from spinlib.windowed import (
     Windows,
     estimate_windows,
     learn,
-    load_estimator,
     saturated,
-    save_estimator,
     scaled,
     train_windows,
     turned,
@@ -148,25 +146,6 @@ def test_an_estimate_is_the_mean_over_the_windows():
         ).detach()
         np.testing.assert_allclose(found.mean[number], each.mean(0), atol=1e-6)
         np.testing.assert_allclose(found.spread[number], each.std(0, correction=0), atol=1e-6)
-
-
-def test_weights_keep_their_ranges(tmp_path):
-    ranges = Ranges((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
-    shown = pictures(2)
-    for network in (WindowedCNN(16, batch_norm=True), FullyConnected(16)):
-        path = save_estimator(network, tmp_path / "kept.safetensors", ranges, profile="smoke")
-        again, same, about = load_estimator(path)
-        assert same == ranges and about["profile"] == "smoke"
-        one, two = (estimate_windows(n, shown).mean for n in (network, again))
-        np.testing.assert_array_equal(one, two)
-
-
-def test_other_weights_are_refused(tmp_path):
-    from spinlib.weights import save_weights
-
-    path = save_weights(nn.Linear(2, 2), tmp_path / "other.safetensors")
-    with pytest.raises(TrainingError, match="no network of windows"):
-        load_estimator(path)
 
 
 # --- training ------------------------------------------------------------------------------------
