@@ -84,6 +84,21 @@ class SkyrmionStates:
         )
 
 
+def film_parameters(normalised: np.ndarray) -> pd.DataFrame:
+    """Parameters of study 2's films from (states, 3) of λ, K and D, each 0 … 1 over its range.
+
+    The ranges are -3 … 3 for λ in units of D, 1 … 1.2 for K of 2πD, 0.05 … 0.13 for D of J.
+    """
+    dmi, anisotropy, dipolar = np.asarray(normalised, float).T
+    return pd.DataFrame(
+        {
+            "dmi [D]": 6.0 * dmi - 3.0,
+            "anisotropy [2πD]": 1.0 + 0.2 * anisotropy,
+            "dipolar [J]": 0.05 + 0.08 * dipolar,
+        }
+    )
+
+
 @dataclass(frozen=True)
 class DipolarDomains:
     """Study 2: domains of a dipolar film, cooled at a rate that is random from state to state.
@@ -148,16 +163,8 @@ class DipolarDomains:
             draw = {"seed": self.seed, "states": range(self.states), "purpose": "film parameters"}
             unit, repeat = random_uniform((3,), **draw).double().numpy().T, 0 * index
         dmi, anisotropy, dipolar = unit
-        return pd.DataFrame(
-            {
-                "dmi [D]": 6.0 * dmi - 3.0,
-                "anisotropy [2πD]": 1.0 + 0.2 * anisotropy,
-                "dipolar [J]": 0.05 + 0.08 * dipolar,
-                "dmi_N": dmi,
-                "anisotropy_N": anisotropy,
-                "dipolar_N": dipolar,
-                "repeat": repeat,
-            }
+        return film_parameters(np.stack(unit, 1)).assign(
+            dmi_N=dmi, anisotropy_N=anisotropy, dipolar_N=dipolar, repeat=repeat
         )
 
     def hamiltonian(self, parameters: pd.DataFrame) -> Hamiltonian:

@@ -24,6 +24,7 @@ from spinlib.figures import true_minus
 from spinlib.networks.resnet import resnet18
 from spinlib.noise import vector_noise
 from spinlib.pictures import windows
+from spinlib.recipes import film_parameters
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
 from spinlib.training import Batch, Numbers, checkpoint_name, fit
 from spinlib.weights import load_weights, read_about, save_weights
@@ -33,24 +34,12 @@ PRETRAINED = Path(__file__).with_name("pretrained") / "resnet18.safetensors"
 NOISIEST = 1.0  # η is uniform between 0 and this in training
 
 
-def film_parameters(normalised: np.ndarray) -> pd.DataFrame:
-    """λ in units of D, K of 2πD, D of J, as the recipe's columns, from (states, 3) of `TARGETS`."""
-    dmi, anisotropy, dipolar = np.asarray(normalised, float).T
-    return pd.DataFrame(
-        {
-            "dmi [D]": 6.0 * dmi - 3.0,
-            "anisotropy [2πD]": 1.0 + 0.2 * anisotropy,
-            "dipolar [J]": 0.05 + 0.08 * dipolar,
-        }
-    )
-
-
 def in_units_of_exchange(normalised: np.ndarray) -> np.ndarray:
     """λ, K and D in units of J, (…, 3), from the normalised ones."""
-    dmi, anisotropy, dipolar = np.moveaxis(np.asarray(normalised, float), -1, 0)
-    strength = 0.05 + 0.08 * dipolar
-    shape = 2 * math.pi * strength
-    return np.stack(((6 * dmi - 3) * strength, (1 + 0.2 * anisotropy) * shape, strength), -1)
+    normalised = np.asarray(normalised, float)
+    dmi, anisotropy, dipolar = film_parameters(normalised.reshape(-1, 3)).to_numpy().T
+    values = (dmi * dipolar, anisotropy * (2 * math.pi * dipolar), dipolar)
+    return np.stack(values, -1).reshape(normalised.shape)
 
 
 def split_films(parameters: pd.DataFrame, *, seed: int) -> tuple[np.ndarray, ...]:

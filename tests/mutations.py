@@ -300,8 +300,8 @@ FAULTS = [
     Fault(
         "data: targets exchanged",
         "recipes.py",
-        '"anisotropy_N": anisotropy,',
-        '"anisotropy_N": dipolar,',
+        "anisotropy_N=anisotropy,",
+        "anisotropy_N=dipolar,",
         "test_resnet.py::test_normalised_parameters_are_the_recipes",
     ),
     Fault(
