@@ -1,7 +1,6 @@
 """The E-VAE at work: training along β and γ, and walks through its latent space."""
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE, EVAELosses, translated
-from spinlib.training import Numbers, checkpoint_name, fit, seeded
+from spinlib.training import Numbers, checkpoint_name, content_hash, fit, seeded
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def sweep(
     """Train stage after stage, each from the best weights of the one before.
 
     A new network is made from `seed` unless `start` is given. Every stage keeps a checkpoint in a
-    subfolder of `folder` named after all that decides about it, `identity` (of the data, say)
+    subfolder of `folder` named after all that decides about it, first weights, states, `identity`
     and this code included: killed in mid sweep, the next call goes on there. Periodic states are
     translated at random, open ones taken as they are.
 
@@ -53,8 +52,8 @@ def sweep(
     else:
         network = copy.deepcopy(start)
     train, validation = train.to(device), validation.to(device)  # once for all stages
-    history = [(identity or {}) | network.settings | {"states": len(train), "batch": batch_size}]
-    history += [repr(hamiltonian), None if start is None else _weights_hash(start)]
+    history = [(identity or {}) | network.settings | {"batch": batch_size}, repr(hamiltonian)]
+    history += [content_hash(*network.state_dict().values(), train, validation)]
     rows, networks = [], []
     for number, stage in enumerate(stages):
         history.append(asdict(stage))
@@ -77,13 +76,6 @@ def sweep(
         rows.append({"beta": stage.beta, "gamma": stage.gamma, "epochs": stage.epochs, **best})
         networks.append(copy.deepcopy(network))
     return pd.DataFrame(rows), networks
-
-
-def _weights_hash(network: EVAE) -> str:
-    digest = hashlib.sha256()
-    for tensor in network.state_dict().values():
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def generate(network: EVAE, count: int, *, seed: int) -> torch.Tensor:

@@ -82,19 +82,21 @@ def train(
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Train in place on states parts[0], keep the weights that are best on parts[1].
 
-    folder     where a checkpoint is kept, named after the settings and the `identity` of network
-               and data
+    folder     where a checkpoint is kept, named after the settings, the `identity`, the network's
+               first weights and all samples
 
     Every look at a state is at a copy of it under a random symmetry of the `group` and a random
     translation, half of the time with its DMI reversed. With `noisy` training and validation have
     noise of a strength drawn from 0 … 1.
     Returns the network, and the losses by epoch, mean squared errors of the normalised parameters.
     """
+    training, validation = ((spins[part], targets[part]) for part in parts[:2])
     about = (identity or {}) | {"noisy": noisy, "symmetries": len(group)}
     checkpoint = None
     if folder is not None:
-        settings = [about, epochs, seed, batch_size, learning_rate, [len(part) for part in parts]]
-        checkpoint = folder / checkpoint_name(settings)
+        settings = [about, epochs, seed, batch_size, learning_rate]
+        material = (*network.state_dict().values(), *training, *validation)
+        checkpoint = folder / checkpoint_name(settings, *material)
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
         pictures, wanted = batch
@@ -115,7 +117,6 @@ def train(
         dmi = torch.where(turned, 1 - batch[1][:, 0], batch[1][:, 0])
         return copies, torch.cat((dmi[:, None], batch[1][:, 1:]), 1)
 
-    training, validation = ((spins[part], targets[part]) for part in parts[:2])
     curve = fit(
         network,
         losses,

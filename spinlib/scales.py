@@ -67,7 +67,8 @@ def train(
     """Train in place on cuts, in as many epochs as make about `looks` looks at a cut.
 
     targets    (films,) values of all films of the data set, normalised to 0 … 1
-    folder     where a checkpoint is kept, named after the settings and the `identity`
+    folder     where a checkpoint is kept, named after the settings, the `identity`, the network's
+               first weights and all samples
 
     So all trainings cost the same, however many cuts they have. Each look is at a copy of the cut
     turned by 0, 90, 180 or 270 degrees (the paper's), mirrored or not, and white for black or not:
@@ -85,14 +86,16 @@ def train(
 
     epochs = max(1, round(looks / len(training.films)))
     about = (identity or {}) | {"pixels": network.pixels, "knows_view": network.knows_view}
+    samples = [(c.pictures, c.views, targets[c.films]) for c in (training, validation)]
     checkpoint = None
     if folder is not None:
-        settings = [about, epochs, seed, batch_size, learning_rate, *_fingerprint(training)]
-        checkpoint = folder / checkpoint_name(settings)
+        settings = [about, epochs, seed, batch_size, learning_rate]
+        material = (*network.state_dict().values(), *samples[0], *samples[1])
+        checkpoint = folder / checkpoint_name(settings, *material)
     curve = fit(
         network,
         losses,
-        *((c.pictures, c.views, targets[c.films]) for c in (training, validation)),
+        *samples,
         epochs=epochs,
         seed=seed,
         batch_size=batch_size,
@@ -126,12 +129,6 @@ def _sources(side: int, device: torch.device) -> torch.Tensor:
     turns = [torch.rot90(pixels, number, dims=(-1, -2)) for number in range(4)]
     both = [copy.flatten() for turn in turns for copy in (turn, turn.flip(-1))]
     return torch.stack(both).to(device)
-
-
-def _fingerprint(cuts: Cuts) -> list[float]:
-    """Numbers that tell two sets of cuts apart."""
-    place = torch.arange(len(cuts.films)) % 1009 + 1
-    return [len(cuts.films), *(float((e.double() * place).sum()) for e in (cuts.views, cuts.films))]
 
 
 @torch.no_grad()

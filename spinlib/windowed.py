@@ -5,7 +5,6 @@ over their `Ranges`. Windows begin every `step` pixels. They are views into the 
 batch by batch where the pictures are, and never stored: they would be tens of times the pictures.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,11 +182,9 @@ def learn(
     if folder is not None:
         kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
         kept["distort"] = getattr(settings.get("distort"), "__name__", None)
-        content = hashlib.sha256()
-        for tensor in (*network.state_dict().values(), *training, *validation):
-            content.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         about = [type(network).__name__, network.settings, step, epochs, seed, kept]
-        checkpoint = folder / checkpoint_name([*about, content.hexdigest()])
+        material = (*network.state_dict().values(), *training, *validation)
+        checkpoint = folder / checkpoint_name(about, *material)
     curve = train_windows(
         *(network, training, validation),
         step=step,

@@ -11,6 +11,7 @@ from spinlib.networks.evae import EVAE
 from spinlib.training import seeded
 
 HAMILTONIAN = Hamiltonian(dmi=0.3, zeeman=0.05)
+SETTINGS = {"seed": 4, "batch_size": 8}
 STAGES = [Stage(1e-4, 0.0, 2), Stage(1e-3, 0.0, 1), Stage(1e-3, 10.0, 2)]
 
 
@@ -21,7 +22,7 @@ def spins(count, first=0):
 
 
 def train(stages, folder, **changes):
-    settings = {"seed": 4, "folder": folder, "batch_size": 8} | changes
+    settings = SETTINGS | {"folder": folder} | changes
     hamiltonian = settings.pop("hamiltonian", HAMILTONIAN)
     return latent.sweep(stages, spins(16), spins(6, 3), hamiltonian, **settings)
 
@@ -54,13 +55,15 @@ def test_rows_belong_to_their_stages_and_gamma_lowers_the_energy(trained):
     assert table["validation L_H"].iloc[2] < table["validation L_H"].iloc[1]
 
 
-def test_another_start_seed_or_recipe_does_not_find_these_checkpoints(tmp_path):
+def test_another_start_seed_recipe_or_state_does_not_find_these_checkpoints(tmp_path):
     stage = [Stage(1e-4, 0.0, 1)]
     _, (network,) = train(stage, tmp_path)
     train(stage, tmp_path, start=network)
     train(stage, tmp_path, seed=5)
     train(stage, tmp_path, identity={"recipe": "another"})
-    assert len(list(tmp_path.glob("*.safetensors"))) == 4
+    latent.sweep(stage, spins(16, 1), spins(6, 3), HAMILTONIAN, **SETTINGS, folder=tmp_path)
+    latent.sweep(stage, spins(16), spins(6, 4), HAMILTONIAN, **SETTINGS, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 6
 
 
 def test_training_from_a_start_leaves_it_as_it_was(trained, tmp_path):

@@ -110,7 +110,7 @@ def spirals():
 GROUP = symmetry.point_group(Hamiltonian(dmi=0.1), (32, 32))
 
 
-def trained(spirals, noisy: bool, epochs: int = 14):
+def trained(spirals, noisy: bool, epochs: int = 14, folder=None):
     with seeded(1):
         network = plain_cnn(32)
     return regression.train(
@@ -121,6 +121,7 @@ def trained(spirals, noisy: bool, epochs: int = 14):
         seed=1,
         batch_size=8,
         learning_rate=1e-2,
+        folder=folder,
     )
 
 
@@ -142,6 +143,15 @@ def test_noise_in_training_helps_against_noise(spirals):
 def test_training_twice_gives_the_same_curve(spirals):
     first, second = (trained(spirals, True, epochs=2)[1] for _ in range(2))
     assert first.equals(second)
+
+
+def test_other_spins_or_targets_do_not_find_a_checkpoint(spirals, tmp_path):
+    spins, targets, parts = spirals
+    few = [part[:8] for part in parts]
+    for data in ((spins, targets), (spins.flip(-1), targets), (spins, 1 - targets)):
+        curves = [trained((*data, few), False, 1, tmp_path)[1] for _ in range(2)]
+        assert curves[0].equals(curves[1])  # the second comes from the checkpoint
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
 
 
 def test_the_learning_rate_goes_up_once_and_down_to_nothing():

@@ -7,7 +7,7 @@ from conftest import discs
 from PIL import Image
 
 from spinlib import cutting, scales
-from spinlib.cutting import Films
+from spinlib.cutting import Cuts, Films
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.pictures import PictureError
 from spinlib.training import seeded
@@ -90,6 +90,18 @@ def test_a_network_learns_stripes_at_one_scale_and_is_wrong_at_another():
         guess = scales.estimate(network, cuts)
         found[side] = scales.score(targets[cuts.films].numpy(), guess, cuts.films.numpy()).r2
     assert found[64] > 0.6 and found[128] < 0.3
+
+
+def test_other_cuts_or_targets_do_not_find_a_checkpoint(tmp_path):
+    generator = torch.Generator().manual_seed(3)
+    shown, films = torch.rand(6, 1, 64, 64, generator=generator), torch.arange(6)
+    for pictures, targets in ((shown, films / 6), (-shown, films / 6), (shown, 1 - films / 6)):
+        cuts = Cuts(pictures, torch.full((6,), 256.0), films)
+        for _ in range(2):
+            with seeded(1):
+                network = ScaleCNN(64)
+            scales.train(network, cuts, cuts, targets, looks=6, seed=1, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
 
 
 def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):

@@ -23,7 +23,7 @@ from spinlib.kernels import random_normal, random_uniform
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.training import Numbers, evaluate, fit, seeded, side_by_side
+from spinlib.training import Numbers, checkpoint_name, evaluate, fit, seeded, side_by_side
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 CPU = torch.device("cpu")
@@ -136,6 +136,23 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(TrainingError, match="no file of weights"):
         worker.train(path, epochs=1)
+
+
+def test_the_name_of_a_checkpoint_follows_settings_numbers_and_code(tmp_path, monkeypatch):
+    numbers = torch.arange(6.0).view(2, 3)
+    others = [numbers.T, numbers + 1e-6, numbers.half(), numbers.view(3, 2), numbers.bool()]
+    tensors = [[], [numbers], [numbers, numbers], *([other] for other in others)]
+    names = {checkpoint_name("it", *some) for some in tensors} | {checkpoint_name("that", numbers)}
+    assert len(names) == 9
+    assert checkpoint_name("it", numbers.T.contiguous().T) == checkpoint_name("it", numbers)
+    package = tmp_path / "package"
+    package.mkdir()
+    monkeypatch.setattr(training, "__file__", str(package / "training.py"))
+    names = []
+    for file, text in (("a.py", "1"), ("a.py", "2"), ("b.cuh", ""), ("b.cuh", "1"), ("c.md", "")):
+        (package / file).write_text(text)
+        names.append(checkpoint_name("it"))
+    assert names[0] != names[1] and names[2] != names[3] == names[4]
 
 
 def test_training_leaves_the_global_generator_alone():

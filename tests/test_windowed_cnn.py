@@ -203,6 +203,15 @@ def test_trainings_of_equal_looks(tmp_path):
         load_weights(WindowedCNN(16), next(tmp_path.glob("*.safetensors")))
 
 
+def test_other_pictures_or_targets_do_not_find_a_checkpoint(tmp_path):
+    shown, targets = brightness(2)
+    for training in ((shown, targets), (1 - shown, targets), (shown, 1 - targets)):
+        with seeded(1):
+            network = FullyConnected(16)
+        learn(network, training, (shown, targets), looks=1, seed=1, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+
+
 def test_an_early_end_waits_for_a_plateau():
     falling = [0.9**epoch for epoch in range(30)]
     assert not any(saturated(falling[:count]) for count in range(31))
