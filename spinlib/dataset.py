@@ -9,9 +9,13 @@ hand. What a recipe offers, and how shards are made, here, on a GPU or by worker
 `shards.py`, how they lie on disk in `store.py`.
 """
 
+import ast
 import hashlib
+import inspect
 import json
 import math
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -25,6 +29,8 @@ import torch
 from spinlib.shards import Recipe, make
 from spinlib.store import STORAGE, DatasetError, Store
 
+_CODE = re.compile(rb',\s*"code": "[0-9a-f]{64}"')  # in a store's metadata
+
 
 def recipe_json(recipe: Recipe) -> str:
     """Return a recipe as canonical JSON: class, version and fields, sorted.
@@ -33,6 +39,13 @@ def recipe_json(recipe: Recipe) -> str:
     """
     if not is_dataclass(recipe) or not type(recipe).__dataclass_params__.frozen:
         raise DatasetError(f"A recipe must be a frozen dataclass, but this is {recipe!r}.")
+
+    kind = type(recipe).__name__
+    wanted = [*Recipe.__annotations__, "shape", "parameters", "simulate"]
+    if lacking := [name for name in wanted if not hasattr(recipe, name)]:
+        raise DatasetError(
+            f"{kind} has no {', '.join(lacking)}: a recipe offers what spinlib.shards.Recipe lists."
+        )
 
     def plain(name: str, value: Any) -> Any:
         if type(value) is float and math.isfinite(value):
@@ -47,13 +60,32 @@ def recipe_json(recipe: Recipe) -> str:
         )
 
     values = {item.name: plain(item.name, getattr(recipe, item.name)) for item in fields(recipe)}
-    text = {"class": type(recipe).__name__, "version": type(recipe).version, "fields": values}
+    text = {"class": kind, "version": type(recipe).version, "fields": values}
     return json.dumps(text, sort_keys=True, separators=(",", ":"))
 
 
 def recipe_hash(recipe: Recipe) -> str:
     """Return the SHA-256 of `recipe_json` in hexadecimal; it names the data set."""
     return hashlib.sha256(recipe_json(recipe).encode()).hexdigest()
+
+
+def code_hash(kind: type) -> str:
+    """Return the SHA-256 of the source of a class and its bases, without comments and docstrings.
+
+    It is empty for a class without a source file, such as one that was typed into a notebook.
+    """
+    digest = hashlib.sha256()
+    bases = [base for base in kind.__mro__ if base.__module__ not in ("builtins", "typing")]
+    try:
+        for base in bases:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
+                    del node.body[0]
+            digest.update(ast.unparse(tree).encode())  # as a text, `dump` differs between Pythons
+    except (OSError, TypeError, SyntaxError):
+        return ""
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,11 +151,7 @@ def dataset(
     if missing > 0:
         _refuse_absurd(recipe, store, missing, device if scheduler is None else "cpu")
     data = Dataset(recipe, recipe.parameters().reset_index(drop=True), store)
-    attributes = {"recipe": json.loads(recipe_json(recipe)), "sha256": recipe_hash(recipe)}
-    metadata = {
-        "zarr.json": store.zarr_json(attributes),
-        "parameters.json": _parameters_json(data),
-    }
+    metadata = {"zarr.json": _zarr_json(recipe, store), "parameters.json": _parameters_json(data)}
     complete, todo = store.has(metadata), store.to_be_made()
     if complete and not todo:
         return data
@@ -179,6 +207,25 @@ def _store(recipe: Recipe, root: Path) -> Store:
         )
     shard = min(recipe.shard, recipe.states)
     return Store(root / name, recipe.states, shard, tuple(recipe.shape), recipe.storage)
+
+
+def _zarr_json(recipe: Recipe, store: Store) -> bytes:
+    """Return the array's metadata; those that are there may lack the hash of the recipe's code."""
+    attributes = {"recipe": json.loads(recipe_json(recipe)), "sha256": recipe_hash(recipe)}
+    code = code_hash(type(recipe))
+    wanted = store.zarr_json(attributes | ({"code": code} if code else {}))
+    path = store.folder / "zarr.json"
+    with store.complaints():
+        there = path.exists() and path.stat().st_size <= len(wanted) + 100
+        found = path.read_bytes() if there else b""
+    if _CODE.sub(b"", found) != store.zarr_json(attributes):
+        return wanted  # not there, or not this recipe's, which is refused elsewhere
+    if code and _CODE.search(found) and found != wanted:
+        raise DatasetError(
+            f"The code of {type(recipe).__name__} has changed since these states were made: raise "
+            f"its version if that changes the states, or delete {store.folder}."
+        )
+    return found
 
 
 def _refuse_absurd(

@@ -23,8 +23,9 @@ _BYTES_AT_ONCE, _STATES_AT_ONCE, _COPIES = 2**28, 4096, 32
 class Recipe(Protocol):
     """What a recipe offers: a frozen dataclass of numbers, strings and tuples of them.
 
-    Raise `version` whenever the same fields come to mean other states. A recipe whose `simulate`
-    needs more memory than a few copies of its shard says so in `bytes_per_shard`.
+    Raise `version` whenever the same fields come to mean other states. That the class was edited is
+    noticed, but not that a function it calls was. A recipe whose `simulate` needs more memory than
+    a few copies of its shard says so in `bytes_per_shard`.
     """
 
     version: ClassVar[int]

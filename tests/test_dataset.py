@@ -5,6 +5,7 @@ an unbroken run or with the numbers that the recipe's own `simulate` gives.
 """
 
 import errno
+import importlib.util
 import multiprocessing
 import os
 import pickle
@@ -12,6 +13,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -30,6 +32,7 @@ from conftest import NEEDS_GPU
 from dataset_worker import Noise, make, make_and_die, peak_memory
 from hypothesis import given, settings
 
+import spinlib.dataset
 import spinlib.shards
 from spinlib.dataset import DatasetError, dataset, recipe_hash, recipe_json, split
 from spinlib.recipes import SkyrmionStates
@@ -463,6 +466,52 @@ def test_changed_code_without_a_new_version_is_noticed(data, monkeypatch):
         quiet(Noise(), data.folder.parent)
 
 
+def plain(folder: Path, *changes: tuple[str, str]) -> Noise:
+    """The recipe `Plain` of a module that is written into a new folder."""
+    source = """
+class Plain(Noise):
+    def simulate(self, states, device):
+        return super().simulate(states, device)  # as it is
+"""
+    for old, new in changes:
+        source = source.replace(old, new)
+    folder.mkdir()
+    (folder / "plain.py").write_text("from dataset_worker import Noise\n" + source)
+    spec = importlib.util.spec_from_file_location(f"plain_{folder.name}", folder / "plain.py")
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # where `inspect` looks
+    spec.loader.exec_module(sys.modules[spec.name])
+    return sys.modules[spec.name].Plain()
+
+
+def test_states_of_a_class_that_was_edited_are_refused(tmp_path):
+    folder = quiet(plain(tmp_path / "first"), tmp_path).folder
+    whole = content(folder)
+    words = (("  # as it is", ""), ("device):", 'device):\n        """As it was."""'))
+    quiet(plain(tmp_path / "reworded", *words), tmp_path)
+    other = plain(tmp_path / "other", ("  # as it is", " / 2"))
+    with pytest.raises(DatasetError, match=f"code of Plain has changed.* or delete {folder}"):
+        quiet(other, tmp_path)
+    newer = plain(
+        tmp_path / "newer", ("    def", "    version = 2\n    def"), ("  # as it", " / 2  #")
+    )
+    assert quiet(newer, tmp_path).folder != folder
+    assert content(folder) == whole
+
+
+def test_states_from_before_the_code_was_kept_are_taken(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:  # nor has a class in a notebook a source
+        patch.setattr(spinlib.dataset, "code_hash", lambda kind: "")
+        folder = quiet(Noise(), tmp_path).folder
+    before = content(folder)
+    quiet(Noise(), tmp_path)
+    assert content(folder) == before
+    shutil.rmtree(folder)
+    before = content(quiet(Noise(), tmp_path).folder)
+    monkeypatch.setattr(spinlib.dataset, "code_hash", lambda kind: "")
+    quiet(Noise(), tmp_path)
+    assert content(folder) == before and b'"code"' in before["zarr.json"]
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("name", ["c.0.0.0.0", "c.1.0.0.0.partial", "zarr.json", ".lock", "other"])
 def test_links_out_of_the_folder_are_refused(tmp_path, data, name):
@@ -512,6 +561,12 @@ class Loose:
     states: int = 1
 
 
+@dataclass(frozen=True)
+class Poor:
+    states: int = 1
+    shape: tuple[int, ...] = (3, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("recipe", "sentence"),
     [
@@ -523,6 +578,10 @@ class Loose:
         (Noise(seed=np.int64(3)), "field 'seed' is np.int64"),
         (Noise(diary=["a"]), r"field 'diary' is \['a'\]"),
         (Loose(), "must be a frozen dataclass"),
+        (
+            Poor(),
+            "Poor has no version, shard, storage, seed, parameters, simulate: a recipe offers",
+        ),
         (Noise(states=10**15), "7.69e[+]08 GB of disk, but only .* take fewer states"),
         (Noise(states=10**4, shard=10**4, size=10**4), "GB of disk"),
         (Hungry(), "1e[+]06 GB of memory, but only .* take fewer states per shard"),
