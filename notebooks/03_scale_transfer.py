@@ -1133,7 +1133,7 @@ for label, words in list(RESCUES.items())[1:]:
 
 # %% [markdown]
 # ## 7. Your own picture
-# Set `image` to a grey picture of $m_z$ (Kerr or magnetic force microscopy; PNG, TIFF, NPY …),
+# Set `image` to a grey picture of $m_z$ (Kerr microscopy, deconvolved MFM; PNG, TIFF, NPY …),
 # and `pixel_size_nm` or `field_of_view_nm` unless the file tells. The network is the one of any
 # scale, the safest of chapter 6: it finds the scale by itself, and reads all scales about equally
 # well. (It was chosen for that on the same test films of which its error is quoted.) A field of

@@ -79,8 +79,9 @@ contact_sheet((1 + vector[0, :, None]) / 2, ["$m_x$", "$m_y$", "$m_z$"], pixel=f
 
 # %% [markdown]
 # `colour`: the drawing above as an RGB picture. `perpendicular`: m_z alone, as polar Kerr
-# microscopy or a magnetic force microscope show domains. `in_plane`: the rest, as Lorentz
-# microscopy reconstructs it; up and down are both black.
+# microscopy shows domains. `in_plane`: the rest, as Lorentz microscopy reconstructs it; up and down
+# are both black. (The part without curl, as in Néel walls, is drawn but invisible to electrons; of
+# bulk DMI's textures, as here, it is little, mostly thermal noise.)
 
 # %%
 colours = Microscope("colour")(spins, film.cell)

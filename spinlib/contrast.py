@@ -80,14 +80,17 @@ def vectors_from_colour(
 
 
 def perpendicular(spins: torch.Tensor) -> torch.Tensor:
-    """One grey channel (1 + m_z)/2, as polar Kerr or MFM-like contrast: white +z, black -z."""
+    """One grey channel (1 + m_z)/2, as polar Kerr microscopy shows it: white +z, black -z."""
     return (1 + spins[:, -1:]) / 2
 
 
 def in_plane(spins: torch.Tensor) -> torch.Tensor:
     """RGB of the in-plane part, as Lorentz TEM reconstructs it: hue its angle, value its length.
 
-    Spins along +z and along -z are both black: the electrons do not see m_z.
+    Spins along +z and along -z are both black: the electrons do not see m_z. Of the rest they see
+    the curl alone: a part without curl, as that of Néel walls, is drawn here but no electron
+    shows it. Of bulk DMI's textures it is mostly thermal noise: .3 % of the power at 5 K, 5 % in
+    3 nm of FeGe at 265 K, 15 % in 1 nm at 300 K.
     """
     x, y = spins[:, 0], spins[:, 1]
     length = (x * x + y * y).clamp_min(1e-30).sqrt().clamp(max=1)

@@ -35,7 +35,7 @@ from spinlib.newell import demagnetisation_tensor, point_dipole_tensor
 _WORK_BYTES = 2**30
 
 _TAIL = 1e-7  # of the periodic film's N; what the sum over distant cells may leave out
-_THICKEST = 20.0  # cell sides
+THICKEST = 20.0  # a film of one layer, in cell sides
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -252,10 +252,10 @@ def demagnetisation(
     for label, length in (("cell side", cell), ("film thickness", thickness)):
         if not (0.0 < length < np.inf):
             raise ValueError(f"The {label} is {length}, but must be a positive finite length.")
-    if thickness > _THICKEST * cell:
+    if thickness > THICKEST * cell:
         raise ValueError(
             f"The film thickness {thickness} is {thickness / cell:.3g} times the cell side {cell}; "
-            f"one layer of cells describes a film up to {_THICKEST:g} times: use larger cells."
+            f"one layer of cells describes a film up to {THICKEST:g} times: use larger cells."
         )
     # Rounded, so that the same ratio in other units finds the kernel already built.
     return _demagnetisation(height, width, float(f"{thickness / cell:.14g}"), boundary)

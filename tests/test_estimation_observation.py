@@ -80,6 +80,41 @@ def test_notes_of_what_cannot_be_resolved():
     assert any("less than two of the longest helix period" in note for note in small.notes)
 
 
+def test_films_that_are_too_thick_are_refused_before_work_starts():
+    shape, effort = (1024, 1024), EFFORT["laptop"]
+    made = plan(shape, CONDITIONS, RANGES, effort)
+    finest = made.box / max(*made.cells, made.between, made.finer)
+    with pytest.raises(PictureError, match=f"describes up to {20 * finest:.3g} nm") as refused:
+        plan(shape, replace(CONDITIONS, thickness_nm=20.1 * finest), RANGES, effort)
+    # The advice helps: larger cells by what it names.
+    assert "larger lowest A, or a smaller largest D or M_s" in str(refused.value)
+    longer = Ranges((7.0, 1.0, 200.0), (12.0, 1.8, 500.0))
+    plan(shape, replace(CONDITIONS, thickness_nm=20.1 * finest), longer, effort)
+    # What is not refused can be simulated on all cells.
+    thick = replace(CONDITIONS, thickness_nm=19.99 * finest)
+    made = plan(shape, thick, RANGES, effort)
+    for cells in (*made.cells, made.between, made.finer):
+        films = recipe(made, thick, RANGES, effort, cells=cells, seed=1)
+        energy = films.film(films.parameters()[:1]).hamiltonian(0.1)
+        assert energy.dipoles(2, 2, "open").height == 2
+
+
+def test_notes_of_thickness_and_of_clipping():
+    short = helix_period(5.0, 2.2)
+    for part, said in ((0.49, 0), (0.51, 1)):
+        made = plan(
+            (192, 192), replace(CONDITIONS, thickness_nm=part * short), RANGES, EFFORT["laptop"]
+        )
+        assert sum("uniform through its thickness" in note for note in made.notes) == said
+    # (curl m)_z of a helix of period p is 2π/p at most, and pictures end where d times it is 1.
+    for part, said in ((0.99, 0), (-1.01, 1)):
+        lorentz = replace(
+            CONDITIONS, contrast="lorentz_defocus", defocus_nm=part * short / (2 * math.pi)
+        )
+        made = plan((192, 192), lorentz, RANGES, EFFORT["laptop"])
+        assert sum("cut off" in note for note in made.notes) == said
+
+
 def test_pictures_and_ranges_that_are_refused():
     with pytest.raises(PictureError, match="20 pixels across"):
         plan((20, 300), CONDITIONS, RANGES, EFFORT["laptop"])

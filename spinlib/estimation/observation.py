@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from spinlib.dipolar import THICKEST
 from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
 from spinlib.kernels import random_uniform
 from spinlib.microscope import Microscope
@@ -42,7 +43,10 @@ class Conditions:
     thickness_nm: float = 1.0  # of the film
     contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus: see Microscope
     blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
-    defocus_nm: float = 0.0  # lorentz_defocus only: the electrons' displacement
+    # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
+    # get this one; and as grey pictures are brought to one contrast, its size has no effect until
+    # pixels are cut off at black and white.
+    defocus_nm: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
@@ -168,7 +172,7 @@ def helix_period(exchange, dmi):
 
 
 def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort: Effort) -> Plan:
-    """Choose box and cells for a picture of `shape` (height, width) pixels.
+    """Choose box and cells for a picture of `shape` (height, width); refuse what does not fit.
 
     A cell is at most a sixth of the shortest helix period 4πA/D of the ranges, and at most the
     shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
@@ -207,6 +211,16 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         )
     coarse = _fourfold(box / cell)
     cells = (coarse, max(_fourfold(1.15 * coarse), coarse + 4))
+    chosen = Plan(box, pixels, seen, cells, ())
+    finest = box / chosen.finer
+    thickness, thickest = conditions.thickness_nm, THICKEST * finest
+    if thickness > thickest * (1 - 1e-9):
+        raise PictureError(
+            f"A film of {thickness:g} nm is too thick for the finest cells, of {finest:.3g} nm: "
+            f"one layer of them describes up to {thickest:.3g} nm. Ranges with a larger lowest A, "
+            "or a smaller largest D or M_s, have longer periods and exchange lengths, and so "
+            "larger cells."
+        )
     notes.insert(
         0,
         f"Boxes of {box:.4g} nm with {cells[0]} and {cells[1]} cells across (cells of "
@@ -223,6 +237,18 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"A helix of the shortest period in the ranges, {short:.3g} nm, takes less than four "
             f"pixels of {pixel:.3g} nm."
         )
+    if thickness > short / 2:
+        notes.append(
+            f"The film of {thickness:g} nm is simulated as one layer, uniform through its "
+            f"thickness; beyond half a helix period, {short / 2:.3g} nm for the shortest in the "
+            "ranges, films need not be."
+        )
+    clipped = 2 * math.pi * abs(conditions.defocus_nm)
+    if clipped > short:
+        notes.append(
+            f"With a defocus_nm of {conditions.defocus_nm:g}, sharp pictures of helices with a "
+            f"period below {clipped:.3g} nm would go beyond black and white, and are cut off there."
+        )
     heat = thermal_energy(conditions.temperature_K)
     weakest = 2e21 * 1e-12 * ranges.low[0] * 1e-9 * conditions.thickness_nm
     if heat > 0.5 * weakest:
@@ -230,7 +256,7 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"At {conditions.temperature_K:g} K the thermal energy is {heat / weakest:.2g} of the "
             "weakest exchange between two cells: such films are close to disorder."
         )
-    return Plan(box, pixels, seen, cells, tuple(notes))
+    return replace(chosen, notes=tuple(notes))
 
 
 def _fourfold(number: float) -> int:
