@@ -8,6 +8,17 @@ PARAMETERS ?=
 ONLY ?=
 CHECK ?=
 
+# What else the command line sets would be ignored. Names in capitals with an underscore are settings
+# of other programs (OMP_NUM_THREADS, CUDA_VISIBLE_DEVICES), as are these; none of ours looks like one.
+SETTINGS := PROFILE STUDY DEVICE FORCE P PARAMETERS ONLY CHECK
+OTHERS := PYTHON RUN READY CC CXX CFLAGS CXXFLAGS LDFLAGS SHELL PATH HOME TMPDIR LANG MAKE% GNUMAKE% .%
+small = $(strip $(foreach l,a b c d e f g h i j k l m n o p q r s t u v w x y z,$(findstring $l,$1)))
+foreign = $(and $(findstring _,$1),$(if $(call small,$1),,yes))
+given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
+unknown := $(foreach v,$(filter-out $(SETTINGS) $(OTHERS),$(given)),$(if $(call foreign,$v),,$v))
+$(if $(unknown),$(error There is no setting $(firstword $(unknown)); the settings are $(SETTINGS), \
+	and a parameter of a notebook goes into P, as in P="seed=7"))
+
 # These values go to the programs through the environment and are not expanded on the way: neither
 # make nor the shell reads them as commands.
 $(foreach v,PROFILE STUDY DEVICE P PARAMETERS ONLY,$(eval override $(v) := $$(value $(v))))

@@ -121,7 +121,8 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def _check_page(path: Path, page: int | None, pages: int) -> int:
     if page is None and pages > 1:
         raise PictureError(
-            f"{path} holds {pages} pictures: choose one with page=0 to page={pages - 1}."
+            f"{path} holds {pages} pictures: give read_picture(path, page=0) to page={pages - 1} "
+            "instead of the path, or save one as a file of its own."
         )
     if page is not None and page >= pages:
         raise PictureError(f"{path} has no page {page}: it holds {pages} (the first is page 0).")

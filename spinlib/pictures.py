@@ -116,7 +116,7 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     if bad.any():
         raise PictureError(
             f"{path} has {int(bad.sum())} pixels that are NaN, infinite or beyond {LARGEST:g}: "
-            "mask them or crop them away."
+            "crop them away, or give read_picture(path, mask=…) instead of the path."
         )
     counted = values[:, ~ignored]
     values[:, ignored] = counted[:, :1]

@@ -4,8 +4,8 @@
 
 sets.yaml is a list of sets, each a mapping as `--parameters` of `spinlib.reproduce` takes it:
 
-    - {picture: one.tif, seed: 1}
-    - {picture: two.tif, seed: 1}
+    - {image: one.tif, seed: 1}
+    - {image: two.tif, seed: 1}
 
 Each set gets a folder of its own below data/sweeps/<profile>/<study>/, with the executed notebook,
 figures and claims; claims.csv beside them holds the claims of all. Sets that are there already are

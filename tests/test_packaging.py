@@ -215,6 +215,28 @@ def test_make_refuses_a_wrong_request_before_it_installs(request_, sentence):
     assert done.stdout == ""
 
 
+@pytest.mark.parametrize("given", ["STUDDY=04", "profile=smoke", "SEED=7", "pixel_size_nm=2"])
+def test_a_misspelt_setting_is_refused(given):
+    done = make("help", "PROFILE=smoke", given)
+    (said,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == ""
+    assert f"There is no setting {given.partition('=')[0]}; the settings are PROFILE STUDY" in said
+    assert said.count('P="seed=7"') == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["PROFILE=smoke", "STUDY=04", "DEVICE=cpu", "FORCE=1", "P=seed=7", "ONLY=heat", "CHECK=1"],
+        [f"PYTHON={sys.executable}", "CXX=g++", "OMP_WAIT_POLICY=active", "MAKEFLAGS=-s", "-j2"],
+        ["P=image='my film.png' label=\"it's\" x=$(shell exit)", "CUDA_VISIBLE_DEVICES=0"],
+    ],
+)
+def test_settings_of_ours_and_of_other_programs_are_taken(given):
+    done = make("help", *given, STUDDY="04", seed="7")  # the environment may hold anything
+    assert done.returncode == 0 and done.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

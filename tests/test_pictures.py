@@ -157,7 +157,7 @@ def test_pages(tmp_path):
         frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
     write_ovf(tmp_path / "layers.ovf", stack[:, None, ::-1].astype(np.float32), 1e-9)
     for name in ("stack.tif", "imagej.tif", "stack.npy", "film.gif", "film.png", "layers.ovf"):
-        refused(tmp_path / name, "4 pictures", "page=3")
+        refused(tmp_path / name, "4 pictures", "read_picture(path, page=0) to page=3")
         refused(tmp_path / name, "no page 4", page=4)
         for page in range(4):
             torch.testing.assert_close(
@@ -265,7 +265,7 @@ def test_masked_pixels_may_be_anything(tmp_path):
     clean = read_picture_of(tmp_path, values)
     values[3, 5], values[10:12, 20:22] = np.nan, 1e30
     np.save(tmp_path / "a.npy", values[::-1])
-    refused(tmp_path / "a.npy", "NaN")
+    refused(tmp_path / "a.npy", "NaN", "read_picture(path, mask=…)")
     picture = read_picture(tmp_path / "a.npy", mask=mask)
     keep = torch.from_numpy(~mask[::-1].copy())
     torch.testing.assert_close(picture.pixels[0][keep], clean[0][keep], atol=0.01, rtol=0)

@@ -42,6 +42,12 @@ def test_a_sweep_with_one_wrong_set_is_refused_as_a_whole(root, capsys, text, se
     assert not (root / "data").exists()
 
 
+def test_the_example_of_the_docstring_can_be_run():
+    example = "\n".join(line for line in sweep.__doc__.splitlines() if line.startswith("    - "))
+    runs = sweep.plan("01", yaml.safe_load(example), "laptop")
+    assert [run.values["image"] for run in runs] == ["one.tif", "two.tif"]
+
+
 def test_a_sweep_runs_every_set_once_and_tells_which_failed(root, capsys):
     page = root / "notebooks" / "04_page.py"
     page.write_text(page.read_text().replace("study.claim(", "assert seed < 3\nstudy.claim("))
