@@ -5,9 +5,9 @@ What a script of your own begins with, in the order of the loop that every study
     hamiltonian   Hamiltonian              exchange, DMI, anisotropy, field, dipoles on a lattice
     film          Film                     a thin film in SI units, as such a lattice
     textures      random, helix, skyrmions, topological_charge
-    anneal        anneal, linear, quench   Monte Carlo cooling, and down to the nearest minimum
+    anneal        anneal, linear, quench   Monte Carlo cooling; to the nearest minimum of a lattice
     llg           run, spin_temperature    the equation of motion, at T = 0 and at temperature
-    relaxation    relax                    to zero torque
+    relaxation    relax                    to the nearest minimum of a film, with its dipoles
     hysteresis    hysteresis               loops
     dataset       dataset                  the states of a recipe, made once and kept
     microscope    Microscope               spins to pictures

@@ -25,13 +25,22 @@ import torch
 from spinlib import textures
 from spinlib.dipolar import DipoleKernel
 from spinlib.hamiltonian import Hamiltonian, field_vector
-from spinlib.kernels import heat_bath, random_normal, random_uniform
+from spinlib.kernels import (
+    heat_bath,
+    number_of,
+    random_normal,
+    random_uniform,
+    resolve_device,
+)
 from spinlib.kernels.heatbath import COUPLINGS, heat_bath_with_dipoles
 
 # Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
 
 _HOTTEST = 1e30  # beyond it single precision overflows on the way
+
+# A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
+ROUNDING = 1e-7
 
 _PURPOSE = "dipole field"  # of the random numbers that draw it
 
@@ -108,11 +117,12 @@ def anneal(
     `states` are the indices of the states in their data set: state i is the same whatever other
     states are annealed beside it. Returns spins (batch, 3, height, width).
     """
+    device = resolve_device(device)
     if start is None:
         spins = textures.random(size, seed=seed, states=states, device=device)
     else:
         spins = start
-        if tuple(start.shape) != (len(states), 3, *size):
+        if tuple(start.shape) != (number_of(states), 3, *size):
             raise ValueError(
                 f"The start has shape {tuple(start.shape)}, but {len(states)} states of "
                 f"{size[0]}×{size[1]} sites need {(len(states), 3, *size)}."
@@ -141,10 +151,10 @@ def sweep(
 ) -> None:
     """Heat-bath sweeps of `spins` in place, one per temperature; the dipoles' field is drawn anew
     before every `dipole_every`-th of them."""
-    hamiltonian.check(spins)
+    _check(hamiltonian, spins)
     check_lengths(spins)
     batch, _, height, width = spins.shape
-    if len(states) != batch:
+    if number_of(states) != batch:
         raise ValueError(f"{batch} lattices need as many state indices, got {len(states)}.")
     if dipole_every < 1 or over_relaxations < 0:
         raise ValueError(
@@ -224,31 +234,67 @@ def quench(
 ) -> torch.Tensor:
     """Relax to a metastable state by turning each spin along its field, over and over.
 
-    Stops when the largest |S × field| of every state is below `torque` (in the unit of energy);
-    warns, with the number of states, if `max_sweeps` do not suffice. Returns new spins.
+    Stops when the largest |S × field| of every state is below `torque` (in the unit of energy), or
+    below what single precision resolves, 1e-7 of the largest field; warns, with the number of
+    states, if `max_sweeps` do not suffice. Returns new spins. With dipoles it is slow: a film gets
+    there sooner with `spinlib.relaxation.relax`.
     """
     if not torque > 0 or max_sweeps < 1:
         raise ValueError(
             f"A quench to a torque of {torque} in {max_sweeps} sweeps cannot be: both are positive."
         )
-    hamiltonian.check(spins)
+    _check(hamiltonian, spins)
     spins = spins.to(torch.float32, copy=True).contiguous()
     states = range(len(spins))
+    couplings, anisotropy = coupling_table(hamiltonian, spins)
+    dipolar = _per_state(hamiltonian.dipolar, spins)
+    threshold = ROUNDING * largest_field(couplings, anisotropy, dipolar)
+    threshold = threshold.clamp(min=torque).to(spins.device)
     for _ in range(0, max_sweeps, 100):
         residual = hamiltonian.torque(spins)
-        if (residual < torque).all():
+        if (residual < threshold).all():
             return spins
         sweep(spins, hamiltonian, torch.zeros(100), seed=0, states=states)
     residual = hamiltonian.torque(spins)
-    left = int((residual >= torque).sum())
+    left = int((residual >= threshold).sum())
     if left:
+        film = "; for a film, spinlib.relaxation.relax is the faster way" if dipolar.any() else ""
         warnings.warn(
             f"{left} of {len(spins)} states still have a torque of up to {residual.max():.2g} "
-            f"after {max_sweeps} sweeps, above the {torque:.2g} asked for: raise max_sweeps, or "
-            "accept.",
+            f"after {max_sweeps} sweeps, above the {threshold.max():.2g} asked for: raise "
+            f"max_sweeps, or accept{film}.",
             stacklevel=2,
         )
     return spins
+
+
+def largest_field(
+    couplings: torch.Tensor, anisotropy: torch.Tensor | None, dipolar: torch.Tensor | float
+) -> torch.Tensor:
+    """A bound of the fields and of spin waves' frequencies divided by γ, (batch,) on the CPU.
+
+    couplings, anisotropy   a `coupling_table`
+    dipolar                 (batch,), of a film's dipoles
+    """
+    columns = couplings.double().cpu().abs().unbind(1)
+    strength = dict(zip(COUPLINGS, columns, strict=True))
+    dmi = strength["dmi_interfacial"] + strength["dmi_bulk"]
+    uniaxial = strength["anisotropy"]
+    if anisotropy is not None:
+        uniaxial = anisotropy.abs().flatten(1).amax(1).double().cpu()
+    zeeman = torch.stack([strength[f"field_{name}"] for name in "xyz"]).norm(dim=0)
+    dipolar = torch.as_tensor(dipolar, dtype=torch.float64).cpu().abs()
+    return 8 * strength["exchange"] + 8 * dmi + 2 * uniaxial + zeeman + dipolar
+
+
+def _check(hamiltonian: Hamiltonian, spins: torch.Tensor) -> None:
+    """Refuse what is no Hamiltonian, and one that does not fit the spins."""
+    if not isinstance(hamiltonian, Hamiltonian):
+        raise TypeError(
+            f"Annealing takes a Hamiltonian, not a {type(hamiltonian).__name__}: of a film it is "
+            "film.hamiltonian(field)."
+        )
+    hamiltonian.check(spins)
 
 
 def check_lengths(spins: torch.Tensor) -> None:

@@ -42,6 +42,11 @@ def structure_factor(
     The power sums to the variance of m_z. White noise, seen as the mean power beyond the largest
     k along an axis, is taken off. A picture with `open` edges is faded out towards them (Hann).
     """
+    if spins.ndim != 4 or spins.shape[1] != 3:
+        raise ValueError(
+            f"Pictures are vectors (batch, 3, height, width), these have the shape "
+            f"{tuple(spins.shape)}: a single one needs a batch of one, spins[None]."
+        )
     m_z = spins[:, 2].double().cpu().numpy()
     height, width = m_z.shape[-2:]
     m_z = m_z - m_z.mean((-2, -1), keepdims=True)
@@ -59,7 +64,9 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
     """Mean period of stripe or labyrinth domains in sites, (batch,); NaN where there are none.
 
     It is 2π over the mean |k| of the structure factor's ring: the power within half of that mean on
-    either side of it, which leaves the harmonics out that sharp walls add.
+    either side of it, which leaves the harmonics out that sharp walls add. With open edges two
+    periods are read some 10 % off (of 48 sites as 43.2 across 96², as 52.6 across 192 × 96), three
+    2 to 5 %, five or more within 1 %.
     """
     k, power = structure_factor(spins, boundary)
     ring = np.rint(k * min(k.shape) / (2 * np.pi)).astype(int)

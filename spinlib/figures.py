@@ -94,6 +94,11 @@ def draw_spins(spins: torch.Tensor, ax: Axes | None = None, **settings) -> Axes:
 
     The settings are those of `draw_picture`.
     """
+    if spins.ndim != 3 or len(spins) != 3:
+        raise ValueError(
+            f"One state to draw is (3, height, width), this one is {tuple(spins.shape)}: choose a "
+            "state of a batch, spins[0], or draw all with contact_sheet."
+        )
     return draw_picture(colour(spins[None])[0], ax, **settings)
 
 

@@ -17,7 +17,7 @@ from spinlib.anneal import sweep
 from spinlib.film import Film, thermal_energy
 from spinlib.hamiltonian import Number
 from spinlib.kernels import random_normal
-from spinlib.llg import per_state
+from spinlib.llg import checked, per_state
 from spinlib.relaxation import relax
 
 KNEE = (0.6, 0.9)  # levels, as fractions of the largest magnetisation, that define the knee
@@ -91,7 +91,7 @@ def hysteresis(
     tesla. At a temperature (kelvin) it is followed by so many heat-bath `sweeps`, over the second
     half of which the magnetisation is averaged.
     """
-    spins = start.to(torch.float32, copy=True)
+    spins = checked(start)
     batch = len(spins)
     kelvin = per_state(temperature, spins, "temperature")
     axis = _unit(direction)
@@ -109,8 +109,10 @@ def hysteresis(
         raise ValueError(
             f"Loops of one batch are taken all at T = 0 or all above, got {kelvin.tolist()} K."
         )
+    if sweeps < 1:
+        raise ValueError(f"Each field of a loop takes at least one sweep, not {sweeps}.")
     states = range(batch) if states is None else states
-    occupied = (start.norm(dim=1) > 0.5).flatten(1).sum(1).cpu()
+    occupied = (spins.norm(dim=1) > 0.5).flatten(1).sum(1).cpu()
 
     def moment(spins: torch.Tensor) -> torch.Tensor:
         """The mean of S·direction, (batch,)."""

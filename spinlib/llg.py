@@ -15,13 +15,14 @@ from dataclasses import replace
 
 import torch
 
-from spinlib.anneal import coupling_table
+from spinlib.anneal import coupling_table, largest_field
 from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
 from spinlib.hamiltonian import Number
-from spinlib.kernels.heatbath import COUPLINGS
+from spinlib.kernels import number_of
 from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
-# rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (g = 2 would be 1.7609e11).
+# rad/(T s): 2.211e5 m/(A s) / μ0, as OOMMF and mumax3 take it (a free electron's, with g = 2.0023,
+# is 1.7609e11; g = 2 would be 1.7588e11).
 GYROMAGNETIC_RATIO = 1.7595e11
 
 # The step at temperature, as a fraction of 1/(γ × the largest field, the thermal one included):
@@ -49,9 +50,14 @@ class FilmSystem:
         demagnetisation: bool,
         seed: int = 0,
     ) -> None:
+        if not isinstance(film, Film):
+            raise TypeError(
+                f"The equation of motion takes a Film, not a {type(film).__name__}: spins on a "
+                "lattice are brought to rest by spinlib.anneal.quench."
+            )
         batch, _, height, width = spins.shape
         states = range(batch) if states is None else states
-        if len(states) != batch:
+        if number_of(states) != batch:
             raise ValueError(f"{len(states)} state indices were given for {batch} states.")
         saturation = per_state(film.saturation, spins, "saturation")
         volume = film.cell**2 * film.thickness
@@ -69,17 +75,8 @@ class FilmSystem:
         self.table = film_table(couplings, self.dipolar.to(couplings), states)
         self.periodic = film.boundary == "periodic"
         self.seed = seed
-        self.largest_field = self._largest_field(couplings.double().cpu())
-
-    def _largest_field(self, couplings: torch.Tensor) -> torch.Tensor:
-        strength = dict(zip(COUPLINGS, couplings.abs().unbind(1), strict=True))
-        dmi = strength["dmi_interfacial"] + strength["dmi_bulk"]
-        anisotropy = strength["anisotropy"]
-        if self.anisotropy is not None:
-            anisotropy = self.anisotropy.abs().flatten(1).amax(1).double().cpu()
         dipolar = self.dipolar if self.kernel else 0.0
-        zeeman = torch.stack([strength[f"field_{name}"] for name in "xyz"]).norm(dim=0)
-        return 8 * strength["exchange"] + 8 * dmi + 2 * anisotropy + zeeman + dipolar
+        self.largest_field = largest_field(couplings, self.anisotropy, dipolar)
 
     def torque(
         self, spins: torch.Tensor, out: torch.Tensor | None = None, thermal: bool = False

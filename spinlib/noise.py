@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from spinlib.contrast import normalise
-from spinlib.kernels import random_normal
+from spinlib.kernels import number_of, random_normal
 
 States = Sequence[int] | torch.Tensor | None
 
@@ -20,7 +20,7 @@ def _normal(
 ) -> torch.Tensor:
     """Standard normal numbers (batch, *shape) for a batch of pictures, where the pictures are."""
     states = range(len(pictures)) if states is None else states
-    if len(states) != len(pictures):
+    if number_of(states) != len(pictures):
         raise ValueError(
             f"{len(states)} state indices for {len(pictures)} states; give one index per state."
         )

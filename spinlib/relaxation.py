@@ -6,12 +6,10 @@ from typing import Literal
 
 import torch
 
+from spinlib.anneal import ROUNDING
 from spinlib.film import Film
 from spinlib.kernels.llg import advance, set_columns
 from spinlib.llg import BogackiShampine, Field, FilmSystem, checked
-
-# A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
-_ROUNDING = 1e-7
 
 # Of any spin in one step of the minimiser, rad: with .2 it leaps over low barriers, and small
 # particles switch one percent early.
@@ -42,7 +40,7 @@ def relax(
     spins = checked(spins)
     system = FilmSystem(spins, film, field, None, demagnetisation)
     set_columns(system.table, precession=0.0, damping=1.0)
-    threshold = (_ROUNDING * system.largest_field).clamp(min=torque)
+    threshold = (ROUNDING * system.largest_field).clamp(min=torque)
     descend = _minimise if method == "minimise" else _relax_by_llg
     spins, left = descend(system, spins, threshold, max_steps)
     if (left > threshold).any():

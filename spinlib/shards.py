@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from spinlib.kernels import resolve_device
 from spinlib.store import DatasetError, Store
 
 # What a GPU simulates in one call, which fills it and still fits into most: bytes of float32
@@ -118,7 +119,7 @@ def _simulated(
 
 
 def _chosen(device: torch.device | str | None) -> torch.device:
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return resolve_device(device or "auto")
 
 
 def _shards_at_once(recipe: Recipe, store: Store, device: torch.device | str | None) -> int:

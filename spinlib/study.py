@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 
 from spinlib import claims
 from spinlib.figures import true_minus, with_palette
+from spinlib.kernels import resolve_device
 from spinlib.notebooks import CHANGES, PROFILES, ROOT
 
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
@@ -208,20 +209,6 @@ class Study:
             "memory": f"{peak_memory(self.device):.1f} GB at most",
         }
         return pd.DataFrame({"about this run": facts})
-
-
-def resolve_device(name: str) -> torch.device:
-    """Return the torch device called `name`; "auto" is the first GPU if there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise ValueError(f"There is no device {name!r}; use auto, cpu or cuda.")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"This machine has no CUDA device for {name!r}; use device auto or cpu instead."
-        )
-    return device
 
 
 def device_name(device: torch.device) -> str:

@@ -5,13 +5,15 @@ Every maker returns float32 unit vectors (batch, 3, height, width) on the CPU; b
 """
 
 import math
+import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal
 
 import psutil
 import torch
 
-from spinlib.kernels import random_uniform
+from spinlib.kernels import number_of, random_uniform
 
 Size = tuple[int, int]  # height, width
 Kind = Literal["interfacial", "bulk"]
@@ -21,7 +23,7 @@ def random(
     size: Size, *, seed: int = 0, states: Sequence[int] = (0,), device: torch.device | str = "cpu"
 ) -> torch.Tensor:
     """Directions uniform on the sphere, one lattice per state index: infinite temperature."""
-    _check_size(size, len(states))
+    size = _checked_size(size, number_of(states))
     u = random_uniform((2, *size), seed=seed, states=states, purpose="random spins", device=device)
     z = 2 * u[:, 0] - 1
     return _from_angles(z, 2 * math.pi * u[:, 1])
@@ -29,7 +31,7 @@ def random(
 
 def uniform(size: Size, direction: Sequence[float] = (0.0, 0.0, 1.0)) -> torch.Tensor:
     """All spins along one direction, which need not be normalised."""
-    _check_size(size)
+    size = _checked_size(size)
     vector = torch.tensor(direction, dtype=torch.float32)
     if vector.shape != (3,):
         raise ValueError(f"A direction has three components, got {tuple(direction)}.")
@@ -134,6 +136,11 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
     """
     if boundary not in ("periodic", "open"):
         raise ValueError(f"The boundary is periodic or open, got {boundary!r}.")
+    if spins.ndim != 4 or spins.shape[1] != 3:
+        raise ValueError(
+            f"Spins have shape (batch, 3, height, width), got {tuple(spins.shape)}: a single "
+            "state needs a batch of one, spins[None]."
+        )
     here = spins.double()
     if boundary == "periodic":
         right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)
@@ -152,21 +159,25 @@ def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Ten
     return 2 * torch.atan2(volume, 1 + cosines)
 
 
-def _check_size(size: Size, states: int = 1) -> None:
-    whole = isinstance(size, Sequence) and all(isinstance(n, int) for n in size)
-    if not whole or len(size) != 2 or min(size) < 1:
+def _checked_size(size: Size, states: int = 1) -> Size:
+    """A size in Python's own numbers; refuse what is none, and more than there is memory for."""
+    whole = []
+    with suppress(TypeError):
+        whole = [operator.index(n) for n in size] if isinstance(size, Sequence) else []
+    if len(whole) != 2 or min(whole) < 1:
         raise ValueError(f"A size is (height, width) with at least one site each way, got {size}.")
     # Spins, and about as much twice over while they are made: float32 each.
-    needed, free = 36 * states * math.prod(size), psutil.virtual_memory().available
+    needed, free = 36 * states * math.prod(whole), psutil.virtual_memory().available
     if needed > free:
         raise ValueError(
             f"{states} states of {size[0]}×{size[1]} sites need about {needed / 1e9:.3g} GB of "
             f"memory, but only {free / 1e9:.3g} GB are free; take fewer at a time, or smaller ones."
         )
+    return whole[0], whole[1]
 
 
 def _grid(size: Size) -> tuple[torch.Tensor, torch.Tensor]:
-    _check_size(size)
+    size = _checked_size(size)
     y, x = torch.meshgrid(torch.arange(size[0]), torch.arange(size[1]), indexing="ij")
     return x.float(), y.float()
 

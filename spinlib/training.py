@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 
 from spinlib.checkpoints import State
 from spinlib.cuda_graphs import Graphed, own_stream
-from spinlib.kernels import random_normal, random_uniform
+from spinlib.kernels import random_normal, random_uniform, resolve_device
 from spinlib.store import wait_for_lock
 from spinlib.weights import TrainingError, complaints
 
@@ -132,7 +132,7 @@ def fit(
     On a GPU steps are replayed from CUDA graphs: neither `losses` nor `augment` may then wait for
     the GPU (`float(tensor)`, masks as indices) or bring numbers from the host.
     """
-    device = torch.device(device)
+    device = resolve_device(device)
     count = _check(train, validation, batch_size, epochs)
     train, validation = _on(train, device), _on(validation, device)
     network.to(device, memory_format=torch.channels_last)

@@ -10,7 +10,7 @@ import torch
 from conftest import NEEDS_GPU
 from gpu_on_host import HostLaunch
 
-from spinlib import textures
+from spinlib import llg, textures
 from spinlib.anneal import (
     _PURPOSE,
     _dipole_field,
@@ -26,9 +26,12 @@ from spinlib.anneal import (
 from spinlib.dipolar import DipoleKernel, demagnetisation, point_dipoles
 from spinlib.film import Film, thermal_energy
 from spinlib.hamiltonian import Hamiltonian
+from spinlib.hysteresis import hysteresis
 from spinlib.kernels import heat_bath, spectrum
 from spinlib.kernels.heatbath import _GpuSweeps, _replicas
 from spinlib.kernels.random import state_indices, stream_of
+from spinlib.microscope import Microscope
+from spinlib.relaxation import relax
 
 CHIRAL = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
 DIPOLAR = Hamiltonian(exchange=1.0, dmi=0.1, anisotropy=0.6, dipolar=0.1)
@@ -540,6 +543,16 @@ def test_quench_says_when_it_does_not_get_there():
         quench(start, CHIRAL, torque=1e-6, max_sweeps=100)
 
 
+def test_quench_asks_no_more_than_single_precision_resolves():
+    film = Film(8.78e-12, 384e3, dmi=1.58e-3, cell=4e-9, thickness=10e-9)
+    hamiltonian = film.hamiltonian(0.1)
+    start = textures.helix((16, 16), (1, 0), kind="bulk")
+    end = quench(start, hamiltonian, torque=1e-9)  # in zJ, of 2000 between neighbours
+    assert 1e-9 < hamiltonian.torque(end) < 1e-7 * 2000
+    with pytest.warns(UserWarning, match="accept; for a film, spinlib.relaxation.relax"):
+        quench(textures.random((16, 16)), hamiltonian, max_sweeps=100)
+
+
 def test_over_relaxation_keeps_the_equilibrium():
     energies = []
     for over_relaxations in (0, 2):
@@ -594,8 +607,46 @@ ROOM = textures.uniform((8, 8))
         (lambda: quench(ROOM[0], CHIRAL), "Spins are a floating-point tensor"),
         (lambda: quench(ROOM, CHIRAL, torque=0.0), "both are positive"),
         (lambda: quench(ROOM, CHIRAL, max_sweeps=0), "both are positive"),
+        (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), seed=1.5), "integer from 0 .* got 1.5"),
     ],
 )
 def test_nonsense_is_refused(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+IRON_GERMANIUM = Film(8.78e-12, 384e3)
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), states=4), r"range\(4\) say, not 4\.$"),
+        (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), states=1, start=ROOM), "not 1"),
+        (lambda: sweep(ROOM.clone(), CHIRAL, torch.ones(5), seed=1, states=1), "not 1"),
+        (lambda: Microscope(noise=0.1)(ROOM, states=4), "not 4"),
+        (lambda: hysteresis(IRON_GERMANIUM, ROOM, largest_field=1.0, states=4), "not 4"),
+        (lambda: llg.run(ROOM, IRON_GERMANIUM, time=1e-12, damping=0.1, states=4), "not 4"),
+        (
+            lambda: anneal(IRON_GERMANIUM, (8, 8), torch.ones(5)),
+            r"not a Film: .* film\.hamiltonian",
+        ),
+        (lambda: quench(ROOM, IRON_GERMANIUM), r"not a Film: .* film\.hamiltonian"),
+        (
+            lambda: relax(ROOM, CHIRAL),
+            r"takes a Film, not a Hamiltonian: .* spinlib\.anneal\.quench",
+        ),
+    ],
+)
+def test_what_is_meant_differently_is_told_how(call, sentence):
+    with pytest.raises(TypeError, match=sentence):
+        call()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize("start", [None, ROOM], ids=["random", "given"])
+def test_a_gpu_that_is_not_there_is_named(start):
+    with pytest.raises(ValueError, match="no CUDA device for 'cuda'; use device auto or cpu"):
+        anneal(CHIRAL, (8, 8), torch.ones(5), start=start, device="cuda")
+    with pytest.raises(ValueError, match="no CUDA device for 'cuda'"):
+        textures.random((8, 8), device="cuda")

@@ -143,6 +143,11 @@ def test_the_dipolar_energy_of_the_papers_film():
     assert found == pytest.approx(0.171, abs=0.001)  # printed
 
 
+def test_the_period_of_one_picture_wants_a_batch():
+    with pytest.raises(ValueError, match=r"a batch of one, spins\[None\]"):
+        domains.stripe_period(textures.uniform((16, 16))[0])
+
+
 def test_wall_width_of_the_paper():
     assert domains.wall_width_nm(2.238, 25) == pytest.approx(175.8, abs=0.05)
 

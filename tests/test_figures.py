@@ -143,6 +143,11 @@ def test_pairs_stand_below_each_other():
     assert top.y0 > bottom.y1 and top.x0 == pytest.approx(bottom.x0, abs=0.01)
 
 
+def test_a_batch_is_not_drawn_as_one_state():
+    with pytest.raises(ValueError, match=r"choose a state of a batch, spins\[0\]"):
+        draw_spins(vortex((16, 16)))
+
+
 def test_drawing_leaves_matplotlib_as_it_was():
     before = dict(matplotlib.rcParams)
     figure = draw_spins(vortex((16, 16))[0], wheel=True).figure

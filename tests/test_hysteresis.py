@@ -96,6 +96,10 @@ def test_wrong_loops_are_refused():
         ({"step": 2.0}, "rising order"),
         ({"direction": (0, 0, 0)}, "direction"),
         ({"temperature": math.nan}, "T = 0"),
+        ({"sweeps": 0, "temperature": 100.0}, "at least one sweep, not 0"),
     ):
         with pytest.raises(ValueError, match=message):
             hysteresis(film, start, **({"largest_field": 1.0} | change))
+    for spins, message in ((start[0], "needs a batch of one"), (2 * start, "lengths go from 2 to")):
+        with pytest.raises(ValueError, match=message):
+            hysteresis(film, spins, largest_field=1.0)

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -137,6 +138,19 @@ def test_skyrmion_lattices_of_study_4(kind):
 def test_odd_numbers_of_rows_are_refused():
     with pytest.raises(ValueError, match="even number of rows, not 5"):
         textures.skyrmion_lattice((64, 64), 4, 5)
+
+
+def test_sizes_may_be_numpys():
+    size = tuple(np.array([4, 6]))
+    assert torch.equal(textures.random(size), textures.random((4, 6)))
+    assert textures.uniform(size).shape == textures.helix(size, (1, 0)).shape == (1, 3, 4, 6)
+    with pytest.raises(ValueError, match="at least one site each way"):
+        textures.random((4.0, 6))
+
+
+def test_the_charge_of_one_state_wants_a_batch():
+    with pytest.raises(ValueError, match=r"a batch of one, spins\[None\]"):
+        topological_charge(textures.uniform((4, 4))[0])
 
 
 @pytest.mark.parametrize(

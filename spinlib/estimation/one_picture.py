@@ -29,6 +29,7 @@ from spinlib.estimation.quantities import (
     scaled_quantities,
     straightening,
 )
+from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
 from spinlib.pictures import Picture, windows
 from spinlib.similarity import look, noise_level
@@ -69,6 +70,7 @@ def estimate(
         if effort not in EFFORT:
             raise ValueError(f"There is no effort {effort!r}; it is one of {', '.join(EFFORT)}.")
         effort = EFFORT[effort]
+    device = resolve_device(device)
     pixels = observation.observed(picture, conditions)
     plan = observation.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     about = {

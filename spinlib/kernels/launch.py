@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,21 @@ from spinlib.kernels.loader import VECTOR_FLAGS, cuda_kernel, host_library
 _C_TYPES = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong}
 _C_TYPES |= {np.uint32: ctypes.c_uint, np.uint64: ctypes.c_ulonglong}
 _C_TYPES |= {np.float32: ctypes.c_float}
+
+
+def resolve_device(name: torch.device | str) -> torch.device:
+    """Return the torch device called `name`; "auto" is the first GPU if there is one."""
+    name = str(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise ValueError(f"There is no device {name!r}; use auto, cpu or cuda.")
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"This machine has no CUDA device for {name!r}; use device auto or cpu instead."
+        )
+    return device
 
 
 def call_host(

@@ -1,13 +1,14 @@
 """Random arrays that are pure functions of what they are for (see `random.cu`)."""
 
 import math
+import operator
 import zlib
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import call_host, launch_cuda
+from spinlib.kernels.launch import call_host, launch_cuda, resolve_device
 
 
 def random_uniform(
@@ -40,6 +41,16 @@ def random_normal(
     return _fill(shape, seed, states, purpose, draw, device, normal=True)
 
 
+def number_of(states: Sequence[int] | torch.Tensor) -> int:
+    """How many states these are; refuse a count in place of their indices."""
+    try:
+        return len(states)
+    except TypeError:
+        raise TypeError(
+            f"states are the indices of the spins' random numbers, range(4) say, not {states!r}."
+        ) from None
+
+
 def state_indices(states: Sequence[int] | torch.Tensor, device: torch.device) -> torch.Tensor:
     """State indices as the 32-bit counter words of their random streams."""
     if isinstance(states, torch.Tensor) and states.dtype == torch.uint32:
@@ -54,9 +65,13 @@ def state_indices(states: Sequence[int] | torch.Tensor, device: torch.device) ->
 
 def check_seed(seed: int) -> np.uint64:
     """A seed as the generator's 64-bit key."""
-    if not 0 <= seed < 2**64:
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**64:
         raise ValueError(f"A seed is an integer from 0 to 2^64 - 1, got {seed}.")
-    return np.uint64(seed)
+    return np.uint64(number)
 
 
 def stream_of(purpose: str) -> np.uint32:
@@ -65,9 +80,10 @@ def stream_of(purpose: str) -> np.uint32:
 
 
 def _fill(shape, seed, states, purpose, draw, device, normal) -> torch.Tensor:
-    device = torch.device(device)
+    device = resolve_device(device)
+    number = number_of(states)
     indices = state_indices(states, device)
-    out = torch.empty((len(indices), *shape), dtype=torch.float32, device=device)
+    out = torch.empty((number, *shape), dtype=torch.float32, device=device)
     elements = math.prod(shape)
     if not out.numel():
         return out
