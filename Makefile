@@ -8,14 +8,12 @@ PARAMETERS ?=
 ONLY ?=
 CHECK ?=
 
-# What else the command line sets would be ignored. Names in capitals with an underscore are settings
-# of other programs (OMP_NUM_THREADS, CUDA_VISIBLE_DEVICES), as are these; none of ours looks like one.
+# Whatever else the command line sets is a slip, unless it is a setting of other programs.
 SETTINGS := PROFILE STUDY DEVICE FORCE P PARAMETERS ONLY CHECK
-OTHERS := PYTHON RUN READY CC CXX CFLAGS CXXFLAGS LDFLAGS SHELL PATH HOME TMPDIR LANG MAKE% GNUMAKE% .%
-small = $(strip $(foreach l,a b c d e f g h i j k l m n o p q r s t u v w x y z,$(findstring $l,$1)))
-foreign = $(and $(findstring _,$1),$(if $(call small,$1),,yes))
+OTHERS := PYTHON RUN READY CC CXX CFLAGS CXXFLAGS LDFLAGS SHELL PATH HOME TMPDIR LANG \
+	CONDA_% CUDA_% MKL_% OMP_% PIP_% TORCH_% MAKE% GNUMAKE% .%
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
-unknown := $(foreach v,$(filter-out $(SETTINGS) $(OTHERS),$(given)),$(if $(call foreign,$v),,$v))
+unknown := $(filter-out $(SETTINGS) $(OTHERS),$(given))
 $(if $(unknown),$(error There is no setting $(firstword $(unknown)); the settings are $(SETTINGS), \
 	and a parameter of a notebook goes into P, as in P="seed=7"))
 
