@@ -61,6 +61,46 @@ def test_noise_level(sigma):
     assert noise_level(wave(24.0)[0]) < 1e-3
 
 
+def test_noise_level_where_black_and_white_cut_it_off():
+    noise = random_normal((3, 96, 96), seed=2, states=[0], purpose="test")[0].double()
+    # A third each of black, mid-grey and white: of the outer two half of the noise is left.
+    ground = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64).repeat_interleave(32)
+    picture = (ground + 0.08 * noise).clamp(0, 1)
+    # The grey third of three channels is 9000 second differences, to some 2 %.
+    assert noise_level(picture) == pytest.approx(0.08, rel=0.08)
+    # Where nothing lies between, what there is must do.
+    assert 0 < noise_level((ground.round() + 0.08 * noise).clamp(0, 1)) < 0.08
+
+
+def test_slope_is_the_rise_from_edge_to_edge():
+    x = torch.arange(96, dtype=torch.float64)
+    ramp = (0.5 + 0.2 * (x / 95 - 0.5)).expand(1, 1, 96, 96)
+    assert look(ramp)["slope"][0] == pytest.approx(0.2, rel=1e-9)
+    assert look(ramp.mT)["slope"][0] == pytest.approx(0.2, rel=1e-9)
+    # Σ u sin(2πnu) over the picture is 1/(2πn) of it: a wave of n periods rises by 0.3 · 6/(πn).
+    assert look(wave(12.0))["slope"][0] == pytest.approx(0.3 * 6 / (math.pi * 8), rel=0.05)
+
+
+def test_handedness_of_helices_and_their_mirrors():
+    helices = torch.cat([textures.helix((96, 96), n, kind="bulk") for n in ((4, 0), (0, 4))])
+    pictures = Microscope("colour")(helices)
+    right = look(pictures, "colour")["handedness"]
+    # For m = (0, sin qx, ±cos qx) the curl is q cos qx: all of it goes with m_z, one way.
+    assert right.abs().min() > 0.95 and right[0] == pytest.approx(right[1], abs=0.02)
+    # A mirror turns places over and no spins: the wall along it goes wrong, the other does not.
+    mirrored = look(pictures.flip(-1), "colour")["handedness"]
+    assert sorted(mirrored * np.sign(right[0])) == [
+        pytest.approx(-abs(right[0]), abs=0.03),
+        pytest.approx(abs(right[1]), abs=0.03),
+    ]
+    # Turned by a quarter, walls along the diagonals have a curl that goes with neither sign of m_z.
+    tilted = Microscope("colour")(textures.helix((96, 96), (3, 3), kind="bulk"))
+    assert abs(look(tilted, "colour")["handedness"][0]) > 0.95
+    turned = look(torch.rot90(tilted, 1, (-2, -1)), "colour")["handedness"][0]
+    assert turned == pytest.approx(0, abs=0.05)
+    assert "handedness" not in look(pictures, "in_plane")
+
+
 def test_look_of_a_wave():
     row = look(wave(12.0).float()).iloc[0]
     assert row["brightness"] == pytest.approx(0.5, abs=1e-6)
