@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from spinlib.ovf import OvfError, read_ovf
 
@@ -41,6 +41,7 @@ class Decoded:
     pixel_size: float | None = None  # metres
     notes: tuple[str, ...] = ()
     vectors: bool = False  # the three channels are components, whatever their signs
+    coarse_colours: bool = False  # chroma subsampling: hues on coarser pixels than brightness
 
 
 def decode(path: Path, page: int | None) -> Decoded:
@@ -176,7 +177,9 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
         if "dpi" in image.info and (image.format == "PNG" or image.info.get("jfif_unit")):
             sides = [0.0254 / dpi if dpi else math.nan for dpi in image.info["dpi"]]
             size, notes = _pixel_size(*sides, f"the {image.format} resolution")
-    return Decoded(values, size, notes)
+        # 0 is full resolution, -1 unknown (grey, or another kind of colours).
+        coarse = image.format == "JPEG" and JpegImagePlugin.get_sampling(image) > 0
+    return Decoded(values, size, notes, coarse_colours=coarse)
 
 
 def _pillow_values(path: Path, image: Image.Image) -> np.ndarray:

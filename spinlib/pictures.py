@@ -31,6 +31,7 @@ class Picture:
     pixel_size: float | None  # metres; None: nobody said
     source: str  # the file it came from
     notes: tuple[str, ...] = ()  # what was done on reading, for the reader's eyes
+    coarse_colours: bool = False  # the file keeps hues on coarser pixels than brightness
 
 
 def read_picture(
@@ -81,7 +82,8 @@ def read_picture(
         notes.append(f"{int(ignored.sum())} masked pixels were filled from their neighbours")
     upright = np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)
     size = decoded.pixel_size if pixel_size is None else float(pixel_size)
-    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes))
+    coarse = decoded.coarse_colours and len(pixels) == 3
+    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes), coarse)
 
 
 def _mask(path: Path, mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:

@@ -26,6 +26,7 @@ def test_edges():
     below, above, wide = doubts.at_edges(NAMES, GOOD, low, high, ENDS)
     assert "A = 8.8 pJ/m" in below and "A < 9.68: lower the range" in below
     assert "D = 1.6 mJ/m²" in above and "D > 1.44: raise the range" in above
+    assert all(words.endswith("or the picture is not what was said.") for words in (below, above))
     assert "M_s = 390 kA/m" in wide and "from 200 to 600 kA/m" in wide and "nothing" in wide
 
 
@@ -91,6 +92,15 @@ def test_resolution():
     assert "3 cells of 4 nm" in cells
     (small,) = doubts.unresolved(70.0, 2.3, 4.0, 130.0)
     assert "shows 1.9 helix periods" in small
+
+
+def test_what_the_file_says():
+    assert doubts.other_file(None, 2.34, False) == []
+    assert doubts.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
+    (pixels,) = doubts.other_file(2.4e-9, 2.34, False)
+    assert "pixel is 2.4 nm" in pixels and "2.34 nm; the conditions were believed" in pixels
+    (colours,) = doubts.other_file(None, 2.34, True)
+    assert "chroma subsampling" in colours and "PNG or TIFF" in colours
 
 
 def test_texture_that_is_not_the_pictures():

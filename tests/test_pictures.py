@@ -88,6 +88,24 @@ def test_grey_pictures_of_every_format(tmp_path, name, bits, tolerance):
     assert picture.source.endswith(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "how", "coarse"),
+    [
+        ("a.png", {}, False),
+        ("a.jpg", {"quality": 95, "subsampling": "4:4:4"}, False),
+        ("a.jpg", {"quality": 95, "subsampling": "4:2:2"}, True),
+        ("a.jpg", {"quality": 95}, True),  # 4:2:0
+    ],
+)
+def test_colours_on_coarser_pixels_than_brightness_are_noticed(tmp_path, name, how, coarse):
+    rgb = np.round(colour(spins())[0].numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+    Image.fromarray(rgb).save(tmp_path / name, **how)
+    assert read_picture(tmp_path / name).coarse_colours is coarse
+    grey = Image.fromarray(rgb[..., :1].repeat(3, 2))  # no colours to be coarse
+    grey.save(tmp_path / name, **how)
+    assert not read_picture(tmp_path / name).coarse_colours
+
+
 def test_colour_picture_becomes_spins_the_right_way_up(tmp_path):
     state = spins()
     rgb = np.round(colour(state)[0].numpy() * 255).astype(np.uint8)

@@ -13,6 +13,7 @@ from spinlib.estimation.quantities import symbol_and_unit
 SLACK = 0.1  # of the simulations' span, by which a picture may look different before it is strange
 NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
+OTHER_PIXEL = 0.02  # of a pixel, by which the file may differ from the conditions
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 
@@ -36,12 +37,14 @@ def at_edges(
         elif below == 0:
             sentences.append(
                 f"{symbol} = {value:.4g} {unit} lies so near the lower end of {span} that all "
-                f"there is to say is {symbol} < {above:.4g}: lower the range."
+                f"there is to say is {symbol} < {above:.4g}: lower the range, or the picture is "
+                "not what was said."
             )
         elif np.isposinf(above):
             sentences.append(
                 f"{symbol} = {value:.4g} {unit} lies so near the upper end of {span} that all "
-                f"there is to say is {symbol} > {below:.4g}: raise the range."
+                f"there is to say is {symbol} > {below:.4g}: raise the range, or the picture is "
+                "not what was said."
             )
     return sentences
 
@@ -93,6 +96,23 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
                 f"{high:.3g}: the picture does not look like anything simulated, and the intervals "
                 "do not hold for it."
             )
+    return sentences
+
+
+def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> list[str]:
+    """What a file says: its own size of a pixel (m), beside the one given (nm), and its colours."""
+    sentences = []
+    if own_pixel is not None and abs(1e9 * own_pixel / pixel - 1) > OTHER_PIXEL:
+        sentences.append(
+            f"The file says that a pixel is {1e9 * own_pixel:.4g} nm, the conditions say "
+            f"{pixel:.4g} nm; the conditions were believed. All lengths depend on it."
+        )
+    if coarse_colours:
+        sentences.append(
+            "The file is a JPEG whose colours are coarser than its brightness (chroma "
+            "subsampling), which costs a third of M_s and more at any quality: save the picture as "
+            "PNG or TIFF, from the original."
+        )
     return sentences
 
 
