@@ -57,7 +57,9 @@ def test_helix_period_of_iron_germanium():
 def test_cells_resolve_the_shortest_lengths():
     made = plan((192, 260), CONDITIONS, RANGES, EFFORT["laptop"])
     length = 1e9 * math.sqrt(2 * 5e-12 / VACUUM_PERMEABILITY / 6e5**2)
-    assert made.cell <= min(helix_period(5.0, 2.2) / 4, length) * 1.001
+    assert made.cell <= min(helix_period(5.0, 2.2) / 8, length) * 1.001
+    assert made.box >= 2 * helix_period(12.0, 1.0)
+    assert made.seen_pixel <= helix_period(5.0, 2.2) / 6 * 1.02  # to a whole number of pixels
     assert made.box <= 192 * 2.34 * 1.001 and made.pixels <= 192
     assert made.box / made.cells[1] < made.cell and made.seen_pixel >= 2.34
     assert len({*made.cells, made.between, made.finer}) == 4
@@ -67,8 +69,13 @@ def test_cells_resolve_the_shortest_lengths():
 
 def test_few_cells_give_up_the_exchange_length_and_say_so():
     made = plan((192, 192), CONDITIONS, RANGES, Effort(cells=48))
-    assert made.cell <= helix_period(5.0, 2.2) / 4 * 1.001
-    assert any("exchange length of 4.7 nm" in note for note in made.notes)
+    assert made.cell <= helix_period(5.0, 2.2) / 6 * 1.001
+    assert any("than the shortest exchange length of 4.7 nm" in note for note in made.notes)
+    assert any("than an eighth of the shortest helix period" in note for note in made.notes)
+    # A little coarser will do for 76 cells: two of the longest periods are 302 nm.
+    enough = plan((192, 192), CONDITIONS, RANGES, Effort(cells=76))
+    assert enough.box == pytest.approx(2 * helix_period(12.0, 1.0), abs=2.34)
+    assert any("an eighth" in note and "exchange" not in note for note in enough.notes)
 
 
 def test_notes_of_what_cannot_be_resolved():
@@ -168,6 +175,11 @@ def test_noise_is_matched(contrast):
     noisy = record(clean, 0.07, conditions, seed=5, scatter=0.0)
     found = matching_noise(clean, float(np.mean([noise_level(p) for p in noisy])), conditions)
     assert found == pytest.approx(0.07, rel=0.03)  # 4 × 96² pixels give the level to a percent
+    # Blur takes colours away from black and white, where noise is cut off, and spoils nothing.
+    blurred = see(spins.repeat(4, 1, 1, 1), made, replace(conditions, blur_nm=6.0), seed=2)
+    noisy = record(blurred, 0.07, conditions, seed=6, scatter=0.0)
+    found = matching_noise(clean, float(np.mean([noise_level(p) for p in noisy])), conditions)
+    assert found == pytest.approx(0.07, rel=0.05)
     assert matching_noise(noisy, 0.0, conditions) == 0.0
 
 

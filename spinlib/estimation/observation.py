@@ -86,10 +86,10 @@ class Effort:
 
     values: int = 3  # of each parameter in the grid that is trained on
     drawn: int = 256  # further training states at random parameters
-    validation: int = 48  # states that choose the weights and straighten the estimates
+    validation: int = 96  # states that choose the weights and straighten the estimates
     held_out: int = 99  # states that calibrate the intervals; 90 of 100 ranks make 90 %
     tested: int = 99  # states that verify them
-    cells: int = 96  # across a simulated picture, at most
+    cells: int = 120  # across a simulated picture, at most
     cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
     staying: int = 200  # sweeps there
     looks: int = 240_000  # looks at a window of a training picture
@@ -118,9 +118,10 @@ EFFORT = {
 class FieldOfView(ThermalFilms):
     """Films as a picture sees them: they go on beyond it, and know nothing of cells.
 
-    They are periodic, where the picture's box repeats. Their helices have the period of the
-    continuum along the axes, and 2 to 4 % less along diagonals (`Film.exact_helix`), where plain
-    cells of 4 to 5.6 nm stretch FeGe's by 4 to 8 % and by 2 to 4 %.
+    They are periodic, where the picture's box repeats. On average over directions their helices
+    have the period of the continuum, along axes and diagonals up to x²/12 more or less, x = 2π cell
+    / period (`Film.exact_helix`): 5 % at eight cells a period, 1 % at eighteen. Plain cells would
+    stretch them by x²/3 along axes and by x²/6 along diagonals.
     """
 
     version: ClassVar[int] = 200 + ThermalFilms.version
@@ -174,10 +175,11 @@ def helix_period(exchange, dmi):
 def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort: Effort) -> Plan:
     """Choose box and cells for a picture of `shape` (height, width); refuse what does not fit.
 
-    A cell is at most a sixth of the shortest helix period 4πA/D of the ranges, and at most the
+    A cell is at most an eighth of the shortest helix period 4πA/D of the ranges, and at most the
     shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
-    periods, the second condition is given up: a texture that does not fit into its box is worse
-    than coarse walls.
+    periods, the second condition is given up, and the first as far as a sixth: a texture that does
+    not fit into its box is worse than coarse walls. The network's pixels are a sixth, so that its
+    windows show more of the texture.
     """
     if ranges.names != NAMES or min(ranges.low) <= 0:
         raise ValueError(
@@ -190,20 +192,26 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         2e-12 * ranges.low[0] / VACUUM_PERMEABILITY / (1e3 * ranges.high[2]) ** 2
     )
     side = pixel * min(shape)
-    cell = min(short / 6, length)
+    cell = min(short / 8, length)
     wanted = min(side, 2 * long)
     notes = []
-    if effort.cells * cell < wanted and length < short / 6:
+    if effort.cells * cell < wanted:
         cell = min(short / 6, wanted / effort.cells)
+        limits = {
+            f"an eighth of the shortest helix period of {short:.3g} nm": short / 8,
+            f"the shortest exchange length of {length:.3g} nm": length,
+        }
+        passed = " and than ".join(name for name, limit in limits.items() if cell > limit)
         notes.append(
-            f"Cells are larger than the shortest exchange length of {length:.3g} nm, because the "
-            f"longest helix period of {long:.3g} nm would not fit into the box otherwise."
+            f"Cells are larger than {passed}, because the longest helix period of {long:.3g} nm "
+            "would not fit into the box otherwise."
         )
     box = min(side, effort.cells * cell)
     pixels = int(box / pixel * (1 + 1e-9))
     box = pixels * pixel
     # Not finer than the instrument's own pixels, and enough of them for a few windows.
-    seen = int(box / max(pixel, min(cell, box / (1.5 * WINDOW))) * (1 + 1e-9))
+    fine = min(max(cell, min(short / 6, length)), box / (1.5 * WINDOW))
+    seen = int(box / max(pixel, fine) * (1 + 1e-9))
     if seen < WINDOW:
         raise PictureError(
             f"The picture has {min(shape)} pixels across, less than the {WINDOW} of one window: "
@@ -298,13 +306,17 @@ def recipe(
 # --- pictures ----------------------------------------------------------------------------------
 
 
+def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
+    """A picture with what its file says about it; pixels without a file say nothing."""
+    if isinstance(picture, str | Path):
+        return read_picture(picture)
+    return picture if isinstance(picture, Picture) else Picture(picture, None, "The picture")
+
+
 def observed(picture: Picture | torch.Tensor | str | Path, conditions: Conditions) -> torch.Tensor:
     """A picture, or a file of one, as (channels, height, width), grey levels evened out."""
-    if isinstance(picture, str | Path):
-        picture = read_picture(picture, pixel_size=1e-9 * conditions.pixel_size_nm)
-    pixels, source = picture, "The picture"
-    if isinstance(picture, Picture):
-        pixels, source = picture.pixels, picture.source
+    picture = opened(picture)
+    pixels, source = picture.pixels, picture.source
     if pixels.ndim != 3 or not torch.isfinite(pixels).all():
         raise PictureError(
             f"{source} is (channels, height, width) of finite numbers, not {tuple(pixels.shape)}."
@@ -380,7 +392,7 @@ def matching_noise(pictures: torch.Tensor, level: float, conditions: Conditions)
     if found(0.0) >= level:
         return 0.0
     low, high = 0.0, 1.0
-    for _ in range(10):
+    for _ in range(13):
         middle = (low + high) / 2
         low, high = (middle, high) if found(middle) < level else (low, middle)
     return (low + high) / 2
