@@ -30,10 +30,12 @@ class Estimate:
     """What `estimate` found out.
 
     table      A, D, M_s and 4πA/D: mean over windows, estimate, spread over windows, and the ends
-               of the 90 % interval; 0 and inf where it is open
+               of the 90 % interval; 0 and inf where it is open. 4πA/D is straightened by itself
+               and is not quite that of A and D
     warnings   sentences that say why not to trust it
     choices    sentences that say how it was simulated
-    coverage   share of tested states whose interval holds the truth, with binomial errors
+    coverage   share of tested states whose interval holds the truth, with binomial errors, and by
+               thirds of the range: 90 % hold on average over the ranges, near their ends less
     tested     true values and estimates of the tested states
     texture    distances of spectra and skyrmions per µm² of the picture and of simulations
     spectra    waves per nm, and shares of the power of picture and simulations

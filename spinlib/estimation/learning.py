@@ -1,6 +1,11 @@
-"""Simulated pictures under the conditions of one picture, and the network that learns from them."""
+"""Simulated pictures under the conditions of one picture, and the network that learns from them.
 
-from dataclasses import dataclass
+Of the picture they know the size of the box and the noise, no more. So pictures of one series share
+them: the second finds what was simulated and learnt for the first.
+"""
+
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +17,13 @@ from spinlib.estimation import observation
 from spinlib.estimation.observation import CHANNELS, WINDOW, Conditions, Effort, Plan
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.similarity import noise_level
-from spinlib.training import seeded
+from spinlib.store import wait_for_lock
+from spinlib.training import checkpoint_name, seeded
 from spinlib.windowed import Ranges, Windows, train_windows
 
 STEP = 8  # pixels between windows, as in the paper
 
+_NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 55, "training": 30, "predicting": 15}  # of the time, percent
 _BATCH = 33  # states per data set: the progress bar moves with each
 
@@ -73,18 +80,60 @@ class States:
     parameters: pd.DataFrame
 
 
-def simulate(work: Work) -> tuple[dict[str, States], float]:
-    """Pictures for training, validation, calibration and test, and the noise they were given.
+def trained(work: Work) -> tuple[WindowedCNN, dict[str, States], float]:
+    """The network for a picture, the simulated pictures by their purpose, and their noise.
+
+    They are kept under what they depend on, which the picture itself is no part of.
+    """
+    noise = _noise(work)
+    plan = {name: getattr(work.plan, name) for name in ("box", "pixels", "seen", "cells")}
+    about = {"plan": plan, "noise": noise, "seed": work.seed} | {
+        name: asdict(getattr(work, name)) for name in ("conditions", "ranges", "effort")
+    }
+    folder = work.root / "networks" / checkpoint_name(about).removesuffix(".safetensors")
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("ab") as lock:
+        wait_for_lock(lock, str(folder))
+        sets = _simulate(work, noise)
+        network = _train(work, sets["training"], sets["validation"], folder / "network.safetensors")
+    return network, sets, noise
+
+
+def _pictures(work: Work, cells: int, seed: int, drawn: int) -> tuple[torch.Tensor, pd.DataFrame]:
+    """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters."""
+    films = observation.recipe(
+        *(work.plan, work.conditions, work.ranges, work.effort), cells=cells, seed=seed, drawn=drawn
+    )
+    data = dataset(films, work.root, work.device, progress=False)
+    seen = [
+        observation.see(spins, work.plan, work.conditions, seed=seed, first=int(rows.index[0]))
+        for rows, spins in data
+    ]
+    return torch.cat(seen), data.parameters
+
+
+def _noise(work: Work) -> float:
+    """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
+    clean, _ = _pictures(work, work.plan.cells[0], work.number(0), 0)
+    some = clean[:: -(-len(clean) // 4)]
+    noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
+    return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
+
+
+def _simulate(work: Work, noise: float) -> dict[str, States]:
+    """Pictures for training, validation, calibration and test.
 
     All but the grid have random parameters. The states of a part are made in batches, with cells
-    of two or three sizes in turn, as the picture's film has no cells.
+    of two or three sizes in turn, as the picture's film has no cells. Those that calibrate and test
+    have finer ones than those trained on, as far as time allows, so that they know that error.
     """
     effort, plan = work.effort, work.plan
+    finer = (plan.between, plan.cells[1], plan.finer)
     counts = {
         "drawn": (effort.drawn, plan.cells),
         "validation": (effort.validation, plan.cells),
-        "held_out": (effort.held_out, (plan.cells[0], plan.between, plan.cells[1])),
-        "tested": (effort.tested, (plan.cells[0], plan.between, plan.cells[1])),
+        "held_out": (effort.held_out, finer),
+        "tested": (effort.tested, finer),
     }
     jobs = [("grid", work.number(0), plan.cells[0], 0)]
     for part, (name, (count, cells)) in enumerate(counts.items(), start=1):
@@ -95,38 +144,24 @@ def simulate(work: Work) -> tuple[dict[str, States], float]:
             for batch, size in enumerate(sizes)
         ]
     parts: dict[str, list[States]] = {}
-    level, noise = noise_level(work.pixels), None
     for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
-        films = observation.recipe(
-            *(plan, work.conditions, work.ranges, effort), cells=cells, seed=seed, drawn=drawn
-        )
-        data = dataset(films, work.root, work.device, progress=False)
-        clean = torch.cat(
-            [
-                observation.see(spins, plan, work.conditions, seed=seed, first=int(rows.index[0]))
-                for rows, spins in data
-            ]
-        )
-        if noise is None:
-            some = clean[:: -(-len(clean) // 4)]
-            noise = observation.matching_noise(some, level, work.conditions)
+        clean, parameters = _pictures(work, cells, seed, drawn)
         recorded = observation.record(clean, noise, work.conditions, seed=seed)
         pictures = observation.at_seen_pixels(recorded, plan)
         parts.setdefault("training" if name in ("grid", "drawn") else name, []).append(
-            States(pictures, data.parameters)
+            States(pictures, parameters)
         )
         work.bar.to("simulating", done / len(jobs))
-    sets = {
+    return {
         name: States(
             torch.cat([states.pictures for states in batches]),
             pd.concat([states.parameters for states in batches], ignore_index=True),
         )
         for name, batches in parts.items()
     }
-    return sets, noise
 
 
-def train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:
+def _train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:
     """The paper's network with today's batch norm, trained on all windows of the training set."""
     with seeded(work.seed):
         network = WindowedCNN(WINDOW, channels=CHANNELS[work.conditions.contrast], batch_norm=True)

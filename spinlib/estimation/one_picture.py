@@ -15,7 +15,7 @@ import torch
 from spinlib.estimation import doubts, observation
 from spinlib.estimation.answer import Estimate
 from spinlib.estimation.intervals import Intervals, nearest
-from spinlib.estimation.learning import STEP, Bar, States, Work, simulate, train
+from spinlib.estimation.learning import STEP, Bar, States, Work, trained
 from spinlib.estimation.observation import EFFORT, Conditions, Effort
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
@@ -27,7 +27,7 @@ from spinlib.estimation.quantities import (
     estimate_table,
     in_units,
     scaled_quantities,
-    straightening,
+    straightened,
 )
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
@@ -59,10 +59,15 @@ def estimate(
     ranges      between which values of each parameter to look: only these are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
     root        where simulations and results are kept; the call may be killed at any moment, and
-                goes on when it is made again; once finished it returns at once
+                goes on when it is made again; once finished it returns at once. Another picture
+                of the same series finds the network, and takes seconds to tens of seconds
 
-    All windows of the picture count. The intervals are those of pictures as large as the simulated
-    box, so for a larger picture they are longer than they need be.
+    All windows of the picture count. The intervals are calibrated on pictures as large as the
+    simulated box. A larger one averages over more windows, but not over what all of them share,
+    such as the error of cells: do not count on its intervals being on the safe side.
+
+    90 % hold on average over the ranges. Near the ends of a range it is less (75 to 85 % in the
+    outer tenths, where estimates are drawn inwards): take ranges well beyond what you expect.
 
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
     """
@@ -71,6 +76,7 @@ def estimate(
             raise ValueError(f"There is no effort {effort!r}; it is one of {', '.join(EFFORT)}.")
         effort = EFFORT[effort]
     device = resolve_device(device)
+    picture = observation.opened(picture)
     pixels = observation.observed(picture, conditions)
     plan = observation.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     about = {
@@ -80,6 +86,9 @@ def estimate(
         "seed": seed,
         "shape": list(pixels.shape),
         "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
+        "file": {
+            name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")
+        },
     }
     folder = Path(root) / "estimates" / checkpoint_name(about).removesuffix(".safetensors")
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,31 +101,26 @@ def estimate(
             # Cells that are too coarse are spoken of in the plan's notes, once.
             warnings.filterwarnings("ignore", "(Cells of|A helix of period)")
             work = Work(pixels, conditions, ranges, effort, plan, seed, Path(root), device, bar)
-            return _answer(work, folder, about).keep(result)
+            return _answer(work, about).keep(result)
 
 
-def _answer(work: Work, folder: Path, about: dict) -> Estimate:
-    sets, noise = simulate(work)
-    network = train(work, sets["training"], sets["validation"], folder / "network.safetensors")
+def _answer(work: Work, about: dict) -> Estimate:
+    network, sets, noise = trained(work)
 
     def read(pictures: torch.Tensor):
         return estimate_windows(network, pictures, step=STEP, device=work.device)
 
-    # The network was trained on single windows, and the mean over windows leans towards the middle
-    # of the ranges; a linear map fitted on the validation states straightens it.
-    wanted = work.ranges.unit(sets["validation"].parameters).numpy()
-    straight = straightening(read(sets["validation"].pictures).mean, wanted)
+    known = {name: states for name, states in sets.items() if name != "training"}
+    answers = {name: read(states.pictures).mean for name, states in known.items()}
+    truths = {name: work.ranges.unit(states.parameters).numpy() for name, states in known.items()}
+    quantities = straightened(answers["validation"], truths["validation"], work.ranges)
     scaled = {
-        name: Pair(
-            scaled_quantities(straight(read(states.pictures).mean), work.ranges),
-            scaled_quantities(work.ranges.unit(states.parameters).numpy(), work.ranges),
-        )
-        for name, states in sets.items()
-        if name != "training"
+        name: Pair(quantities(answers[name]), scaled_quantities(truths[name], work.ranges))
+        for name in known
     }
     seen = observation.at_seen_pixels(work.pixels[None], work.plan)
     own = read(seen)
-    found = scaled_quantities(straight(own.mean), work.ranges)
+    found = quantities(own.mean)
     limits, held = calibrated_intervals(found, **scaled)
     strange = _strange(work, seen, sets)
     if strange:  # what holds for simulations does not hold for this picture
@@ -153,6 +157,7 @@ def _answer(work: Work, folder: Path, about: dict) -> Estimate:
         ),
         *doubts.unresolved(table.loc[PERIOD, "estimate"], pixel, work.plan.cell, pixel * side),
         *doubts.other_texture(*list(again.numbers.values())[:2]),
+        *doubts.other_file(about["file"]["pixel_size"], pixel, about["file"]["coarse_colours"]),
     ]
     tested = [
         in_units(part, work.ranges) for part in (scaled["tested"].truth, scaled["tested"].found)
@@ -161,11 +166,12 @@ def _answer(work: Work, folder: Path, about: dict) -> Estimate:
         table=table,
         warnings=warned,
         choices=[
+            *(f"Of the file: {note}." for note in about["file"]["notes"]),
             *work.plan.notes,
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
             f"white; simulated pictures were given {noise:.2g}, more or less.",
         ],
-        coverage=coverage_table(held),
+        coverage=coverage_table(held, scaled["tested"].truth),
         tested=pd.DataFrame(
             np.hstack(tested),
             columns=[f"{kind} {name}" for kind in ("true", "estimated") for name in QUANTITIES],
@@ -188,6 +194,7 @@ def _answer(work: Work, folder: Path, about: dict) -> Estimate:
 
 def _strange(work: Work, seen: torch.Tensor, sets: dict[str, States]) -> list[str]:
     """What the picture, or parts of it as large as simulated ones, has that no simulation has."""
-    known = pd.concat([look(states.pictures) for states in sets.values()], ignore_index=True)
+    contrast = work.conditions.contrast
+    known = pd.concat([look(states.pictures, contrast) for states in sets.values()])
     parts = windows(seen, work.plan.seen, work.plan.seen)[0]
-    return doubts.unlike(look(parts), known)
+    return doubts.unlike(look(parts, contrast), known)

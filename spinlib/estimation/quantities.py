@@ -17,6 +17,8 @@ from spinlib.windowed import Ranges
 PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)
 
+_THIRDS = ("lower third", "middle third", "upper third")
+
 
 def symbol_and_unit(name: str) -> tuple[str, str]:
     """A column as physicists call it: A and pJ/m of "exchange [pJ/m]"."""
@@ -57,6 +59,30 @@ def scaled_quantities(unit: np.ndarray, ranges: Ranges) -> np.ndarray:
     values, (short, long) = ranges.units(unit), _periods(ranges)
     period = np.log(helix_period(values[:, 0], values[:, 1]) / short) / np.log(long / short)
     return np.column_stack([unit, period])
+
+
+def straightened(
+    validation: np.ndarray, truth: np.ndarray, ranges: Ranges
+) -> Callable[[np.ndarray], np.ndarray]:
+    """From what a network answers (states, 3) to quantities (states, 4), by the validation states.
+
+    The network was trained on single windows, and its mean over windows leans towards the middle of
+    the ranges; a linear map straightens it. The helix period is better known than A and D are, so
+    it has a line of its own, and is not quite 4πA/D of the estimates beside it.
+    """
+    parameters = straightening(validation, truth)
+
+    def plain(answers: np.ndarray) -> np.ndarray:
+        return scaled_quantities(parameters(answers), ranges)
+
+    wanted = scaled_quantities(truth, ranges)
+    period = straightening(plain(validation)[:, 3:], wanted[:, 3:])
+
+    def quantities(answers: np.ndarray) -> np.ndarray:
+        found = plain(answers)
+        return np.hstack([found[:, :3], period(found[:, 3:])])
+
+    return quantities
 
 
 def in_units(scaled: np.ndarray, ranges: Ranges) -> np.ndarray:
@@ -103,7 +129,20 @@ def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals, own) ->
     )
 
 
-def coverage_table(held: np.ndarray) -> pd.DataFrame:
-    columns = dict(zip(QUANTITIES, held.T, strict=True)) | {"A, D and M_s": held[:, :3]}
-    rows = {name: (*share_with_error(part), len(held)) for name, part in columns.items()}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["share", "± share", "states"])
+def coverage_table(held: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Shares of states (states, 4) whose interval holds, by thirds of the range as well."""
+    third = np.clip(np.floor(3 * truth), 0, 2)
+    rows = {}
+    for name, part in {
+        **{name: [column] for column, name in enumerate(QUANTITIES)},
+        "A, D and M_s": [0, 1, 2],
+    }.items():
+        holds, where = held[:, part], third[:, part]
+        shares = [holds[where == number] for number in range(len(_THIRDS))]
+        rows[name] = (
+            *(*share_with_error(holds), len(held)),
+            *(share.mean() if share.size else np.nan for share in shares),
+        )
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=["share", "± share", "states", *_THIRDS]
+    )

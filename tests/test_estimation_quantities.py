@@ -1,0 +1,55 @@
+"""From answers to quantities: the helix period has its own line, and coverage its thirds."""
+
+import numpy as np
+import pytest
+
+from spinlib.estimation.quantities import (
+    PERIOD,
+    coverage_table,
+    in_units,
+    scaled_quantities,
+    straightened,
+)
+from spinlib.thermal_recipes import NAMES
+from spinlib.windowed import Ranges
+
+RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
+
+
+def states(count: int, seed: int) -> np.ndarray:
+    return np.random.Generator(np.random.Philox(seed)).uniform(size=(count, 3))
+
+
+def test_units_and_back():
+    unit = states(50, 1)
+    values = in_units(scaled_quantities(unit, RANGES), RANGES)
+    assert values[:, :3] == pytest.approx(RANGES.units(unit))
+    assert values[:, 3] == pytest.approx(4 * np.pi * values[:, 0] / values[:, 1])
+
+
+def test_the_period_is_straightened_by_itself():
+    truth = states(200, 2)
+    ratio = scaled_quantities(truth, RANGES)[:, 3]
+    # Estimates of A and D that chance draws to the middle draw their ratio there as well.
+    answers = truth + 0.15 * (states(200, 3) - 0.5)
+    answers[:, :2] = 0.5 + 0.6 * (answers[:, :2] - 0.5) + 0.5 * (states(200, 4)[:, :2] - 0.5)
+    found = straightened(answers, truth, RANGES)(answers)
+    plain = scaled_quantities(found[:, :3], RANGES)[:, 3]
+    # The line of truth against estimate is 1 where it was fitted, whatever it was before.
+    slopes = [np.polyfit(estimates, ratio, 1)[0] for estimates in (plain, found[:, 3])]
+    assert slopes[1] == pytest.approx(1, abs=1e-3) and abs(slopes[0] - 1) > 0.005
+    errors = [np.sqrt(((x - ratio) ** 2).mean()) for x in (plain, found[:, 3])]
+    assert errors[1] < errors[0]
+
+
+def test_coverage_by_thirds_of_the_range():
+    truth = np.array([[0.1], [0.2], [0.5], [0.9], [1.0]]).repeat(4, 1)
+    held = np.ones((5, 4), bool)
+    held[0] = False
+    table = coverage_table(held, truth)
+    assert tuple(table.index) == (*NAMES, PERIOD, "A, D and M_s")
+    for name in table.index:
+        row = table.loc[name]
+        assert row["share"] == pytest.approx(0.8) and row["states"] == 5
+        assert row[["lower third", "middle third", "upper third"]].tolist() == [0.5, 1.0, 1.0]
+    assert np.isnan(coverage_table(held[:2], truth[:2]).loc[PERIOD, "upper third"])
