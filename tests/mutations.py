@@ -289,6 +289,28 @@ FAULTS = [
         "return starts",
         "test_pictures.py::test_windows_go_from_corner_to_corner_and_miss_no_pixel",
     ),
+    # --- estimates
+    Fault(
+        "estimates: noise counts where it is cut off",
+        "similarity.py",
+        "counted = rough[between] if between.mean() > _ENOUGH else rough",
+        "counted = rough",
+        "test_similarity.py::test_noise_level_where_black_and_white_cut_it_off",
+    ),
+    Fault(
+        "estimates: mirrored pictures pass",
+        "similarity.py",
+        "np.gradient(y, axis=-1) - np.gradient(x, axis=-2)",
+        "np.gradient(y, axis=-1) + np.gradient(x, axis=-2)",
+        "test_similarity.py::test_handedness_of_helices_and_their_mirrors",
+    ),
+    Fault(
+        "estimates: the period has no line of its own",
+        "estimation/quantities.py",
+        "return np.hstack([found[:, :3], period(found[:, 3:])])",
+        "return found",
+        "test_estimation_quantities.py::test_the_period_is_straightened_by_itself",
+    ),
     # --- data and training
     Fault(
         "cuts: all from the diagonal",
