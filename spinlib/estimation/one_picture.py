@@ -60,7 +60,8 @@ def estimate(
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
     root        where simulations and results are kept; the call may be killed at any moment, and
                 goes on when it is made again; once finished it returns at once. Another picture
-                of the same series finds the network, and takes seconds to tens of seconds
+                of the same series finds the network, and takes seconds to tens of seconds, if
+                its noise is about the same
 
     All windows of the picture count. The intervals are calibrated on pictures as large as the
     simulated box. A larger one averages over more windows, but not over what all of them share,
