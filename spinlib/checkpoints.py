@@ -1,5 +1,6 @@
-"""What a training has reached after an epoch: kept, saved, and taken up again."""
+"""What a training has reached after an epoch: named, kept, saved, and taken up again."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,29 @@ import torch
 from torch import nn
 
 from spinlib.weights import TrainingError, read_tensors, write_tensors
+
+
+def checkpoint_name(about: Any, *tensors: torch.Tensor) -> str:
+    """Name of the checkpoint of a training: a hash of plain values that say what is trained.
+
+    And of the tensors that it starts from: first weights, samples, targets. And of all code of this
+    package, as most of it decides about the weights in one way or another: what other code has made
+    is not found again.
+    """
+    digest = hashlib.sha256(json.dumps([about, content_hash(*tensors)], sort_keys=True).encode())
+    for path in sorted(Path(__file__).parent.rglob("*")):
+        if path.suffix in {".py", ".h", ".cuh", ".cu"}:
+            digest.update(path.read_bytes())
+    return f"{digest.hexdigest()[:16]}.safetensors"
+
+
+def content_hash(*tensors: torch.Tensor) -> str:
+    """SHA-256 of shapes, types and numbers of tensors on any device; half a second for 1 GB."""
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 class State:

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from spinlib.checkpoints import checkpoint_name, content_hash
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE, EVAELosses, translated
-from spinlib.training import Numbers, checkpoint_name, content_hash, fit, seeded
+from spinlib.training import Numbers, fit, seeded
 
 
 @dataclass(frozen=True)

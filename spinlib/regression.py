@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from spinlib.checkpoints import checkpoint_name
 from spinlib.contrast import normalise
 from spinlib.dataset import split
 from spinlib.domains import USUAL, strangeness, texture
@@ -26,7 +27,7 @@ from spinlib.noise import vector_noise
 from spinlib.pictures import windows
 from spinlib.recipes import film_parameters
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
-from spinlib.training import Batch, Numbers, checkpoint_name, fit
+from spinlib.training import Batch, Numbers, fit
 from spinlib.weights import load_weights, read_about, save_weights
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range

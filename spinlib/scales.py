@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from spinlib.checkpoints import checkpoint_name
 from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
 from spinlib.kernels import random_uniform
@@ -24,7 +25,7 @@ from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.optics import crop, resample
 from spinlib.pictures import PictureError, read_picture
 from spinlib.regression import one_cycle
-from spinlib.training import Batch, Numbers, checkpoint_name, fit
+from spinlib.training import Batch, Numbers, fit
 
 # --- training ------------------------------------------------------------------------------------
 

@@ -5,8 +5,6 @@ Nothing here is drawn from a global generator. What is random about sample i in 
 What it has reached is kept by `checkpoints.py`; a GPU's steps are replayed by `cuda_graphs.py`.
 """
 
-import hashlib
-import json
 import os
 import pickle
 import time
@@ -204,29 +202,6 @@ def fit(
     network.load_state_dict(state.best)
     network.eval()
     return pd.DataFrame(state.history).rename_axis("epoch")
-
-
-def checkpoint_name(about: Any, *tensors: torch.Tensor) -> str:
-    """Name of the checkpoint of a training: a hash of plain values that say what is trained.
-
-    And of the tensors that it starts from: first weights, samples, targets. And of all code of this
-    package, as most of it decides about the weights in one way or another: what other code has made
-    is not found again.
-    """
-    digest = hashlib.sha256(json.dumps([about, content_hash(*tensors)], sort_keys=True).encode())
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in {".py", ".h", ".cuh", ".cu"}:
-            digest.update(path.read_bytes())
-    return f"{digest.hexdigest()[:16]}.safetensors"
-
-
-def content_hash(*tensors: torch.Tensor) -> str:
-    """SHA-256 of shapes, types and numbers of tensors on any device; half a second for 1 GB."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def side_by_side(

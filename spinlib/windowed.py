@@ -16,9 +16,10 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
+from spinlib.checkpoints import checkpoint_name
 from spinlib.regression import one_cycle
 from spinlib.thermal_recipes import NAMES, ThermalFilms
-from spinlib.training import Batch, Numbers, checkpoint_name, fit
+from spinlib.training import Batch, Numbers, fit
 
 # What of a training's settings does not name its checkpoint as it is.
 _UNNAMED = ("device", "progress", "distort", "checkpoint")

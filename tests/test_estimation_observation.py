@@ -9,19 +9,21 @@ import torch
 
 from spinlib import textures
 from spinlib.estimation.observation import (
+    at_seen_pixels,
+    even,
+    matching_noise,
+    observed,
+    record,
+    see,
+)
+from spinlib.estimation.planning import (
     EFFORT,
     Conditions,
     Effort,
     FieldOfView,
-    at_seen_pixels,
-    even,
     helix_period,
-    matching_noise,
-    observed,
     plan,
     recipe,
-    record,
-    see,
 )
 from spinlib.film import VACUUM_PERMEABILITY
 from spinlib.pictures import Picture, PictureError

@@ -28,7 +28,8 @@ from spinlib.estimation import (
     one_picture,
     plan,
 )
-from spinlib.estimation.observation import Effort, recipe, record, see
+from spinlib.estimation.observation import record, see
+from spinlib.estimation.planning import Effort, recipe
 from spinlib.estimation.quantities import QUANTITIES
 from spinlib.pictures import Picture, PictureError
 from spinlib.thermal_recipes import NAMES, thermal_states

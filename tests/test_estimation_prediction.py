@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spinlib.estimation.observation import Conditions, Effort
+from spinlib.estimation.planning import Conditions, Effort
 from spinlib.estimation.prediction import loops, magnetisation, volume
 from spinlib.hysteresis import Loop
 from spinlib.thermal_recipes import NAMES

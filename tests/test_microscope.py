@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import random_spins
 
-from spinlib.estimation.observation import CHANNELS
+from spinlib.estimation.planning import CHANNELS
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.noise import vector_noise
 from spinlib.optics import blur, crop, resample

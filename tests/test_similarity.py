@@ -8,7 +8,7 @@ import torch
 
 from spinlib import textures
 from spinlib.contrast import in_plane
-from spinlib.estimation.observation import CHANNELS
+from spinlib.estimation.planning import CHANNELS
 from spinlib.kernels import random_normal
 from spinlib.microscope import Microscope
 from spinlib.similarity import (

@@ -17,13 +17,14 @@ from conftest import NEEDS_GPU
 from safetensors import safe_open
 from torch import nn
 
-from spinlib import regression, symmetry, textures, training, windowed
+from spinlib import checkpoints, regression, symmetry, textures, training, windowed
+from spinlib.checkpoints import checkpoint_name
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import random_normal, random_uniform
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.training import Numbers, checkpoint_name, evaluate, fit, seeded, side_by_side
+from spinlib.training import Numbers, evaluate, fit, seeded, side_by_side
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 CPU = torch.device("cpu")
@@ -147,7 +148,7 @@ def test_the_name_of_a_checkpoint_follows_settings_numbers_and_code(tmp_path, mo
     assert checkpoint_name("it", numbers.T.contiguous().T) == checkpoint_name("it", numbers)
     package = tmp_path / "package"
     package.mkdir()
-    monkeypatch.setattr(training, "__file__", str(package / "training.py"))
+    monkeypatch.setattr(checkpoints, "__file__", str(package / "checkpoints.py"))
     names = []
     for file, text in (("a.py", "1"), ("a.py", "2"), ("b.cuh", ""), ("b.cuh", "1"), ("c.md", "")):
         (package / file).write_text(text)

@@ -1,7 +1,8 @@
 """From one picture to A, D and M_s, with intervals, and back: simulations with the estimate.
 
     picture, conditions, ranges
-        │  observation   what is known; how films are simulated and seen as the instrument saw them
+        │  planning      what is known, and how films are simulated
+        │  observation   the picture, and films seen as the instrument saw them
         ▼
     simulated pictures
         │  learning      made in batches, and a network trained on them
@@ -19,8 +20,9 @@
 `one_picture` walks this way in one call, `estimate`.
 """
 
-from spinlib.estimation.observation import EFFORT, Conditions, FieldOfView, observed, plan
+from spinlib.estimation.observation import observed
 from spinlib.estimation.one_picture import estimate
+from spinlib.estimation.planning import EFFORT, Conditions, FieldOfView, plan
 from spinlib.estimation.prediction import loops, magnetisation, texture_again
 from spinlib.estimation.quantities import PERIOD
 from spinlib.windowed import Ranges

@@ -12,13 +12,14 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from spinlib.checkpoints import checkpoint_name
 from spinlib.dataset import dataset
-from spinlib.estimation import observation
-from spinlib.estimation.observation import CHANNELS, WINDOW, Conditions, Effort, Plan
+from spinlib.estimation import observation, planning
+from spinlib.estimation.planning import CHANNELS, WINDOW, Conditions, Effort, Plan
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.similarity import noise_level
 from spinlib.store import wait_for_lock
-from spinlib.training import checkpoint_name, seeded
+from spinlib.training import seeded
 from spinlib.windowed import Ranges, Windows, train_windows
 
 STEP = 8  # pixels between windows, as in the paper
@@ -101,7 +102,7 @@ def trained(work: Work) -> tuple[WindowedCNN, dict[str, States], float]:
 
 def _pictures(work: Work, cells: int, seed: int, drawn: int) -> tuple[torch.Tensor, pd.DataFrame]:
     """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters."""
-    films = observation.recipe(
+    films = planning.recipe(
         *(work.plan, work.conditions, work.ranges, work.effort), cells=cells, seed=seed, drawn=drawn
     )
     data = dataset(films, work.root, work.device, progress=False)

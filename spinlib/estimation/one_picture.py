@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from spinlib.estimation import doubts, observation
+from spinlib.checkpoints import checkpoint_name
+from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.answer import Estimate
 from spinlib.estimation.intervals import Intervals, nearest
 from spinlib.estimation.learning import STEP, Bar, States, Work, trained
-from spinlib.estimation.observation import EFFORT, Conditions, Effort
+from spinlib.estimation.planning import EFFORT, Conditions, Effort
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
     PERIOD,
@@ -35,7 +36,6 @@ from spinlib.pictures import Picture, windows
 from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
-from spinlib.training import checkpoint_name
 from spinlib.windowed import Ranges, estimate_windows
 
 _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
@@ -79,7 +79,7 @@ def estimate(
     device = resolve_device(device)
     picture = observation.opened(picture)
     pixels = observation.observed(picture, conditions)
-    plan = observation.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
+    plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     about = {
         "conditions": asdict(conditions),
         "ranges": {"low": list(ranges.low), "high": list(ranges.high)},

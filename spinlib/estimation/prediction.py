@@ -7,16 +7,8 @@ import pandas as pd
 import torch
 
 from spinlib import textures
-from spinlib.estimation.observation import (
-    Conditions,
-    Effort,
-    Plan,
-    helix_period,
-    middle,
-    recipe,
-    record,
-    see,
-)
+from spinlib.estimation.observation import middle, record, see
+from spinlib.estimation.planning import Conditions, Effort, Plan, helix_period, recipe
 from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from spinlib.estimation.intervals import Intervals, intervals, share_with_error, typical_error
-from spinlib.estimation.observation import helix_period
+from spinlib.estimation.planning import helix_period
 from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges
 

@@ -1,0 +1,293 @@
+"""What is known about a picture, and the films that are simulated for it.
+
+    conditions, ranges ──► plan: box, cells, pixels ──► recipe of the films
+
+A picture shows a part of a film that goes on beyond its edges, so the films here are periodic.
+Lengths are in nm.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from spinlib.dipolar import THICKEST
+from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.microscope import Microscope
+from spinlib.pictures import PictureError
+from spinlib.thermal_recipes import NAMES, ThermalFilms
+from spinlib.windowed import Ranges
+
+WINDOW = 32  # pixels of a network's window, as in the paper
+CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what conditions a picture was taken."""
+
+    temperature_K: float
+    field_T: float  # along z, out of the picture
+    pixel_size_nm: float
+    thickness_nm: float = 1.0  # of the film
+    contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus: see Microscope
+    blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
+    # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
+    # get this one; and as grey pictures are brought to one contrast, its size has no effect until
+    # pixels are cut off at black and white.
+    defocus_nm: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
+        if not math.isfinite(self.field_T):
+            raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
+        if self.contrast not in CHANNELS:
+            raise ValueError(
+                f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
+                f"one of {', '.join(CHANNELS)}."
+            )
+        if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
+            raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
+        self.microscope(1, 0.0)  # refuses a defocus where there is none, and none where one is due
+
+    @property
+    def grey(self) -> bool:
+        return CHANNELS[self.contrast] == 1
+
+    def microscope(self, pixels: int, blur: float) -> Microscope:
+        """The instrument, for square pictures of so many pixels; lengths in nm, without noise."""
+        return Microscope(
+            self.contrast,
+            pixel_size=self.pixel_size_nm,
+            shape=(pixels, pixels),
+            blur=blur,
+            defocus=self.defocus_nm,
+            boundary="periodic",
+        )
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated and learnt for one picture."""
+
+    values: int = 3  # of each parameter in the grid that is trained on
+    drawn: int = 256  # further training states at random parameters
+    validation: int = 96  # states that choose the weights and straighten the estimates
+    held_out: int = 99  # states that calibrate the intervals; 90 of 100 ranks make 90 %
+    tested: int = 99  # states that verify them
+    cells: int = 120  # across a simulated picture, at most
+    cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
+    staying: int = 200  # sweeps there
+    looks: int = 240_000  # looks at a window of a training picture
+    again: int = 4  # simulations with the estimate
+    loop_films: int = 16  # films whose loops are taken with the estimate, and a third as many near
+    loop_cells: int = 64  # across such a film
+    loop_sweeps: int = 200  # heat-bath sweeps at each field
+
+
+EFFORT = {
+    "smoke": Effort(
+        **{"values": 2, "drawn": 8, "validation": 8, "held_out": 19, "tested": 9, "cells": 48},
+        **{"cooling": 40, "staying": 20, "looks": 400, "again": 2},
+        **{"loop_films": 2, "loop_cells": 16, "loop_sweeps": 10},
+    ),
+    "laptop": Effort(),
+    "paper": Effort(
+        **{"values": 5, "drawn": 400, "validation": 100, "held_out": 299, "tested": 299},
+        **{"cells": 256, "cooling": 1000, "staying": 300, "looks": 3_000_000, "again": 8},
+        **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
+    ),
+}
+
+
+@dataclass(frozen=True)
+class FieldOfView(ThermalFilms):
+    """Films as a picture sees them: they go on beyond it, and know nothing of cells.
+
+    They are periodic, where the picture's box repeats. On average over directions their helices
+    have the period of the continuum, along axes and diagonals up to x²/12 more or less, x = 2π cell
+    / period (`Film.exact_helix`): 5 % at eight cells a period, 1 % at eighteen. Plain cells would
+    stretch them by x²/3 along axes and by x²/6 along diagonals.
+    """
+
+    version: ClassVar[int] = 200 + ThermalFilms.version
+
+    def film(self, parameters) -> Film:
+        return replace(super().film(parameters), boundary="periodic", exact_helix=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is simulated: a square box, its cells, and the pixels that a network sees.
+
+    pixels     of the instrument, across the box
+    seen       pixels that the network sees across the box
+    cells      numbers of cells across the box in training, the coarser first
+    notes      sentences that say what was chosen
+    """
+
+    box: float
+    pixels: int
+    seen: int
+    cells: tuple[int, int]
+    notes: tuple[str, ...]
+
+    @property
+    def cell(self) -> float:
+        """Side of the coarser cells."""
+        return self.box / self.cells[0]
+
+    @property
+    def seen_pixel(self) -> float:
+        """Side of a pixel that the network sees."""
+        return self.box / self.seen
+
+    @property
+    def between(self) -> int:
+        """A number of cells half-way between those of training."""
+        return _fourfold(sum(self.cells) / 2)
+
+    @property
+    def finer(self) -> int:
+        """A number of cells beyond those of training."""
+        return _fourfold(1.2 * self.cells[1])
+
+
+def helix_period(exchange, dmi):
+    """4πA/D in nm from pJ/m and mJ/m²."""
+    return 4 * np.pi * np.asarray(exchange, float) / np.asarray(dmi, float)
+
+
+def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort: Effort) -> Plan:
+    """Choose box and cells for a picture of `shape` (height, width); refuse what does not fit.
+
+    A cell is at most an eighth of the shortest helix period 4πA/D of the ranges, and at most the
+    shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
+    periods, the second condition is given up, and the first as far as a sixth: a texture that does
+    not fit into its box is worse than coarse walls. The network's pixels are a sixth, so that its
+    windows show more of the texture.
+    """
+    if ranges.names != NAMES or min(ranges.low) <= 0:
+        raise ValueError(
+            f"Ranges are of {', '.join(NAMES)} and begin above zero, not {ranges.names} from "
+            f"{ranges.low}: without one of them there is nothing to read."
+        )
+    pixel, short = conditions.pixel_size_nm, float(helix_period(ranges.low[0], ranges.high[1]))
+    long = float(helix_period(ranges.high[0], ranges.low[1]))
+    length = 1e9 * math.sqrt(
+        2e-12 * ranges.low[0] / VACUUM_PERMEABILITY / (1e3 * ranges.high[2]) ** 2
+    )
+    side = pixel * min(shape)
+    cell = min(short / 8, length)
+    wanted = min(side, 2 * long)
+    notes = []
+    if effort.cells * cell < wanted:
+        cell = min(short / 6, wanted / effort.cells)
+        limits = {
+            f"an eighth of the shortest helix period of {short:.3g} nm": short / 8,
+            f"the shortest exchange length of {length:.3g} nm": length,
+        }
+        passed = " and than ".join(name for name, limit in limits.items() if cell > limit)
+        notes.append(
+            f"Cells are larger than {passed}, because the longest helix period of {long:.3g} nm "
+            "would not fit into the box otherwise."
+        )
+    box = min(side, effort.cells * cell)
+    pixels = int(box / pixel * (1 + 1e-9))
+    box = pixels * pixel
+    # Not finer than the instrument's own pixels, and enough of them for a few windows.
+    fine = min(max(cell, min(short / 6, length)), box / (1.5 * WINDOW))
+    seen = int(box / max(pixel, fine) * (1 + 1e-9))
+    if seen < WINDOW:
+        raise PictureError(
+            f"The picture has {min(shape)} pixels across, less than the {WINDOW} of one window: "
+            "take a larger picture, or finer pixels."
+        )
+    coarse = _fourfold(box / cell)
+    cells = (coarse, max(_fourfold(1.15 * coarse), coarse + 4))
+    chosen = Plan(box, pixels, seen, cells, ())
+    finest = box / chosen.finer
+    thickness, thickest = conditions.thickness_nm, THICKEST * finest
+    if thickness > thickest * (1 - 1e-9):
+        raise PictureError(
+            f"A film of {thickness:g} nm is too thick for the finest cells, of {finest:.3g} nm: "
+            f"one layer of them describes up to {thickest:.3g} nm. Ranges with a larger lowest A, "
+            "or a smaller largest D or M_s, have longer periods and exchange lengths, and so "
+            "larger cells."
+        )
+    notes.insert(
+        0,
+        f"Boxes of {box:.4g} nm with {cells[0]} and {cells[1]} cells across (cells of "
+        f"{box / cells[0]:.3g} and {box / cells[1]:.3g} nm), seen with pixels of "
+        f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
+    )
+    if box < 2 * long:
+        notes.append(
+            f"The box holds less than two of the longest helix period of {long:.3g} nm, so that it "
+            "shapes the texture: take a larger picture, or a narrower range."
+        )
+    if pixel > short / 4:
+        notes.append(
+            f"A helix of the shortest period in the ranges, {short:.3g} nm, takes less than four "
+            f"pixels of {pixel:.3g} nm."
+        )
+    if thickness > short / 2:
+        notes.append(
+            f"The film of {thickness:g} nm is simulated as one layer, uniform through its "
+            f"thickness; beyond half a helix period, {short / 2:.3g} nm for the shortest in the "
+            "ranges, films need not be."
+        )
+    clipped = 2 * math.pi * abs(conditions.defocus_nm)
+    if clipped > short:
+        notes.append(
+            f"With a defocus_nm of {conditions.defocus_nm:g}, sharp pictures of helices with a "
+            f"period below {clipped:.3g} nm would go beyond black and white, and are cut off there."
+        )
+    heat = thermal_energy(conditions.temperature_K)
+    weakest = 2e21 * 1e-12 * ranges.low[0] * 1e-9 * conditions.thickness_nm
+    if heat > 0.5 * weakest:
+        notes.append(
+            f"At {conditions.temperature_K:g} K the thermal energy is {heat / weakest:.2g} of the "
+            "weakest exchange between two cells: such films are close to disorder."
+        )
+    return replace(chosen, notes=tuple(notes))
+
+
+def _fourfold(number: float) -> int:
+    """The next multiple of four: kind to the FFT, and even, as a periodic checkerboard must be."""
+    return max(8, 4 * math.ceil(number / 4 - 1e-9))
+
+
+def recipe(
+    plan_: Plan,
+    conditions: Conditions,
+    ranges: Ranges,
+    effort: Effort,
+    *,
+    cells: int,
+    seed: int,
+    drawn: int = 0,
+) -> FieldOfView:
+    """The films of the plan: the grid, or so many drawn at random inside the ranges."""
+    values = 2 if drawn else effort.values
+    grid = [
+        tuple(np.linspace(low, high, values).tolist())
+        for low, high in zip(ranges.low, ranges.high, strict=True)
+    ]
+    return FieldOfView(
+        *grid,
+        drawn=drawn,
+        temperature=conditions.temperature_K,
+        field=conditions.field_T,
+        cell=plan_.box / cells,
+        thickness=conditions.thickness_nm,
+        size=(cells, cells),
+        cooling=effort.cooling,
+        staying=effort.staying,
+        shard=8,
+        seed=seed,
+    )
