@@ -1071,7 +1071,7 @@ stray = flat.std() / flat.mean()
 true_flat = film_table["truth"].unstack("parameter")[flat.columns].mean()
 off = flat.mean() / true_flat - 1
 middle_k, middle_d = regression.in_units_of_exchange(np.full(3, 0.5))[1:]
-middle_off = (middle_k, 2 * np.pi * middle_d) / true_flat - 1
+middle_off = np.array([middle_k, 2 * np.pi * middle_d]) / true_flat - 1
 record(
     "K7",
     "λ/D "
