@@ -111,7 +111,7 @@ FAULTS = [
         "test_film.py::test_lowest_helix_has_the_period_4_pi_a_over_d",
     ),
     Fault(
-        "film: exact helix with half its turn",
+        "film: exact helix with a wrong derivative",
         "film.py",
         "slope = j0 - j1 / x",
         "slope = j0",
