@@ -2,6 +2,7 @@
 PROFILE ?= laptop
 STUDY ?=
 DEVICE ?= auto
+JOBS ?= 1
 FORCE ?=
 P ?=
 PARAMETERS ?=
@@ -9,7 +10,7 @@ ONLY ?=
 CHECK ?=
 
 # Whatever else the command line sets is a slip, unless it is a setting of other programs.
-SETTINGS := PROFILE STUDY DEVICE FORCE P PARAMETERS ONLY CHECK
+SETTINGS := PROFILE STUDY DEVICE JOBS FORCE P PARAMETERS ONLY CHECK
 OTHERS := PYTHON RUN READY CC CXX CFLAGS CXXFLAGS LDFLAGS SHELL PATH HOME TMPDIR LANG \
 	CONDA_% CUDA_% MKL_% OMP_% PIP_% TORCH_% MAKE% GNUMAKE% .%
 given := $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))
@@ -19,8 +20,8 @@ $(if $(unknown),$(error There is no setting $(firstword $(unknown)); the setting
 
 # These values go to the programs through the environment and are not expanded on the way: neither
 # make nor the shell reads them as commands.
-$(foreach v,PROFILE STUDY DEVICE P PARAMETERS ONLY,$(eval override $(v) := $$(value $(v))))
-export PROFILE STUDY DEVICE P PARAMETERS ONLY
+$(foreach v,PROFILE STUDY DEVICE JOBS P PARAMETERS ONLY,$(eval override $(v) := $$(value $(v))))
+export PROFILE STUDY DEVICE JOBS P PARAMETERS ONLY
 
 # Idle threads of torch give their core to others (see spinlib/__init__.py).
 export OMP_WAIT_POLICY ?= passive
@@ -38,8 +39,8 @@ RUN := .venv/bin/python
 READY := .venv/ready
 endif
 
-REQUEST = --profile="$$PROFILE" --study="$$STUDY" --device="$$DEVICE" $(if $(FORCE),--force) \
-	--changes="$$P" $(if $(PARAMETERS),--parameters="$$PARAMETERS")
+REQUEST = --profile="$$PROFILE" --study="$$STUDY" --device="$$DEVICE" --jobs="$$JOBS" \
+	$(if $(FORCE),--force) --changes="$$P" $(if $(PARAMETERS),--parameters="$$PARAMETERS")
 
 .DEFAULT_GOAL := help
 .PHONY: help env tools request reproduce test lab bench lint sync report clean
@@ -50,7 +51,7 @@ help: ## Show these lines
 
 env: $(READY) ## Make the environment: .venv with the pins of requirements.txt, and CuPy if there is a GPU
 
-reproduce: request $(READY) ## Run the studies into figures/ (PROFILE=laptop|smoke|paper STUDY=01…04 DEVICE=auto|cpu|cuda FORCE=1 P='name=value …' PARAMETERS=file.yaml)
+reproduce: request $(READY) ## Run the studies into figures/ (PROFILE=laptop|smoke|paper STUDY=01…04 DEVICE=auto|cpu|cuda JOBS=studies at a time, on a GPU or many cores FORCE=1 P='name=value …' PARAMETERS=file.yaml)
 	@$(RUN) -m spinlib.reproduce $(REQUEST)
 
 test: $(READY) ## Run all that CI runs: lint, unit tests, notebook pairs, every study at the smoke profile

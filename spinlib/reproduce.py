@@ -1,6 +1,6 @@
 """Run studies: a notebook in; figures, claims and the executed notebook out.
 
-    python -m spinlib.reproduce --profile laptop --study 04 -p name=value --device auto
+    python -m spinlib.reproduce --profile laptop --study 04 -p name=value --device auto --jobs 1
 
 A study's results appear in figures/<profile>/<study>/ only when they are complete, and are made
 again only if the notebook, its parameters, anything in spinlib or the pins changed.
@@ -17,10 +17,13 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import chdir, contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 from spinlib.notebooks import CHANGES, ROOT, Refused, read
 from spinlib.request import Run, plan, request_parser
@@ -28,6 +31,8 @@ from spinlib.request import Run, plan, request_parser
 STAMP = ".stamp"
 LARGEST_PAGE = 2_500_000  # characters of an executed notebook: the web shows no larger ones
 LARGEST_PICTURE = 450_000  # bytes of one of its pictures that had to be made smaller
+
+_stopping = Event()  # set while Ctrl-C ends what is running
 
 
 def fingerprint(run: Run, root: Path = ROOT) -> str:
@@ -54,11 +59,11 @@ def reusable(run: Run, root: Path = ROOT) -> bool:
         return False
 
 
-def execute(run: Run, root: Path = ROOT) -> None:
+def execute(run: Run, root: Path = ROOT, bar: bool = True) -> None:
     """Run one study into a folder of its own; move it into place once it is complete.
 
     On an error the previous results stay, and the executed part, with the error in it, goes to
-    figures/<profile>/<study>.failed/.
+    figures/<profile>/<study>.failed/. To be called inside `environment` and `out_of_reach`.
     """
     before = fingerprint(run, root)
     # A name of its own: the notebook of a run that was killed may live for another second.
@@ -69,10 +74,8 @@ def execute(run: Run, root: Path = ROOT) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
     page = part / run.notebook.with_suffix(".ipynb").name
-    os.environ[CHANGES] = run.changes
-    os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or each kernel warns of its own debugger
     try:
-        _out_of_reach(lambda: _papermill(run, page, root))
+        _papermill(run, page, root, bar)
         if not (part / "claims.json").exists():
             raise RuntimeError("the notebook ended without study.about(), so it has no claims")
         _tidy(page, part, run, root)
@@ -82,19 +85,17 @@ def execute(run: Run, root: Path = ROOT) -> None:
         if run.folder.exists():
             run.folder.rename(old)
         part.rename(run.folder)
-    except KeyboardInterrupt:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
     except Exception:
+        if _stopping.is_set():  # its kernel was killed
+            shutil.rmtree(part, ignore_errors=True)
+            raise KeyboardInterrupt from None
         _tidy(page, part, run, root)
         part.rename(failed)
         raise
-    finally:
-        del os.environ[CHANGES]
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _papermill(run: Run, page: Path, root: Path) -> None:
+def _papermill(run: Run, page: Path, root: Path, bar: bool) -> None:
     import papermill
 
     papermill.execute_notebook(
@@ -102,29 +103,61 @@ def _papermill(run: Run, page: Path, root: Path) -> None:
         page,
         parameters=run.values | {"output": str(page.parent)},
         kernel_name="python3",
-        progress_bar={"desc": f"study {run.study}", "leave": False},
+        progress_bar=bar and {"desc": f"study {run.study}", "leave": False},
         cwd=root,
         start_timeout=300,
         extra_arguments=["--log-level=ERROR"],
     )
 
 
-def _out_of_reach(work: Callable[[], None]) -> None:
-    """Run a notebook in a thread of its own, which Ctrl-C does not interrupt.
+@contextmanager
+def environment(changes: str, root: Path = ROOT, jobs: int = 1) -> Iterator[None]:
+    """What kernels that start inside find: the changes, their folder, their share of the cores.
 
-    Jupyter and its kernel, interrupted in mid-sentence, print tracebacks; that a kernel died they
-    can cope with. So Ctrl-C kills the kernel, and what is logged about that is not shown.
+    A process has one environment and one working folder, and its threads cannot differ in them.
     """
-    with ThreadPoolExecutor(1) as thread:
-        going = thread.submit(work)
+    wanted = {
+        CHANGES: changes,
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or each kernel warns of its own debugger
+    }
+    if jobs > 1:
+        share = str(max(1, (os.cpu_count() or 1) // jobs))
+        wanted["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", share)
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        with chdir(root):
+            yield
+    finally:
+        for name, entry in before.items():
+            os.environ.pop(name, None)
+            if entry is not None:
+                os.environ[name] = entry
+
+
+def out_of_reach(calls: Sequence[Callable[[], Any]], at_once: int = 1) -> list:
+    """Results of calls that run notebooks, in threads of their own, so many at a time.
+
+    Ctrl-C does not interrupt these. Jupyter and its kernel, interrupted in mid-sentence, print
+    tracebacks; that a kernel died they can cope with. So Ctrl-C kills all kernels, and what is
+    logged about that is not shown.
+    """
+    going: list[Future] = []
+    with ThreadPoolExecutor(at_once) as threads:
         try:
-            going.result()
+            for call in calls:
+                going.append(threads.submit(call))
+            return [each.result() for each in going]
         except KeyboardInterrupt:
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped already
             logging.disable()
-            while not going.done():  # the kernel may be yet to come
+            _stopping.set()
+            for each in going:
+                each.cancel()
+            while not all(each.done() for each in going):  # a kernel may be yet to come
                 _kill_kernels()
-                wait([going], 0.1)
+                wait(going, 0.1)
+            _stopping.clear()
             logging.disable(logging.NOTSET)
             signal.signal(signal.SIGINT, before)
             raise
@@ -148,7 +181,7 @@ def alone(run: Run, root: Path) -> Iterator[None]:
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     with run.folder.with_name(f".{run.study}.lock").open("ab") as lock:
-        wait_for_lock(lock, str(run.folder.relative_to(root)))
+        wait_for_lock(lock, str(run.folder.relative_to(root)), _stopping)
         old = run.folder.with_name(f".{run.study}.old")
         if old.exists() and not run.folder.exists():
             old.rename(run.folder)
@@ -164,20 +197,24 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             return 0
         if options.device.startswith("cuda"):
             _need(options.device)
-        failures = sum([_carry_out(run, options.force, root) for run in runs])
+        jobs = max(1, min(int(options.jobs), len(runs)))
+        calls = [partial(_carry_out, run, options.force, root, bar=jobs == 1) for run in runs]
+        # The same parameters are changed in all runs of a request.
+        with environment(runs[0].changes if runs else "", root, jobs):
+            failures = sum(out_of_reach(calls, jobs))
         return 1 if _report(root) + failures else 0
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(
-            "Stopped; the study that was running left nothing, earlier results are kept.",
+            "Stopped; what was running left nothing, earlier results are kept.",
             file=sys.stderr,
         )
         return 130
 
 
-def _carry_out(run: Run, force: bool, root: Path) -> bool:
+def _carry_out(run: Run, force: bool, root: Path, bar: bool) -> bool:
     """Run one study and tell; true if it failed."""
     place = run.folder.relative_to(root)
     start = time.perf_counter()
@@ -187,12 +224,13 @@ def _carry_out(run: Run, force: bool, root: Path) -> bool:
                 print(f"Study {run.study}: nothing changed, {place} stays as it is.", flush=True)
                 return False
             print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
-            execute(run, root)
+            execute(run, root, bar)
     except Exception as error:  # whatever ends one study, the others still run
         page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
-        print(f"Study {run.study} failed: {in_short(error)}", file=sys.stderr)
+        lines = [f"Study {run.study} failed: {in_short(error)}"]
         if (root / page).exists():
-            print(f"The notebook up to the error: {page}", file=sys.stderr, flush=True)
+            lines.append(f"The notebook up to the error: {page}")
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
         return True
     figures = len(list(run.folder.glob("*.png")))
     seconds = time.perf_counter() - start

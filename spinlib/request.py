@@ -39,6 +39,8 @@ def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
         raise Refused(f"There is no study {options.study!r}; choose {_or(notebooks)}.")
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", options.device):
         raise Refused(f"There is no device {options.device!r}; choose auto, cpu or cuda.")
+    if not re.fullmatch(r"[1-9]\d{0,3}", options.jobs):
+        raise Refused(f"The number of studies at a time is 1, 2, 3 …, not {options.jobs!r}.")
     # The quick check runs where YAML cannot be read yet; the full one follows it.
     files = not options.check
     wanted = _mapping(options.parameters) if files and options.parameters else {}
@@ -87,6 +89,9 @@ def request_parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
     parser.add_argument("--study", default="", help="01 to 04; all of them if not given")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
+    parser.add_argument(
+        "--jobs", default="1", help="studies at a time (1); more pay on a GPU or on many cores"
+    )
     parser.add_argument("--force", action="store_true", help="run even if nothing changed")
     parser.add_argument(
         "-p", action="append", default=[], metavar="name=value", help="change a parameter"

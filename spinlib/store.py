@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import IO, Any
 
 import google_crc32c
@@ -34,10 +35,11 @@ class DatasetError(RuntimeError):
     """A data set that cannot be made or read; the message says why and what to do."""
 
 
-def wait_for_lock(file: IO, made: str) -> None:
+def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
     """Take the lock of an open file, which closing it gives back, and so does death, however.
 
-    If another process has it, say that it is making what is `made` here, and wait.
+    If another process has it, say that it is making what is `made` here, and wait. In a thread,
+    which Ctrl-C does not interrupt, `stop` ends the waiting as it would.
     """
     waiting = False
     while True:
@@ -49,6 +51,8 @@ def wait_for_lock(file: IO, made: str) -> None:
                 tqdm.write(f"Another process is making {made}; waiting for it.")
             waiting = True
             time.sleep(0.2)
+            if stop is not None and stop.is_set():
+                raise KeyboardInterrupt from None
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -51,10 +51,15 @@ def plan(
 
 def carry_out(run: Run, root: Path = ROOT) -> str:
     """Run one set unless its results are there; return what went wrong, or nothing."""
-    try:
+
+    def work() -> None:
         with reproduce.alone(run, root):
             if not reproduce.reusable(run, root):
                 reproduce.execute(run, root)
+
+    try:
+        with reproduce.environment(run.changes, root):
+            reproduce.out_of_reach([work])
     except Exception as error:  # one set that fails does not end the sweep
         return reproduce.in_short(error)
     return ""

@@ -34,6 +34,7 @@ from spinlib.anneal import anneal
 from spinlib.dataset import dataset
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.recipes import SkyrmionStates
+from spinlib.store import wait_for_lock
 from spinlib.study import Study
 from spinlib.weights import TrainingError, read_about
 
@@ -410,7 +411,7 @@ def interrupt(process: subprocess.Popen, ready: Callable[[], bool]) -> str:
     return finish(process)
 
 
-STOPPED = "Stopped; the study that was running left nothing, earlier results are kept."
+STOPPED = "Stopped; what was running left nothing, earlier results are kept."
 
 
 def in_so_many_words(said: str) -> list[str]:
@@ -437,6 +438,41 @@ def test_ctrl_c_during_a_run_is_one_sentence_and_leaves_nothing(root, moment):
     assert content(root) == before
     assert {path.name for path in begun.parent.iterdir()} == {".04.lock", "04"}
     no_orphans(root)
+
+
+@pytest.mark.parametrize("moment", ["kernels start", "in cells"])
+def test_ctrl_c_ends_studies_that_run_at_the_same_time(root, moment):
+    page = root / "notebooks" / "04_page.py"
+    page.with_name("05_page.py").write_text(page.read_text().replace(".begun", ".begun.05"))
+    # A third, which would begin when one of them has ended.
+    page.with_name("06_page.py").write_text(page.read_text().replace(".begun", ".begun.06"))
+    figures = root / "figures" / "smoke"
+    (figures / ".begun").unlink()
+    before = content(root)
+    command = reproduce_command(root, "-p", "pause=30", "-p", "seed=2", "--force", "--jobs", "2")
+    process = start(command)
+    ready = {
+        "kernels start": lambda: len(kernels_of(process)) == 2,
+        "in cells": lambda: len(list(figures.glob(".begun*"))) == 2,
+    }[moment]
+    said = interrupt(process, ready)
+    assert (process.returncode, in_so_many_words(said)) == (130, [STOPPED])
+    assert not (figures / ".begun.06").exists()
+    for begun in figures.glob(".begun*"):
+        begun.unlink()
+    assert content(root) == before
+    no_orphans(root)
+
+
+def test_ctrl_c_ends_the_waiting_for_another_run(root):
+    before = content(root)
+    with (root / "figures" / "smoke" / ".04.lock").open("ab") as lock:
+        wait_for_lock(lock, "this")
+        process = start(reproduce_command(root, "--force"), stdout=subprocess.PIPE)
+        assert process.stdout.readline().startswith("Another process is making figures/smoke/04;")
+        said = interrupt(process, lambda: True)
+    assert (process.returncode, in_so_many_words(said)) == (130, [STOPPED])
+    assert content(root) == before
 
 
 def kernels_of(process: subprocess.Popen) -> list[psutil.Process]:

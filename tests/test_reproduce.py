@@ -73,6 +73,9 @@ def everything(root):
         (["--profile", "nonsense"], "There is no profile 'nonsense'; choose smoke, laptop or"),
         (["--study", "99"], "There is no study '99'; choose 04."),
         (["--device", "tpu"], "There is no device 'tpu'"),
+        (["--jobs", "0"], "The number of studies at a time is 1, 2, 3 …, not '0'."),
+        (["--jobs", "1.5"], "The number of studies at a time is 1, 2, 3 …, not '1.5'."),
+        (["--jobs", "many"], "The number of studies at a time is 1, 2, 3 …, not 'many'."),
         (["-p", "no_such=1"], "There is no parameter 'no_such' in study 04; choose seed, states"),
         (["-p", "seed=abc"], "Parameter seed (of the random numbers) must be int; 'abc' is not."),
         (["-p", "states=1.5"], "Parameter states (how many) must be int"),
@@ -225,6 +228,74 @@ def test_run_reuse_change_and_failure(root, capsys):
     assert seventh.profile == "laptop with states=500"
     provenance = json.loads((folder.with_name("05") / "blank.json").read_text())["provenance"]
     assert provenance["command"] == "make reproduce PROFILE=laptop STUDY=04 P=states=500"
+
+
+# Writes what it found, and when it ran. As long as two may run, it waits for another.
+TIMED = """\
+# %% [markdown]
+# # 4. A page
+
+# %% tags=["parameters"]
+profile: str = "laptop"  # sizes
+device: str = "auto"  # where
+seed: int = 1  # of the random numbers
+output: str = ""  # folder
+others: int = 1  # other pages to wait for
+
+# %%
+import os
+import time
+from matplotlib.figure import Figure
+from spinlib.study import Study
+
+began = time.time()
+study = Study("04", profile=profile, output=output, seed=seed, device=device)
+(study.output.parent / f"{began}.began").touch()
+while len(list(study.output.parent.glob("*.began"))) <= others:
+    assert time.time() < began + 100, "alone"
+    time.sleep(0.05)
+time.sleep(0.5)
+
+# %%
+numbers = {"ran": [began, time.time()], "threads": os.environ.get("OMP_NUM_THREADS", "")}
+study.save(Figure(figsize=(1, 1)), "blank", numbers=numbers)
+study.about()
+"""
+
+
+def test_studies_run_at_the_same_time_and_one_that_fails_stops_no_other(root, capsys, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    outside = dict(os.environ), Path.cwd()
+    (root / "notebooks" / "02_page.py").write_text(TIMED)
+    (root / "notebooks" / "03_fails.py").write_text(TIMED.replace("numbers =", "1 / 0, "))
+    (root / "notebooks" / "04_page.py").write_text(TIMED)
+
+    assert reproduce.main(["--device", "cpu", "--jobs", "2", "-p", "others=1"], root) == 1
+    assert outside == (dict(os.environ), Path.cwd())
+    said = capsys.readouterr()
+    # A line as each begins and as it ends, in whatever order, and no bars.
+    begun = [f"Study {number}: notebooks/{number}_" for number in ("02", "03", "04")]
+    ended = ["Study 02: done in", "Study 04: done in", "Report: "]
+    lines = said.out.splitlines()
+    for start in (*begun, *ended):
+        assert sum(line.startswith(start) for line in lines) == 1, start
+    assert len(lines) == 6
+    assert said.err.splitlines() == [
+        "Study 03 failed: ZeroDivisionError: division by zero",
+        "The notebook up to the error: figures/laptop/03.failed/03_fails.ipynb",
+    ]
+
+    folder = root / "figures" / "laptop"
+    found = [json.loads((folder / number / "blank.json").read_text()) for number in ("02", "04")]
+    assert not list(folder.glob(".*.part"))
+    # The first two have met, or neither would have ended, and the third took the place of one.
+    starts = sorted(float(path.stem) for path in folder.glob("*.began"))
+    first, third = (record["numbers"]["ran"] for record in found)
+    assert len(starts) == 3 and first[0] in starts[:2] and third[0] == starts[2]
+    assert starts[1] < first[1]
+    for record in found:  # also of the one that began when another had ended
+        assert record["provenance"]["profile"] == "laptop with others=1"
+        assert record["numbers"]["threads"] == str(max(1, os.cpu_count() // 2))
 
 
 def test_figure_carries_its_provenance_and_numbers(tmp_path, monkeypatch):
