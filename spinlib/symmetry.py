@@ -6,7 +6,9 @@ without turning the vectors that it shows gives a state of another energy, that 
 parameters: the papers' remark that rotation as augmentation "changes the meaning".
 
     translations                   of periodic layers without a map
-    quarter turns, mirrors         of the square lattice; bulk DMI forbids the mirrors
+    quarter turns, mirrors         of the square lattice; bulk DMI forbids the mirrors by themselves
+    half turn of the spins alone   about z, without DMI; under bulk DMI together with a mirror, as
+                                   places and spins then make a half turn about an axis in the plane
     time reversal S -> -S          without a field
     mirror and reversal together   also in a field along z
 
@@ -26,14 +28,15 @@ from spinlib.optics import rotate
 
 
 class Operation(NamedTuple):
-    """A mirror x -> -x, then counter-clockwise quarter turns, then S -> -S."""
+    """A mirror x -> -x, then counter-clockwise quarter turns, S -> -S, and `reverse_dmi`."""
 
     quarter_turns: int = 0
     mirrored: bool = False
     reversed: bool = False
+    half_turned: bool = False  # the spins alone, about z
 
 
-OPERATIONS = tuple(Operation(*choice) for choice in product(range(4), (False, True), (False, True)))
+OPERATIONS = tuple(Operation(*choice) for choice in product(range(4), *((False, True),) * 3))
 
 
 def act(spins: torch.Tensor, operation: Operation) -> torch.Tensor:
@@ -43,15 +46,17 @@ def act(spins: torch.Tensor, operation: Operation) -> torch.Tensor:
         spins = torch.stack((x, -y, -z), 1)
     if operation.quarter_turns % 4:
         spins = rotate(spins, operation.quarter_turns)
+    if operation.half_turned:
+        spins = reverse_dmi(spins)
     return -spins if operation.reversed else spins
 
 
 def reverse_dmi(spins: torch.Tensor) -> torch.Tensor:
     """All spins turned by 180 degrees about z: the same energy with the DMI's sign turned over.
 
-    No symmetry of one Hamiltonian but a map between two: exchange and anisotropy do not see it, a
-    layer's dipoles do not mix in-plane with out-of-plane components, and either kind of DMI does
-    nothing else. A field in the plane would turn too.
+    With DMI no symmetry of one Hamiltonian but a map between two: exchange and anisotropy do not
+    see it, a layer's dipoles do not mix in-plane with out-of-plane components, and either kind of
+    DMI does nothing else. A field in the plane would turn too.
     """
     x, y, z = spins.unbind(1)
     return torch.stack((-x, -y, z), 1)
@@ -74,15 +79,16 @@ def point_group(hamiltonian: Hamiltonian, size: tuple[int, int]) -> tuple[Operat
     would be the same with the turned parameters.
     """
     field = field_vector(torch.as_tensor(hamiltonian.zeeman, dtype=torch.float64))
-    chiral = hamiltonian.dmi_kind == "bulk" and is_nonzero(hamiltonian.dmi)
+    bulk, chiral = hamiltonian.dmi_kind == "bulk", is_nonzero(hamiltonian.dmi)
     mapped = torch.as_tensor(hamiltonian.anisotropy).ndim >= 2
 
     def allowed(operation: Operation) -> bool:
         turned = act(field[..., None, None], operation)[..., 0, 0]
         moves = operation.quarter_turns != 0 or operation.mirrored
+        other_sense = operation.half_turned != (operation.mirrored and bulk)
         return (
             torch.equal(turned, field)
-            and not (operation.mirrored and chiral)
+            and not (other_sense and chiral)
             and not (operation.quarter_turns % 2 and size[0] != size[1])
             and not (moves and mapped)
         )

@@ -138,13 +138,14 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     def refuse(*_, **__):
         raise AssertionError("nothing is to be simulated for training again")
 
-    networks = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/network.*")}
+    networks = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
     monkeypatch.setattr(FieldOfView, "simulate", refuse)
+    monkeypatch.setattr(learning, "_simulate", refuse)
     other = Picture(
         picture().flip(-1), 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), coarse_colours=True
     )
     again = ask(root, picture=other)
-    after = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/network.*")}
+    after = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
     assert networks and after == networks
     assert again.settings["noise"] == answer.settings["noise"]
     pd.testing.assert_frame_equal(again.tested, answer.tested)

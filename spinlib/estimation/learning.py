@@ -8,6 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
@@ -17,10 +18,13 @@ from spinlib.dataset import dataset
 from spinlib.estimation import observation, planning
 from spinlib.estimation.planning import CHANNELS, WINDOW, Conditions, Effort, Plan
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.similarity import noise_level
+from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
+from spinlib.symmetry import Operation, act, point_group
+from spinlib.thermal_recipes import NAMES
 from spinlib.training import seeded
-from spinlib.windowed import Ranges, Windows, train_windows
+from spinlib.weights import read_tensors, write_tensors
+from spinlib.windowed import Ranges, WindowEstimates, Windows, estimate_windows, train_windows
 
 STEP = 8  # pixels between windows, as in the paper
 
@@ -81,10 +85,57 @@ class States:
     parameters: pd.DataFrame
 
 
-def trained(work: Work) -> tuple[WindowedCNN, dict[str, States], float]:
-    """The network for a picture, the simulated pictures by their purpose, and their noise.
+@dataclass(frozen=True)
+class Learnt:
+    """A network, and what is known of it by the simulations that it was not trained on.
 
-    They are kept under what they depend on, which the picture itself is no part of.
+    answers, parameters   what it says about each of them, normalised, and the truth (states, 3); by
+                          purpose: validation, held_out, tested
+    looks                 least and largest number of `similarity.look` over all simulations
+    noise                 of the simulated pictures
+    """
+
+    network: WindowedCNN
+    answers: dict[str, np.ndarray]
+    parameters: dict[str, pd.DataFrame]
+    looks: pd.DataFrame
+    noise: float
+
+    def keep(self, path: Path) -> None:
+        """Write everything to a file, whole or not at all."""
+        tensors = {f"network.{name}": t for name, t in self.network.state_dict().items()}
+        for part, table in self.parameters.items():
+            tensors[f"answers.{part}"] = torch.tensor(self.answers[part])
+            tensors[f"parameters.{part}"] = torch.tensor(table.to_numpy())
+        about = {"network": self.network.settings, "looks": self.looks.to_dict("list")}
+        write_tensors(path, tensors, about | {"noise": self.noise})
+
+    @classmethod
+    def load(cls, path: Path) -> "Learnt":
+        """Read what `keep` wrote."""
+        tensors, about = read_tensors(path)
+        parts: dict[str, dict[str, torch.Tensor]] = {}
+        for name, tensor in tensors.items():
+            kind, _, rest = name.partition(".")
+            parts.setdefault(kind, {})[rest] = tensor
+        network = WindowedCNN(**about["network"])
+        network.load_state_dict(parts["network"])
+        return cls(
+            network,
+            {part: answers.numpy() for part, answers in parts["answers"].items()},
+            {
+                part: pd.DataFrame(rows.numpy(), columns=NAMES)
+                for part, rows in parts["parameters"].items()
+            },
+            pd.DataFrame(about["looks"]),
+            about["noise"],
+        )
+
+
+def learn(work: Work) -> Learnt:
+    """Simulate pictures like the one at hand and train a network on them, or find it done.
+
+    What is learnt is kept under what it depends on, which the picture itself is no part of.
     """
     noise = _noise(work)
     plan = {name: getattr(work.plan, name) for name in ("box", "pixels", "seen", "cells")}
@@ -93,24 +144,53 @@ def trained(work: Work) -> tuple[WindowedCNN, dict[str, States], float]:
     }
     folder = work.root / "networks" / checkpoint_name(about).removesuffix(".safetensors")
     folder.mkdir(parents=True, exist_ok=True)
+    learnt, checkpoint = folder / "learnt.safetensors", folder / "training.safetensors"
     with (folder / ".lock").open("ab") as lock:
         wait_for_lock(lock, str(folder))
-        sets = _simulate(work, noise)
-        network = _train(work, sets["training"], sets["validation"], folder / "network.safetensors")
-    return network, sets, noise
+        if not learnt.exists():
+            sets, looks = _simulate(work, noise)
+            network = _train(work, sets.pop("training"), sets["validation"], checkpoint)
+            Learnt(
+                network,
+                {part: read(network, states.pictures, work).mean for part, states in sets.items()},
+                {part: states.parameters[list(NAMES)] for part, states in sets.items()},
+                looks,
+                noise,
+            ).keep(learnt)
+            checkpoint.unlink()
+        return Learnt.load(learnt)
 
 
-def _pictures(work: Work, cells: int, seed: int, drawn: int) -> tuple[torch.Tensor, pd.DataFrame]:
-    """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters."""
+def read(network: WindowedCNN, pictures: torch.Tensor, work: Work) -> WindowEstimates:
+    """What the network answers to pictures with the pixels that it sees."""
+    return estimate_windows(network, pictures, step=STEP, device=work.device)
+
+
+def _pictures(
+    work: Work, cells: int, seed: int, drawn: int, copies: bool = False
+) -> tuple[torch.Tensor, pd.DataFrame]:
+    """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters.
+
+    With `copies` each film is seen as it is and under every other symmetry it has, each time with
+    a blur of its own: films of the same parameters, for the price of a look.
+    """
     films = planning.recipe(
         *(work.plan, work.conditions, work.ranges, work.effort), cells=cells, seed=seed, drawn=drawn
     )
     data = dataset(films, work.root, work.device, progress=False)
+    group = (Operation(),)
+    if copies:
+        group = point_group(films.film(data.parameters).hamiltonian(films.field), films.size)
     seen = [
-        observation.see(spins, work.plan, work.conditions, seed=seed, first=int(rows.index[0]))
+        observation.see(
+            *(act(spins, operation), work.plan, work.conditions),
+            seed=seed,
+            first=number * films.states + int(rows.index[0]),
+        )
+        for number, operation in enumerate(group)
         for rows, spins in data
     ]
-    return torch.cat(seen), data.parameters
+    return torch.cat(seen), pd.concat([data.parameters] * len(group), ignore_index=True)
 
 
 def _noise(work: Work) -> float:
@@ -121,12 +201,14 @@ def _noise(work: Work) -> float:
     return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
 
 
-def _simulate(work: Work, noise: float) -> dict[str, States]:
-    """Pictures for training, validation, calibration and test.
+def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame]:
+    """Pictures for training, validation, calibration and test; and the span of their looks.
 
     All but the grid have random parameters. The states of a part are made in batches, with cells
     of two or three sizes in turn, as the picture's film has no cells. Those that calibrate and test
     have finer ones than those trained on, as far as time allows, so that they know that error.
+    Training has all copies of its films; elsewhere a film counts once, as errors of copies go
+    together.
     """
     effort, plan = work.effort, work.plan
     finer = (plan.between, plan.cells[1], plan.finer)
@@ -145,21 +227,23 @@ def _simulate(work: Work, noise: float) -> dict[str, States]:
             for batch, size in enumerate(sizes)
         ]
     parts: dict[str, list[States]] = {}
+    looks = []
     for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
-        clean, parameters = _pictures(work, cells, seed, drawn)
+        part = "training" if name in ("grid", "drawn") else name
+        clean, parameters = _pictures(work, cells, seed, drawn, copies=part == "training")
         recorded = observation.record(clean, noise, work.conditions, seed=seed)
         pictures = observation.at_seen_pixels(recorded, plan)
-        parts.setdefault("training" if name in ("grid", "drawn") else name, []).append(
-            States(pictures, parameters)
-        )
+        parts.setdefault(part, []).append(States(pictures, parameters))
+        looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
         work.bar.to("simulating", done / len(jobs))
-    return {
+    sets = {
         name: States(
             torch.cat([states.pictures for states in batches]),
             pd.concat([states.parameters for states in batches], ignore_index=True),
         )
         for name, batches in parts.items()
     }
+    return sets, pd.concat(looks).agg(["min", "max"])
 
 
 def _train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:

@@ -16,7 +16,7 @@ from spinlib.checkpoints import checkpoint_name
 from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.answer import Estimate
 from spinlib.estimation.intervals import Intervals, nearest
-from spinlib.estimation.learning import STEP, Bar, States, Work, trained
+from spinlib.estimation.learning import Bar, Work, learn, read
 from spinlib.estimation.planning import EFFORT, Conditions, Effort
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
@@ -36,7 +36,7 @@ from spinlib.pictures import Picture, windows
 from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges, estimate_windows
+from spinlib.windowed import Ranges
 
 _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
 
@@ -106,24 +106,18 @@ def estimate(
 
 
 def _answer(work: Work, about: dict) -> Estimate:
-    network, sets, noise = trained(work)
-
-    def read(pictures: torch.Tensor):
-        return estimate_windows(network, pictures, step=STEP, device=work.device)
-
-    known = {name: states for name, states in sets.items() if name != "training"}
-    answers = {name: read(states.pictures).mean for name, states in known.items()}
-    truths = {name: work.ranges.unit(states.parameters).numpy() for name, states in known.items()}
-    quantities = straightened(answers["validation"], truths["validation"], work.ranges)
+    learnt = learn(work)
+    truths = {part: work.ranges.unit(rows).numpy() for part, rows in learnt.parameters.items()}
+    quantities = straightened(learnt.answers["validation"], truths["validation"], work.ranges)
     scaled = {
-        name: Pair(quantities(answers[name]), scaled_quantities(truths[name], work.ranges))
-        for name in known
+        part: Pair(quantities(answers), scaled_quantities(truths[part], work.ranges))
+        for part, answers in learnt.answers.items()
     }
     seen = observation.at_seen_pixels(work.pixels[None], work.plan)
-    own = read(seen)
+    own = read(learnt.network, seen, work)
     found = quantities(own.mean)
     limits, held = calibrated_intervals(found, **scaled)
-    strange = _strange(work, seen, sets)
+    strange = _strange(work, seen, learnt.looks)
     if strange:  # what holds for simulations does not hold for this picture
         limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
     table = estimate_table(work.ranges, found, limits, own)
@@ -137,7 +131,8 @@ def _answer(work: Work, about: dict) -> Estimate:
     )
     given = {"seed": work.number(5), "device": work.device}
     again = texture_again(
-        *(work.pixels, best, noise, work.plan, work.conditions, work.ranges, work.effort), **given
+        *(work.pixels, best, learnt.noise, work.plan, work.conditions, work.ranges, work.effort),
+        **given,
     )
     work.bar.to("predicting", 0.3)
     # What else the parameters may be follows from the errors of simulations like the picture.
@@ -154,7 +149,7 @@ def _answer(work: Work, about: dict) -> Estimate:
         *doubts.at_edges(NAMES, value, *parts, (work.ranges.low, work.ranges.high)),
         *doubts.not_apart(
             *(NAMES, alike_found, alike_truth),
-            sets["held_out"].parameters[list(NAMES)].to_numpy().std(0),
+            learnt.parameters["held_out"].to_numpy().std(0),
         ),
         *doubts.unresolved(table.loc[PERIOD, "estimate"], pixel, work.plan.cell, pixel * side),
         *doubts.other_texture(*list(again.numbers.values())[:2]),
@@ -170,7 +165,7 @@ def _answer(work: Work, about: dict) -> Estimate:
             *(f"Of the file: {note}." for note in about["file"]["notes"]),
             *work.plan.notes,
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
-            f"white; simulated pictures were given {noise:.2g}, more or less.",
+            f"white; simulated pictures were given {learnt.noise:.2g}, more or less.",
         ],
         coverage=coverage_table(held, scaled["tested"].truth),
         tested=pd.DataFrame(
@@ -187,15 +182,13 @@ def _answer(work: Work, about: dict) -> Estimate:
         films=films.join(loop.summary().reset_index(drop=True)),
         repeats=work.effort.loop_films,
         pixel_size_nm=pixel,
-        settings=about | {"noise": noise, "loop_cell_nm": work.plan.cell},
+        settings=about | {"noise": learnt.noise, "loop_cell_nm": work.plan.cell},
         picture=work.pixels,
         again=again.pictures,
     )
 
 
-def _strange(work: Work, seen: torch.Tensor, sets: dict[str, States]) -> list[str]:
+def _strange(work: Work, seen: torch.Tensor, known: pd.DataFrame) -> list[str]:
     """What the picture, or parts of it as large as simulated ones, has that no simulation has."""
-    contrast = work.conditions.contrast
-    known = pd.concat([look(states.pictures, contrast) for states in sets.values()])
     parts = windows(seen, work.plan.seen, work.plan.seen)[0]
-    return doubts.unlike(look(parts, contrast), known)
+    return doubts.unlike(look(parts, work.conditions.contrast), known)
