@@ -454,7 +454,7 @@ record(
         "every architecture gains for each parameter": bool((ratio > 1).all(axis=None)),
         "the mean gain is 5": overall >= 5,
     },
-    uncertainty=f"{overall_error:.2f} over films",
+    uncertainty=f"{overall_error:.2f}",
 )
 pd.concat(
     {
@@ -1305,8 +1305,8 @@ study.show(
         "bias found": bias,
     },
     caption="Left: errors of the estimates of the series, dotted as they are and lines corrected "
-    "by what the network reads out of its own simulations: most of the error goes. Right: stripe "
-    "periods of the films cooled with them, against the pictures'; grey crosses, films cooled anew "
+    "by what the network reads out of its own simulations: on average over the series most of the "
+    "error goes, panel by panel not always. Right: stripe periods of the films cooled with them, against the pictures'; grey crosses, films cooled anew "
     "with the true parameters, which scatter as much as the corrected ones. The band is ±5 %. The "
     "paper has no such correction.",
 )

@@ -1,7 +1,8 @@
 """What readers meet first, made from the results: scoreboard, report, and the notebooks' index.
 
-The scoreboard stands in the README; figures/report.html has all results on one page that needs no
-network; notebooks/index.ipynb is the page that `make lab` opens on.
+The scoreboard stands in the README, and so do the speeds that `make bench` measured;
+figures/report.html has all results on one page that needs no network; notebooks/index.ipynb is the
+page that `make lab` opens on.
 
 python -m spinlib.report
 """
@@ -22,7 +23,33 @@ from spinlib.figures import for_page
 from spinlib.notebooks import PROFILES, ROOT, find
 from spinlib.store import wait_for_lock, write_whole
 
-BEGIN, END = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
+# Between these lines of the README stands what is written here.
+SCOREBOARD = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
+SPEED = "<!-- speed: written by `make report` -->", "<!-- end of speed -->"
+
+# Rows of the table of speeds: the work, and its names in figures/bench.json on a CPU and a GPU.
+SPEEDS = (
+    (
+        "heat bath, 128×128: exchange, DMI, field",
+        "heat bath, 128×128, beside Spirit on one core",
+        "heat bath, 128×128, lattice in shared memory",
+    ),
+    (
+        "torque of the LLG equation, 512×512, open",
+        "LLG right-hand side, 512×512 open, 2 threads",
+        "LLG right-hand side, 512×512 open",
+    ),
+    (
+        "films of study 2, 100×100, 1650 sweeps with dipoles",
+        "annealing, study 2, 100×100, 1650 sweeps, dipoles every 2nd, 2 threads",
+        "annealing, study 2, 100×100, 1650 sweeps, dipoles every 2nd",
+    ),
+    (
+        "thermal films of study 1, 128×128, 1000 sweeps",
+        "annealing, study 1, 128×128 at 300 K, 1000 sweeps, dipoles every 8th, 2 threads",
+        "annealing, study 1, 128×128 at 300 K, 1000 sweeps, dipoles every 8th",
+    ),
+)
 
 PAGE = 1088  # pixels across the report
 SIZES = {"laptop": "laptop", "paper": "full size"}  # profiles, and how the scoreboard calls them
@@ -88,13 +115,49 @@ def _row(*cells: str) -> str:
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 
-def with_scoreboard(readme: str, figures: Path) -> str:
-    """Return the README's text with the scoreboard between its markers."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
+def speeds(figures: Path) -> str:
+    """Return what `make bench` measured as a Markdown table, beside other programs."""
+    found = json.loads((figures / "bench.json").read_text(encoding="utf-8"))
+    cpu = {row["name"]: row for row in found if row["device"] == "cpu"}
+    gpu = {row["name"]: row for row in found if row["device"] != "cpu"}
+    cards = ", ".join(sorted({row["device"] for row in gpu.values()}))
+    lines = [f"| work per second | cores | beside | {cards or 'a GPU'} |", "|---|---|---|---|"]
+    for work, here, there in SPEEDS:
+        row, other = cpu.get(here), gpu.get(there)
+        cores, beside, card = "", "", _rate(other) if other else ""
+        if row:
+            cores = f"{_rate(row)} on {('one', 'two')[row['threads'] - 1]}"
+            beside = f"{row['ratio']:.2g} × {row['reference']}" if row["ratio"] else ""
+        lines.append(_row(work, cores, beside, card))
+    return "\n".join(lines)
+
+
+def _rate(row: dict[str, Any]) -> str:
+    """A rate with a power of ten where that is shorter."""
+    what = row["unit"].partition("/")[0]
+    digits, _, power = f"{row['value']:.1e}".partition("e")
+    if int(power) < 5:
+        return f"{float(f'{digits}e{power}'):g} {what}"
+    return f"{digits}·10{str(int(power)).translate(_RAISED)} {what}"
+
+
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def brought_up_to_date(readme: str, figures: Path) -> str:
+    """Return the README's text with scoreboard and speeds between their markers."""
+    readme = _between(readme, SCOREBOARD, scoreboard(figures))
+    if (figures / "bench.json").exists():
+        readme = _between(readme, SPEED, speeds(figures))
+    return readme
+
+
+def _between(readme: str, markers: tuple[str, str], text: str) -> str:
+    before, begin, rest = readme.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        raise ValueError(f"README.md lacks the lines {BEGIN!r} and {END!r} around its scoreboard.")
-    return f"{before}{begin}\n{scoreboard(figures)}\n{end}{after}"
+        raise ValueError(f"README.md lacks the lines {markers[0]!r} and {markers[1]!r}.")
+    return f"{before}{begin}\n{text}\n{end}{after}"
 
 
 def page(root: Path = ROOT) -> str:
@@ -172,7 +235,7 @@ def write(root: Path = ROOT) -> Path:
         write_whole(path, page(root).encode())
         if readme.exists():
             old = readme.read_text(encoding="utf-8")
-            new = with_scoreboard(old, root / "figures")
+            new = brought_up_to_date(old, root / "figures")
             if new != old:
                 write_whole(readme, new.encode())
         write_whole(contents, index(root).encode())

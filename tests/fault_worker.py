@@ -47,7 +47,7 @@ def make_root(folder: Path) -> Path:
     (folder / "notebooks").mkdir(parents=True)
     (folder / "notebooks" / "04_page.py").write_text(PAGE)
     (folder / "notebooks" / "profiles.yaml").write_text("smoke: {}\npaper: {}\n")
-    (folder / "README.md").write_text(f"# A page\n{report.BEGIN}\n{report.END}\nThe end.\n")
+    (folder / "README.md").write_text("# A page\n{}\n{}\nThe end.\n".format(*report.SCOREBOARD))
     return folder
 
 

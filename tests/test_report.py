@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -169,7 +170,7 @@ def test_summary_counts_the_verdicts():
 
 def test_write_changes_only_what_stands_between_the_markers(results):
     readme = results / "README.md"
-    readme.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+    readme.write_text("before\n{}\nold\n{}\nafter\n".format(*report.SCOREBOARD))
     assert report.write(results) == results / "figures" / "report.html"
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
@@ -178,14 +179,34 @@ def test_write_changes_only_what_stands_between_the_markers(results):
     assert readme.read_text() == text
 
 
+def test_speeds_are_those_of_the_benchmark(tmp_path):
+    """Numbers, threads and ratios of its rows, also where another device has not run."""
+    work, here, there = report.SPEEDS[0]
+    row = {"name": here, "value": 1.96e8, "unit": "updates/s", "threads": 1, "device": "cpu"}
+    row |= {"reference": "Other 1.0", "ratio": 64.9}
+    (tmp_path / "bench.json").write_text(json.dumps([row]))
+    assert report.speeds(tmp_path).splitlines()[2] == (
+        f"| {work} | 2.0·10⁸ updates on one | 65 × Other 1.0 |  |"
+    )
+    card = row | {"name": there, "value": 840.0, "unit": "states/s", "device": "Some GPU"}
+    (tmp_path / "bench.json").write_text(json.dumps([row, card]))
+    lines = report.speeds(tmp_path).splitlines()
+    assert "Some GPU" in lines[0] and lines[2].endswith("| 65 × Other 1.0 | 840 states |")
+
+
+def test_the_table_of_speeds_has_no_gaps():
+    measured = {row["name"] for row in json.loads((ROOT / "figures" / "bench.json").read_text())}
+    assert {name for _, *names in report.SPEEDS for name in names} <= measured
+
+
 def test_a_readme_without_markers_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"README\.md lacks the lines"):
-        report.with_scoreboard("no markers", tmp_path)
+        report.brought_up_to_date("no markers", tmp_path)
 
 
 def test_the_readme_shows_the_newest_results():
     readme = (ROOT / "README.md").read_text()
-    assert report.with_scoreboard(readme, ROOT / "figures") == readme, (
+    assert report.brought_up_to_date(readme, ROOT / "figures") == readme, (
         "run `make report` and commit README.md"
     )
 
