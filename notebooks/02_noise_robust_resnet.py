@@ -1307,8 +1307,8 @@ study.show(
     caption="Left: errors of the estimates of the series, dotted as they are and lines corrected "
     "by what the network reads out of its own simulations: on average over the series most of the "
     "error goes, panel by panel not always. Right: stripe periods of the films cooled with them, "
-    "against the pictures'; grey crosses, films cooled anew with the true parameters, which scatter "
-    "as much as the corrected ones. The band is ±5 %. The paper has no such correction.",
+    "against the pictures'; grey crosses, films cooled anew with the true parameters, which "
+    "scatter as much as the corrected ones. The band is ±5 %. The paper has no such correction.",
 )
 
 # %% [markdown]
