@@ -204,8 +204,11 @@ for column, symbol in enumerate(SYMBOLS):
         "open intervals": f"{1 - closed.mean():.0%}",
     }
 coverage = pd.DataFrame.from_dict(rows, orient="index")
+unit = RANGES.unit(truth).numpy()
+outer = held[:, : len(NAMES)][np.abs(unit - 0.5) > 0.4]
 print(f"{len(true)} films, {networks} network(s): 90 % intervals hold", end=" ")
-print("as promised" if coverage["as promised"].all() else "not all as promised")
+print("as promised" if coverage["as promised"].all() else "not all as promised", end=". ")
+print("In the outer tenths of the ranges: {:.0%} ± {:.0%}.".format(*share_with_error(outer)))
 coverage.map(lambda entry: true_minus(entry) if isinstance(entry, str) else entry)
 
 # %%

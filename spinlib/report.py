@@ -1,8 +1,8 @@
 """What readers meet first, made from the results: scoreboard, report, and the notebooks' index.
 
-The scoreboard stands in the README, and so do the speeds that `make bench` measured;
-figures/report.html has all results on one page that needs no network; notebooks/index.ipynb is the
-page that `make lab` opens on.
+The README has the verdicts, and the speeds that `make bench` measured; figures/scoreboard.md what
+each run found; figures/report.html all results on one page that needs no network;
+notebooks/index.ipynb is the page that `make lab` opens on.
 
 python -m spinlib.report
 """
@@ -12,6 +12,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,34 @@ def summary(rows: list[claims.Claim]) -> str:
 
 
 def scoreboard(figures: Path) -> str:
-    """Return the claims as a Markdown table, and below it the runs that they come from."""
+    """Return the verdicts as a Markdown table, a line each."""
+    return _table(figures, lambda row: row.verdict if row else "")
+
+
+def details(figures: Path) -> str:
+    """Return a page with what each run found of each claim, and the runs, in Markdown."""
+    lines = [
+        "# What each run found",
+        "The value behind each verdict, and the reason where a claim is not reproduced. In the "
+        "count the larger run speaks where it has tested a claim. What follows ± is one standard "
+        "error over films or states, unless something else is said; another training would add to "
+        "it.",
+        "",
+        _table(figures, _found),
+        "",
+        "| run | device | took | memory | commit |",
+        "|---|---|---|---|---|",
+    ]
+    for (study, profile), row in _runs(figures).items():
+        memory = "" if row.peak_memory is None else f"{row.peak_memory:.3g} GB"
+        name = f"{study}, {SIZES[profile]}"
+        took = _minutes(figures / profile / study)
+        lines.append(_row(name, row.device, took, memory, row.commit))
+    return "\n".join(lines) + "\n"
+
+
+def _table(figures: Path, found: Callable[[claims.Claim | None], str]) -> str:
+    """The count of verdicts, and one row per claim with what is `found` of it in each run."""
     speaking = claims.of_largest_runs(figures)
     sizes = {profile: claims.of_profile(figures, profile) for profile in SIZES}
     lines = [
@@ -73,14 +101,8 @@ def scoreboard(figures: Path) -> str:
         "|---|---|---|" + len(SIZES) * "---|",
     ]
     for claim in speaking:
-        ours = [_found(found.get(claim.id)) for found in sizes.values()]
+        ours = [found(of_size.get(claim.id)) for of_size in sizes.values()]
         lines.append(_row(claim.id, claim.statement, claim.paper, *ours))
-    lines += ["", "| run | device | took | memory | commit |", "|---|---|---|---|---|"]
-    for (study, profile), row in _runs(figures).items():
-        memory = "" if row.peak_memory is None else f"{row.peak_memory:.3g} GB"
-        name = f"{study}, {SIZES[profile]}"
-        took = _minutes(figures / profile / study)
-        lines.append(_row(name, row.device, took, memory, row.commit))
     return "\n".join(lines)
 
 
@@ -198,7 +220,7 @@ and the outputs on these pages, are those of the smaller run, on two cores of a 
 - **You want to play**: chapter 11 of [study 4]({four}) has sliders through a latent space, and
   needs no training.
 - **All results on one page**: `make report`, then `figures/report.html`. What each claim says and
-  how it fared: the scoreboard in [README.md](../README.md).
+  how it fared: [the scoreboard](../figures/scoreboard.md).
 - **In batches, without this browser**: `make reproduce STUDY=04 P="seed=7"`.
 """
 
@@ -226,13 +248,14 @@ def index(root: Path = ROOT) -> str:
 
 
 def write(root: Path = ROOT) -> Path:
-    """Write figures/report.html, and bring the README's scoreboard and the index up to date."""
+    """Write figures/report.html and scoreboard.md, and bring README and index up to date."""
     path = root / "figures" / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     readme, contents = root / "README.md", root / "notebooks" / "index.ipynb"
     with (path.parent / ".report.lock").open("ab") as lock:
         wait_for_lock(lock, str(path))
         write_whole(path, page(root).encode())
+        write_whole(path.with_name("scoreboard.md"), details(root / "figures").encode())
         if readme.exists():
             old = readme.read_text(encoding="utf-8")
             new = brought_up_to_date(old, root / "figures")
@@ -322,7 +345,7 @@ def _cell(text: str) -> str:
 
 def main() -> int:
     """Write report and scoreboard, and say where."""
-    print(f"Report: {write().relative_to(ROOT)}; scoreboard: README.md")
+    print(f"Report: {write().relative_to(ROOT)}; scoreboard: README.md, figures/scoreboard.md")
     return 0
 
 
