@@ -318,10 +318,10 @@ slips[["holds", "strange"]].map("{:.0%}".format)
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the intervals are wide. The size of a pixel goes into lengths as it is: 3 % are 3 % of
 #   4π*A*/*D*, and of *A*.
-# - Wrong physics may pass unnoticed where it makes textures that other parameters make, too. An easy
-#   axis works against the demagnetising field, by which *M*_s is seen: *M*_s is read too low, and
-#   nothing warns of it. So does, less, a blur beyond what was allowed for. What turns spins the other
-#   way is noticed: walls of another kind, and a picture that is mirrored.
+# - Wrong physics may pass unnoticed where it makes textures that other parameters make, too. An
+#   easy axis works against the demagnetising field, by which *M*_s is seen: *M*_s is read too low,
+#   and nothing warns of it. So does, less, a blur beyond what was allowed for. What turns spins the
+#   other way is noticed: walls of another kind, and a picture that is mirrored.
 
 # %% [markdown]
 # ## About this run
