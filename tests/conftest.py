@@ -20,6 +20,27 @@ def pytest_addoption(parser) -> None:
     parser.addoption(
         "--long", action="store_true", help="the fault tests kill far more often; whole studies run"
     )
+    parser.addoption(
+        "--pretend", action="store_true", help="the tests marked gpu alone, on a pretended GPU"
+    )
+
+
+def pytest_configure(config) -> None:
+    if config.getoption("--pretend"):
+        from pretended_gpu import install
+
+        install()
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    if not config.getoption("--pretend"):
+        return
+    others = [item for item in items if not item.get_closest_marker("gpu")]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item.get_closest_marker("gpu")]
+    for item in items:
+        if real := item.get_closest_marker("hardware"):
+            item.add_marker(pytest.mark.skip(real.args[0]))
 
 
 @pytest.fixture
@@ -28,7 +49,8 @@ def long(request) -> bool:
     return request.config.getoption("--long")
 
 
-NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+# As a text: asked before a test runs, when a pretended GPU is in its place.
+NEEDS_GPU = pytest.mark.skipif("not torch.cuda.is_available()", reason="needs an NVIDIA GPU")
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NEEDS_GPU])])

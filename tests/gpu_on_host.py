@@ -1,11 +1,11 @@
 """The GPU's kernels without a GPU: their source as C++, thread after thread.
 
-What must not depend on the machine, such as which number goes where, can so be tested anywhere. Not
-what needs threads at once: shared memory.
+What must not depend on the machine can so be tested anywhere: which number goes where, what lies in
+shared memory, which barriers threads wait at. Not the rounding of the special-function units, what
+lies beside an array in the GPU's own memory, or what threads do to each other between two barriers.
 """
 
 import ctypes
-import os
 import re
 import subprocess
 import tempfile
@@ -13,84 +13,87 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from spinlib.kernels import loader
 
-_WORDS = r"""
-#include <cmath>
-#include <cstring>
-#define __CUDACC__
-#define __device__
-#define __global__
-#define __shared__ static
-#define __forceinline__ inline
-#define __launch_bounds__(threads)
-#define __syncthreads()
-#define __expf expf
-#define __logf logf
-#define __sincosf sincosf
-struct float2 { float x, y; };
-struct float4 { float x, y, z, w; };
-struct Index { unsigned x, y, z; };
-static Index blockIdx, blockDim, threadIdx;
-static float2 make_float2(float x, float y) { return {x, y}; }
-static float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
-static float __int_as_float(int bits) { float x; memcpy(&x, &bits, 4); return x; }
-static int __float_as_int(float x) { int bits; memcpy(&bits, &x, 4); return bits; }
-static unsigned __umulhi(unsigned a, unsigned b) { return ((unsigned long long)a * b) >> 32; }
-static float rsqrtf(float x) { return 1.0f / sqrtf(x); }
-static float __fdividef(float a, float b) { return a / b; }
-"""
-
-_EACH_THREAD = r"""
-extern "C" void {name}_on_host(unsigned wide, unsigned high, unsigned threads, {parameters}) {{
-    blockDim = {{threads, 1, 1}};
-    for (unsigned y = 0; y < high; ++y)
-        for (unsigned x = 0; x < wide; ++x)
-            for (unsigned i = 0; i < threads; ++i) {{
-                blockIdx = {{x, y, 0}}, threadIdx = {{i, 0, 0}};
-                {name}({names});
-            }}
+_DRIVER = r"""
+extern "C" const char* {name}_on_host(const unsigned* sizes, unsigned bytes, {parameters}) {{
+    kernel = [&] {{ {name}({names}); }};
+    return run(sizes, bytes);
 }}
 """
 
-_C_TYPES = {np.int32: ctypes.c_int, np.uint32: ctypes.c_uint}
-_C_TYPES |= {np.int64: ctypes.c_longlong, np.uint64: ctypes.c_ulonglong}
+_KERNEL = r"__global__ void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(([^)]*)\)"
+_SCALARS = {"int": (np.int32, ctypes.c_int), "uint32": (np.uint32, ctypes.c_uint)}
+_SCALARS |= {"long long": (np.int64, ctypes.c_longlong), "uint64": (np.uint64, ctypes.c_ulonglong)}
+_SCALARS |= {"float": (np.float32, ctypes.c_float)}
+_ARRAYS = {"uint32": torch.uint32, "float2": torch.complex64}  # others are tables of floats
+
+
+def compiler() -> str:
+    """The one that the host's kernels are built with; without it tests are skipped."""
+    try:
+        return loader._compiler()[0]
+    except loader.KernelError as error:
+        pytest.skip(str(error))
 
 
 @cache
-def _library(file: str) -> ctypes.CDLL:
-    text = _WORDS + loader.source(file).replace("extern __shared__", "__shared__")
-    text = text.replace("float shared[];", "float shared[1];")
-    functions = r"__global__ void\s+(?:__launch_bounds__\(\d+\)\s+)?(\w+)\(([^)]*)\)"
-    for name, parameters in re.findall(functions, text):
-        names = ", ".join(re.findall(r"(\w+)(?:,|$)", parameters))
-        text += _EACH_THREAD.format(name=name, parameters=parameters, names=names)
+def _library(text: str) -> tuple[ctypes.CDLL, dict[str, list[str]]]:
+    """The kernels of a `.cu` text, and the types of their parameters."""
+    unit, parameters = Path(__file__).with_suffix(".h").read_text(), {}
+    unit += text.replace("extern __shared__ float shared[];", "")  # the header has it
+    for name, listed in re.findall(_KERNEL, text):
+        types, names = zip(*(p.rsplit(maxsplit=1) for p in listed.split(",")), strict=True)
+        parameters[name] = [t.strip().removeprefix("const ") for t in types]
+        unit += _DRIVER.format(name=name, parameters=listed, names=", ".join(names))
     with tempfile.TemporaryDirectory() as folder:
-        unit, built = Path(folder, "unit.cpp"), Path(folder, "unit.so")
-        unit.write_text(text)
-        compiler = os.environ.get("CXX", "g++")
-        command = [compiler, "-std=c++17", "-O2", "-shared", "-fPIC", str(unit), "-o", str(built)]
-        subprocess.run(command, check=True)
-        return ctypes.CDLL(str(built))
+        file, built = Path(folder, "unit.cpp"), Path(folder, "unit.so")
+        file.write_text(unit)
+        flags = ("-std=c++17", "-O2", "-shared", "-fPIC")
+        subprocess.run([compiler(), *flags, str(file), "-o", str(built)], check=True)
+        return ctypes.CDLL(str(built)), parameters
 
 
 class HostLaunch:
     """In place of `spinlib.kernels.launch.Launch`."""
 
     def __init__(self, file, function, grid, block, arguments, device, shared_bytes=0):
-        self.grid, self.block, self.arguments = grid, block, arguments
-        self.function = getattr(_library(file), f"{function}_on_host")
+        self.grid, self.block, self.arguments, self.device = grid, block, arguments, device
+        self.name, self.shared_bytes = function, shared_bytes
+        library, parameters = _library(loader.source(file))
+        self.types, self.function = parameters[function], getattr(library, f"{function}_on_host")
+        self.function.restype = ctypes.c_char_p
 
     def __call__(self, **others) -> None:
         assert not others.keys() - self.arguments.keys()
-        values = []
-        for argument in (self.arguments | others).values():
-            if argument is None or isinstance(argument, torch.Tensor):
-                assert argument is None or argument.is_contiguous()
-                address = None if argument is None else argument.data_ptr()
-                values.append(ctypes.c_void_p(address))
-            else:
-                values.append(_C_TYPES[type(argument)](argument.item()))
-        self.function(*map(ctypes.c_uint, (*self.grid, *self.block)), *values)
+        given = self.arguments | others
+        values = [self._value(*pair) for pair in zip(self.types, given.items(), strict=True)]
+        grid, block = ([*map(int, sizes), 1, 1][:3] for sizes in (self.grid, self.block))
+        assert min(*grid, *block) > 0 and max(grid[1:]) < 65536, f"{self.name}: {grid}, {block}"
+        assert block[0] * block[1] <= 1024 and block[2] == 1 and self.shared_bytes <= 227 * 1024
+        tensors = [value for value in given.values() if isinstance(value, torch.Tensor)]
+        self.run((ctypes.c_uint * 6)(*grid, *block), values, tensors)
+
+    def run(self, sizes, values, tensors) -> None:
+        fault = self.function(sizes, ctypes.c_uint(self.shared_bytes), *values)
+        assert fault is None, f"{self.name}: {fault.decode()}"
+
+    def _value(self, wanted, argument):
+        name, value = argument
+        where = f"{self.name}: {name}, a {wanted},"
+        if not wanted.endswith("*"):
+            dtype, c_type = _SCALARS[wanted]
+            assert type(value) is dtype, f"{where} is a {type(value)}"
+            return c_type(value.item())
+        if value is None:
+            return ctypes.c_void_p(None)
+        assert value.device.type == self.device.type, f"{where} is on the {value.device}"
+        assert value.is_contiguous(), f"{where} is not contiguous"
+        assert value.dtype == _ARRAYS.get(wanted[:-1], torch.float32), f"{where} is {value.dtype}"
+        return ctypes.c_void_p(self.address(value))
+
+    def address(self, tensor) -> int:
+        return tensor.data_ptr()

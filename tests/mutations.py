@@ -226,6 +226,13 @@ FAULTS = [
         "test_anneal.py::test_schedules",
     ),
     Fault(
+        "kernel: a GPU's threads do not wait between the colours",
+        "kernels/heatbath.cu",
+        "colour, number, seed);\n            __syncthreads();",
+        "colour, number, seed);",
+        "test_anneal.py::test_the_gpus_sweeps_are_the_hosts",
+    ),
+    Fault(
         "kernel: the dipoles' field without fluctuations",
         "kernels/convolution.h",
         "a = amplitude - Lanes{};",

@@ -210,8 +210,10 @@ def test_sweeps_with_dipoles_on_a_gpu_follow_the_host(boundary, size):
 
 @pytest.mark.parametrize("over_relaxations", [0, 2])
 @pytest.mark.parametrize("boundary, size", [("periodic", (6, 10)), ("open", (7, 5))])
-def test_the_gpus_sweeps_by_colour_are_the_hosts(over_relaxations, boundary, size, monkeypatch):
+@pytest.mark.parametrize("driver", ["grid", "block"])
+def test_the_gpus_sweeps_are_the_hosts(over_relaxations, boundary, size, driver, monkeypatch):
     monkeypatch.setattr("spinlib.kernels.heatbath.Launch", HostLaunch)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05, boundary=boundary)
     periodic, states = boundary == "periodic", [5, 2]
     host, gpu = (textures.random(size, states=states) for _ in range(2))
@@ -223,7 +225,7 @@ def test_the_gpus_sweeps_by_colour_are_the_hosts(over_relaxations, boundary, siz
     replicas = _replicas(table, states, gpu.device)
     sweeps = _GpuSweeps(
         *(gpu, replicas, None, field[0].numel(), periodic, False),
-        *(over_relaxations, np.uint64(4), "grid"),
+        *(over_relaxations, np.uint64(4), driver),
     )
     sweeps(temperatures, field, 3)
     # Rounding, blown up where a spin points along its field.
@@ -426,6 +428,7 @@ def test_energy_is_that_of_the_explicit_pairs():
     )
 
 
+@pytest.mark.hardware("too many moves for one thread after the other")
 @pytest.mark.parametrize("temperature", [0.5, 0.7, 1.0])
 @pytest.mark.parametrize("every", [1, 3])
 def test_equilibrium_with_dipoles_is_that_of_sequential_metropolis(temperature, every, device):
@@ -495,6 +498,7 @@ def test_equilibrium_with_open_edges_and_newell_dipoles():
 # --- what annealing is for ---------------------------------------------------------------------
 
 
+@pytest.mark.hardware("too many moves for one thread after the other")
 def test_annealed_skyrmions_lie_between_the_uniform_and_the_ground_state(device):
     states = anneal(CHIRAL, (64, 64), linear(1.0, 0.0, 300), states=range(4), device=device)
     states = quench(states, CHIRAL, torque=1e-3)

@@ -189,6 +189,7 @@ def test_no_preferred_direction_without_field(device):
         assert abs(component.mean()) < 3 * standard_error(component.flatten())
 
 
+@pytest.mark.hardware("too many moves for one thread after the other")
 @pytest.mark.parametrize("coupling, exact", [(0.5, 0.1640), (1, 0.3130), (2, 0.5373), (4, 0.7507)])
 @pytest.mark.parametrize("over_relaxations", [0, 1])
 def test_open_heisenberg_chain(device, coupling, exact, over_relaxations):
@@ -213,6 +214,7 @@ def test_open_heisenberg_chain(device, coupling, exact, over_relaxations):
     assert abs(means.mean() - exact) < 3 * error + 5e-5, f"{means.mean():.5f} ± {error:.5f}"
 
 
+@pytest.mark.hardware("too many moves for one thread after the other")
 @pytest.mark.parametrize("anisotropy", [-6.0, -0.7, 0.7, 2.5])
 @pytest.mark.parametrize("field", [0.0, 1.5])
 def test_anisotropy_is_sampled_exactly(device, anisotropy, field):

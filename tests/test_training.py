@@ -417,6 +417,7 @@ def test_replayed_steps_go_on_where_they_were_interrupted(
 
 @pytest.mark.gpu
 @NEEDS_GPU
+@pytest.mark.hardware("measures a GPU's memory")
 def test_capturing_every_epoch_takes_no_more_memory_than_one(monkeypatch):
     reserved = []
     evae(monkeypatch, epochs=12, stop=lambda _: reserved.append(torch.cuda.memory_reserved()))
