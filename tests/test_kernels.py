@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import NEEDS_GPU
+from gpu_on_host import HostLaunch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -409,6 +410,16 @@ def test_over_relaxation_keeps_the_energy(device):
     heat_bath(turned, table, torch.full((2, 1), 0.7), first_sweep=20, over_relaxations=5, **options)
     assert not torch.allclose(plain, turned, atol=0.1)
     assert (hamiltonian.energy(plain) - hamiltonian.energy(turned)).abs().max() < 2e-3  # of -1400
+
+
+def test_a_gpus_root_of_a_little_less_than_nothing_is_nothing(monkeypatch):
+    """What -2T ln u may be where u is nearly 1, as a GPU's logarithm errs by 2^-21."""
+    kernel = "(float* x) { x[threadIdx.x] = square_root(x[threadIdx.x]); }"
+    text = loader.source("elementary.cuh") + '\nextern "C" __global__ void root' + kernel
+    monkeypatch.setattr(loader, "source", lambda name: text)
+    values = torch.tensor([-1e-7, -0.0, 0.0, 1e-20, 4.0])
+    HostLaunch("", "root", (1,), (5,), {"x": values}, values.device)()
+    torch.testing.assert_close(values, torch.tensor([0.0, 0.0, 0.0, 1e-10, 2.0]))
 
 
 # --- refusals ------------------------------------------------------------------------------------

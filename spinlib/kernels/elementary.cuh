@@ -14,7 +14,9 @@ SITE void sincos_turn(uint32 word, float* sine, float* cosine) {
     __sincosf((float)(int)word * 1.4629180792671596e-9f, sine, cosine);
 }
 SITE float inverse_sqrt(float x) { return rsqrtf(x); }
-SITE float square_root(float x) { return x * rsqrtf(fmaxf(x, 1e-30f)); }
+// A fast logarithm of nearly 1 may come out above 0, which leaves a root of -1e-7: that is 0 as well,
+// not -1e-7 times 1e15.
+SITE float square_root(float x) { return fmaxf(x, 0.0f) * rsqrtf(fmaxf(x, 1e-30f)); }
 SITE float quotient(float a, float b) { return __fdividef(a, b); }
 SITE float larger(float a, float b) { return fmaxf(a, b); }
 
