@@ -1350,9 +1350,10 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # training that is chance: from other random numbers all three collapsed, 700 times and more, with
 # `P="seed=7"` one of three did a hundredfold, and with `P="gamma_epochs=8"`, which takes three
 # minutes more, the least did 98-fold and all three critical γ lay between 900 and 1500. V6: the
-# scoreboard's full-size row, 1743 ± 145, is one fit to both trainings at β = 10⁻³; taken one by one, as now, that run has 2682 and 1565,
-# a geometric mean of 2049: too high by a hair. V3, V4, V5 and V9 were judged without errors then.
-# The steps of V3, V4 and V9 are many errors wide; V5, one walk, is open until it is run again.
+# scoreboard's full-size row, 1743 ± 145, is one fit to both trainings at β = 10⁻³; taken one by
+# one, as now, that run has 2682 and 1565, a geometric mean of 2049: too high by a hair. V3, V4, V5
+# and V9 were judged without errors then. The steps of V3, V4 and V9 are many errors wide; V5, one
+# walk, is open until it is run again.
 # V7: a collapsed lattice is stable, and no small step leads from 28 skyrmions to 30. It is the
 # second in the list of all lattices that fit, so "ground state of the system" holds only nearly,
 # and without such a list nobody could tell. Trainings are thirty times shorter than the paper's;
