@@ -273,7 +273,7 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     notebook["metadata"].get("papermill", {}).pop("parameters", None)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for cell in code:
-        # Of a progress bar only its first look would stay.
+        # Of a progress bar only its first look would stay; who waited for whom is past.
         cell["outputs"] = [o for o in cell["outputs"] if not _is_progress(o)]
     outputs = [output for cell in code for output in cell["outputs"]]
     pictures = [o["data"] for o in outputs if "image/png" in o.get("data", {})]
@@ -291,8 +291,12 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
 
 
 def _is_progress(output: dict) -> bool:
-    text = "".join(output.get("data", {}).get("text/plain", ""))
-    return re.search(r"\d% ?\|", text) is not None
+    from spinlib.store import WAITING
+
+    shown = "".join(output.get("data", {}).get("text/plain", ""))
+    said = "".join(output.get("text", "")).split("\n")
+    waited = any(said) and all(line.endswith(WAITING) for line in filter(None, said))
+    return waited or re.search(r"\d% ?\|", shown) is not None
 
 
 def _with_palette(png: str) -> str:

@@ -28,6 +28,8 @@ import numpy as np
 from tqdm.auto import tqdm
 
 STORAGE = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
+WAITING = "waiting for it."  # how a process ends the sentence that says why it waits
+
 _PARTIAL = ".partial"
 
 
@@ -48,7 +50,7 @@ def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
             return
         except BlockingIOError:
             if not waiting:
-                tqdm.write(f"Another process is making {made}; waiting for it.")
+                tqdm.write(f"Another process is making {made}; {WAITING}")
             waiting = True
             time.sleep(0.2)
             if stop is not None and stop.is_set():

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spinlib import claims, reproduce
+from spinlib.store import WAITING
 from spinlib.study import Study, resolve_device
 
 PAGE = """\
@@ -32,6 +33,7 @@ field: float = 0.05  # in J
 
 # %%
 from matplotlib.figure import Figure
+from spinlib.store import WAITING
 from spinlib.study import Study
 
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
@@ -246,6 +248,7 @@ others: int = 1  # other pages to wait for
 import os
 import time
 from matplotlib.figure import Figure
+from spinlib.store import WAITING
 from spinlib.study import Study
 
 began = time.time()
@@ -366,7 +369,7 @@ def test_default_folder_is_that_of_profile_and_study():
     assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
 
 
-def test_a_page_drops_bars_and_if_too_large_gives_its_largest_pictures_a_palette(
+def test_a_page_drops_bars_and_waits_and_if_too_large_gives_its_largest_pictures_a_palette(
     tmp_path, monkeypatch
 ):
     def picture(side):
@@ -382,7 +385,11 @@ def test_a_page_drops_bars_and_if_too_large_gives_its_largest_pictures_a_palette
             {"output_type": "display_data", "data": {"text/plain": text}}
             for text in ("films:   0%|   | 0/9", "   0% |    | 00:00<?")
         ]
-        cell = {"cell_type": "code", "outputs": [picture(60), *bars, picture(200)]}
+        waits = {
+            "output_type": "stream",
+            "text": [f"Another process is making x; {WAITING}\n", "\n"],
+        }
+        cell = {"cell_type": "code", "outputs": [picture(60), *bars, waits, picture(200)]}
         page = tmp_path / "04_page.ipynb"
         page.write_text(json.dumps({"cells": [cell], "metadata": {}}))
         run = SimpleNamespace(values={"profile": "smoke"}, changes="", folder=tmp_path)
