@@ -62,6 +62,10 @@ thickness_nm: float = 3.0  # of the film
 contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
 blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if nobody knows it
 defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
+anisotropy_kJ_m3: float = (
+    0.0  # of the film, as known from elsewhere; above 0 for an easy axis along z
+)
+dmi_kind: str = "bulk"  # of the film: bulk or interfacial
 exchange_range: list[float] = [5.0, 12.0]  # between which values of A to look, pJ/m
 dmi_range: list[float] = [1.0, 2.2]  # the same for D, mJ/m²
 saturation_range: list[float] = [200.0, 600.0]  # and for M_s, kA/m
@@ -109,6 +113,8 @@ if image:
         *(temperature_K, field_T, pixel_size_nm, thickness_nm, contrast),
         blur_nm=None if blur_nm < 0 else blur_nm,
         defocus_nm=defocus_nm,
+        anisotropy_kJ_m3=anisotropy_kJ_m3,
+        dmi_kind=dmi_kind,
     )
     own_ranges = Ranges(*zip(exchange_range, dmi_range, saturation_range))
     plan(tuple(observed(image, own_conditions).shape[-2:]), own_conditions, own_ranges, effort)
@@ -1597,10 +1603,11 @@ pd.DataFrame({"field (T)": fields, "moment (A m²)": moments})
 # %% [markdown]
 # ## 14. Your own picture
 # Set `image` to a file (PNG, TIFF, NPY, OVF, DM3 …), and say under what conditions it was taken:
-# `pixel_size_nm`, `temperature_K`, `field_T`, `thickness_nm`, `contrast`, `blur_nm`, and the ranges
-# to look in. `contrast` is `colour` (hue and lightness, three channels), `in_plane` (a Lorentz
-# reconstruction), `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Electrons
-# see only the curl of the magnetisation; simulated `in_plane` pictures also show what has none,
+# `pixel_size_nm`, `temperature_K`, `field_T`, `thickness_nm`, `contrast`, `blur_nm`, for a film of
+# another kind `anisotropy_kJ_m3` and `dmi_kind`, and the ranges to look in. `contrast` is `colour`
+# (hue and lightness, three channels), `in_plane` (a Lorentz reconstruction), `perpendicular` (grey
+# *m*_z) or `lorentz_defocus` (with `defocus_nm`). Electrons see only the curl of the
+# magnetisation; simulated `in_plane` pictures also show what has none,
 # with bulk DMI mostly thermal noise of cells (5 % of the power in 3 nm of FeGe at 265 K). Outside
 # this notebook it is
 #
@@ -1666,8 +1673,8 @@ study.show(
 # on plain cells, packs them 9 % closer, of 41 %. The counter was mended since that run, too: over
 # fine pixels noise could decide which side of a curl is a core.
 #
-# *What to try next.* The recipe with an anisotropy, as most thin films have one; a real picture
-# (chapter 14); several networks in place of one, whose biases differ.
+# *What to try next.* A real picture (chapter 14); pictures of one film in several fields, which
+# together tell *A* and *D* apart.
 #
 # ## About this run
 

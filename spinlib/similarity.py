@@ -74,7 +74,9 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     spread of waves  standard deviation of the spectrum, relative to its mean
     slope            of the plane nearest to the brightness: its rise from edge to edge
     handedness       in contrast "colour": correlation of m_z and (curl m)_z; near -1 or 1 where all
-                     walls turn one way, near 0 in a mirror or where places turned without spins
+                     Bloch walls turn one way, near 0 in a mirror or where places turned without
+                     spins
+    divergence       in contrast "colour": the same of m_z and div m, for Néel walls
     """
     signal = pictures.double().cpu()
     centred = signal - signal.mean((-2, -1), keepdim=True)
@@ -91,7 +93,9 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     for axis in (-2, -1):
         u = torch.linspace(-0.5, 0.5, grey.shape[axis], dtype=torch.float64)
         rises.append((grey.mean(-3 - axis) * u).sum(-1) / u.square().sum())
-    turns = {"handedness": _handedness(pictures)} if contrast == "colour" else {}
+    turns = {}
+    if contrast == "colour":
+        turns["handedness"], turns["divergence"] = _turns(pictures)
     return pd.DataFrame(
         {
             "brightness": signal.mean((1, 2, 3)).numpy(),
@@ -107,13 +111,20 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     )
 
 
-def _handedness(pictures: torch.Tensor) -> np.ndarray:
+def _turns(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """How m_z goes with curl and divergence of m in the plane."""
     spins = vectors_from_colour(pictures.cpu().float(), unit=False)[0].double().numpy()
-    x, y, z = np.moveaxis(gaussian_filter(spins, (0, 0, 1, 1)), 1, 0)  # noise would hide the curl
+    # Noise would hide derivatives.
+    x, y, z = np.moveaxis(gaussian_filter(spins, (0, 0, 1, 1)), 1, 0)
     curl = np.gradient(y, axis=-1) - np.gradient(x, axis=-2)
-    curl, z = (part - part.mean((1, 2), keepdims=True) for part in (curl, z))
-    size = np.sqrt((curl**2).mean((1, 2)) * (z**2).mean((1, 2)))
-    return (curl * z).mean((1, 2)) / np.maximum(size, 1e-30)
+    divergence = np.gradient(x, axis=-1) + np.gradient(y, axis=-2)
+    curl, divergence, z = (
+        part - part.mean((1, 2), keepdims=True) for part in (curl, divergence, z)
+    )
+
+    # To the size of both together: of a helix the divergence is noise, which goes with anything.
+    size = np.sqrt((curl**2 + divergence**2).mean((1, 2)) * (z**2).mean((1, 2)))
+    return tuple((part * z).mean((1, 2)) / np.maximum(size, 1e-30) for part in (curl, divergence))
 
 
 # --- skyrmions ---------------------------------------------------------------------------------
@@ -125,7 +136,8 @@ def core_map(
     """A map (batch, height, width) that is high in the cores of skyrmions.
 
     colour, perpendicular    m_z against the field along z
-    in_plane                 (curl m)_z; cores of Bloch walls are where m turns about
+    in_plane                 (curl m)_z, as Bloch walls turn about cores; or div m, if it is
+                             stronger, as Néel walls point away from them or towards them
     lorentz_defocus          the grey level, which is that curl
     The last two do not know the sense of rotation: cores are the side that is rarer. `smoothing` is
     the standard deviation, in pixels, of a Gaussian. It comes before that question, which of a
@@ -144,6 +156,9 @@ def core_map(
     if contrast == "in_plane":
         x, y = in_plane_vectors(pictures)
         curl = torch.gradient(y, dim=-1)[0] - torch.gradient(x, dim=-2)[0]
+        divergence = torch.gradient(x, dim=-1)[0] + torch.gradient(y, dim=-2)[0]
+        if smooth(divergence).std() > smooth(curl).std():
+            curl = divergence
     elif contrast == "lorentz_defocus":
         curl = pictures[:, 0]
     else:

@@ -72,7 +72,9 @@ def test_cells_resolve_the_shortest_lengths():
 def test_few_cells_give_up_the_exchange_length_and_say_so():
     made = plan((192, 192), CONDITIONS, RANGES, Effort(cells=48))
     assert made.cell <= helix_period(5.0, 2.2) / 6 * 1.001
-    assert any("than the shortest exchange length of 4.7 nm" in note for note in made.notes)
+    assert any(
+        "than the shortest exchange length or wall width of 4.7 nm" in note for note in made.notes
+    )
     assert any("than an eighth of the shortest helix period" in note for note in made.notes)
     # A little coarser will do for 76 cells: two of the longest periods are 302 nm.
     enough = plan((192, 192), CONDITIONS, RANGES, Effort(cells=76))
@@ -153,6 +155,39 @@ def test_films_of_the_plan():
     drawn = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=50)
     unit = RANGES.unit(drawn.parameters())
     assert unit.min() >= 0 and unit.max() <= 1 and unit.std() > 0.2
+
+
+def test_films_have_the_anisotropy_and_the_dmi_of_the_conditions():
+    given = replace(CONDITIONS, anisotropy_kJ_m3=-40.0, dmi_kind="interfacial")
+    made = plan((192, 192), given, RANGES, EFFORT["laptop"])
+    for told, anisotropy, kind in ((CONDITIONS, 0.0, "bulk"), (given, -4e4, "interfacial")):
+        films = recipe(made, told, RANGES, EFFORT["laptop"], cells=made.cells[0], seed=3)
+        film = films.film(films.parameters())
+        assert (film.anisotropy, film.dmi_kind) == (anisotropy, kind)
+
+
+def test_cells_resolve_the_walls_of_a_hard_axis():
+    """√(A/K) of the softest film: 5 pJ/m and 2 MJ/m³ make 1.58 nm; the helix would allow 3.57."""
+    hard = replace(CONDITIONS, anisotropy_kJ_m3=2000.0, thickness_nm=1.0)
+    short = Ranges((5.0, 2.0, 200.0), (6.0, 2.2, 400.0))
+    assert plan((96, 96), hard, short, EFFORT["laptop"]).cell <= 1.6
+    assert plan((96, 96), CONDITIONS, short, EFFORT["laptop"]).cell > 3.0
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"anisotropy_kJ_m3": math.nan}, "give a number of kJ/m³"),
+        ({"dmi_kind": "both"}, "bulk or interfacial, not 'both'"),
+        (
+            {"dmi_kind": "interfacial", "contrast": "lorentz_defocus", "defocus_nm": 5.0},
+            "no contrast in lorentz_defocus",
+        ),
+    ],
+)
+def test_films_that_are_none_are_refused(changed, words):
+    with pytest.raises(ValueError, match=words):
+        replace(CONDITIONS, **changed)
 
 
 def test_one_texture_on_cells_of_two_sizes_gives_one_picture():

@@ -155,6 +155,28 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
 
 
+def test_training_sees_each_film_under_every_symmetry(root):
+    """Eight of them: four turns, and four half turns about axes in the plane, with time reversed.
+
+    What they do to the spins, and that it costs no energy, is tested where they are made.
+    """
+    made = plan((60, 60), CONDITIONS, RANGES, TINY)
+    work = learning.Work(
+        *(picture(), CONDITIONS, RANGES, TINY, made, 1, root, torch.device("cpu")),
+        bar=learning.Bar(False),
+    )
+    once, rows = learning._pictures(work, made.cells[0], work.number(0), 0)
+    copies, all_rows = learning._pictures(work, made.cells[0], work.number(0), 0, copies=True)
+    assert len(copies) == 8 * len(once) == 8 * 8
+    assert torch.equal(copies[:8], once)
+    pd.testing.assert_frame_equal(all_rows, pd.concat([rows] * 8, ignore_index=True))
+    # All have the m_z of their film, which makes the lightness, and so nearly its mean brightness;
+    # blur keeps that.
+    brightness = copies.mean((1, 2, 3)).view(8, 8)
+    assert (brightness - brightness[0]).abs().max() < 0.02 < brightness[0].std()
+    assert len({copy.numpy().tobytes() for copy in copies}) == len(copies)
+
+
 def test_killed_call_goes_on(answer, tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"

@@ -66,3 +66,14 @@ def test_loops_begin_saturated_and_end_reversed():
         assert fields[0] == -fields[-1]
     # D²/(2AM_s) + μ₀M_s = 0.370 + 0.483 T for the first, 0.139 + 0.377 T for the second.
     assert fields[0] == pytest.approx(1.3 * 0.853, rel=0.002)
+
+
+def test_loops_of_a_hard_axis_reach_beyond_its_coercive_field():
+    """2K/M_s = 2 T: without it the largest field, 0.6 T, would never turn such a film over."""
+    conditions = Conditions(20.0, 0.1, 2.0, thickness_nm=3.0, anisotropy_kJ_m3=300.0)
+    films = pd.DataFrame([[8.78, 1.0, 300.0]], columns=NAMES)
+    loop = loops(films, conditions, 4.0, Effort(loop_cells=8, loop_sweeps=10), seed=1)
+    fields, moments = loop.branch(0)
+    assert moments[0] > 0.97 and moments[-1] < -0.97
+    # D²/(2AM_s) + μ₀M_s + 2K/M_s = 0.190 + 0.377 + 2.000 T.
+    assert fields[0] == pytest.approx(1.3 * 2.567, rel=0.002)

@@ -89,8 +89,8 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     sentences = []
     for name in found:
         low, high = known[name].min(), known[name].max()
-        # All simulations are of nearly one handedness: only the wrong one is strange, or none.
-        span = 2.0 if name == "handedness" else high - low
+        # All simulations turn nearly one way: only another way is strange, or none.
+        span = 2.0 if name in ("handedness", "divergence") else high - low
         value, slack = found[name].median(), SLACK * span
         if not low - slack <= value <= high + slack:
             sentences.append(

@@ -55,13 +55,14 @@ def estimate(
     """Estimate A, D and M_s of the film in a picture, under the conditions it was taken.
 
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom
-    conditions  temperature, field, pixel size, thickness, contrast and blur
+    conditions  temperature, field, pixel size, thickness, contrast and blur; anisotropy and kind of
+                DMI, if the film has another than none and bulk
     ranges      between which values of each parameter to look: only these are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
     root        where simulations and results are kept; the call may be killed at any moment, and
                 goes on when it is made again; once finished it returns at once. Another picture
-                of the same series finds the network, and takes seconds to tens of seconds, if
-                its noise is about the same
+                of the same series finds the network, and takes seconds, if its noise is about the
+                same
 
     All windows of the picture count. The intervals are calibrated on pictures as large as the
     simulated box. A larger one averages over more windows, but not over what all of them share,

@@ -8,7 +8,7 @@ Lengths are in nm.
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class Conditions:
     # get this one; and as grey pictures are brought to one contrast, its size has no effect until
     # pixels are cut off at black and white.
     defocus_nm: float = 0.0
+    # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
+    # as the magnetisation's own demagnetising field is not part of it, and the kind of its DMI.
+    anisotropy_kJ_m3: float = 0.0
+    dmi_kind: Literal["bulk", "interfacial"] = "bulk"
 
     def __post_init__(self) -> None:
         for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
@@ -49,6 +53,18 @@ class Conditions:
             raise ValueError(
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
                 f"one of {', '.join(CHANNELS)}."
+            )
+        if not math.isfinite(self.anisotropy_kJ_m3):
+            raise ValueError(
+                f"The anisotropy_kJ_m3 is {self.anisotropy_kJ_m3!r}; give a number of kJ/m³, above "
+                "0 for an easy axis along z."
+            )
+        if self.dmi_kind not in ("bulk", "interfacial"):
+            raise ValueError(f"The dmi_kind is bulk or interfacial, not {self.dmi_kind!r}.")
+        if self.dmi_kind == "interfacial" and self.contrast == "lorentz_defocus":
+            raise ValueError(
+                "Walls of an interfacial DMI have no curl, and so no contrast in lorentz_defocus: "
+                "nothing can be estimated from such a picture."
             )
         if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
             raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
@@ -108,6 +124,8 @@ EFFORT = {
 class FieldOfView(ThermalFilms):
     """Films as a picture sees them: they go on beyond it, and know nothing of cells.
 
+    They may have an easy axis along z, and a DMI of either kind.
+
     They are periodic, where the picture's box repeats. On average over directions their helices
     have the period of the continuum, along axes and diagonals up to x²/12 more or less, x = 2π cell
     / period (`Film.exact_helix`): 5 % at eight cells a period, 1 % at eighteen. Plain cells would
@@ -115,9 +133,15 @@ class FieldOfView(ThermalFilms):
     """
 
     version: ClassVar[int] = 200 + ThermalFilms.version
+    anisotropy: float = 0.0  # K_u, kJ/m³
+    dmi_kind: Literal["bulk", "interfacial"] = "bulk"
 
     def film(self, parameters) -> Film:
-        return replace(super().film(parameters), boundary="periodic", exact_helix=True)
+        return replace(
+            super().film(parameters),
+            **{"anisotropy": 1e3 * self.anisotropy, "dmi_kind": self.dmi_kind},
+            **{"boundary": "periodic", "exact_helix": True},
+        )
 
 
 @dataclass(frozen=True)
@@ -166,10 +190,10 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     """Choose box and cells for a picture of `shape` (height, width); refuse what does not fit.
 
     A cell is at most an eighth of the shortest helix period 4πA/D of the ranges, and at most the
-    shortest exchange length √(2A/μ₀M_s²). Where that would leave no room for two of the longest
-    periods, the second condition is given up, and the first as far as a sixth: a texture that does
-    not fit into its box is worse than coarse walls. The network's pixels are a sixth, so that its
-    windows show more of the texture.
+    shortest exchange length √(2A/μ₀M_s²) or wall width √(A/|K|). Where that would leave no room for
+    two of the longest periods, the second condition is given up, and the first as far as a sixth: a
+    texture that does not fit into its box is worse than coarse walls. The network's pixels are a
+    sixth, so that its windows show more of the texture.
     """
     if ranges.names != NAMES or min(ranges.low) <= 0:
         raise ValueError(
@@ -178,8 +202,10 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         )
     pixel, short = conditions.pixel_size_nm, float(helix_period(ranges.low[0], ranges.high[1]))
     long = float(helix_period(ranges.high[0], ranges.low[1]))
+    # Densities of the energies that exchange is up against, J/m³.
+    dipolar = VACUUM_PERMEABILITY * (1e3 * ranges.high[2]) ** 2 / 2
     length = 1e9 * math.sqrt(
-        2e-12 * ranges.low[0] / VACUUM_PERMEABILITY / (1e3 * ranges.high[2]) ** 2
+        1e-12 * ranges.low[0] / max(dipolar, 1e3 * abs(conditions.anisotropy_kJ_m3))
     )
     side = pixel * min(shape)
     cell = min(short / 8, length)
@@ -189,7 +215,7 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         cell = min(short / 6, wanted / effort.cells)
         limits = {
             f"an eighth of the shortest helix period of {short:.3g} nm": short / 8,
-            f"the shortest exchange length of {length:.3g} nm": length,
+            f"the shortest exchange length or wall width of {length:.3g} nm": length,
         }
         passed = " and than ".join(name for name, limit in limits.items() if cell > limit)
         notes.append(
@@ -285,6 +311,8 @@ def recipe(
         field=conditions.field_T,
         cell=plan_.box / cells,
         thickness=conditions.thickness_nm,
+        anisotropy=conditions.anisotropy_kJ_m3,
+        dmi_kind=conditions.dmi_kind,
         size=(cells, cells),
         cooling=effort.cooling,
         staying=effort.staying,

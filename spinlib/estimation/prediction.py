@@ -88,7 +88,8 @@ def loops(
     """Descending branches of films with these parameters, at the temperature of the conditions.
 
     The field is along z, from saturation: 1.3 times the sum of the field D²/(2AM_s) that unwinds
-    helices and the demagnetising field μ₀M_s of a film. Cells have sides of `cell` nm.
+    helices, the demagnetising field μ₀M_s of a film and the anisotropy's 2|K|/M_s. Cells have sides
+    of `cell` nm.
     """
     exchange, dmi, saturation = (torch.tensor(parameters[name].to_numpy()) for name in NAMES)
     film = Film(
@@ -97,10 +98,13 @@ def loops(
         saturation=1e3 * saturation,
         cell=1e-9 * cell,
         thickness=1e-9 * conditions.thickness_nm,
+        anisotropy=1e3 * conditions.anisotropy_kJ_m3,
+        dmi_kind=conditions.dmi_kind,
         exact_helix=True,
     )
     unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
-    largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation).max())
+    turning = 2 * abs(conditions.anisotropy_kJ_m3) / saturation
+    largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation + turning).max())
     start = textures.uniform((effort.loop_cells,) * 2).repeat(len(parameters), 1, 1, 1).to(device)
     return hysteresis(
         film,
