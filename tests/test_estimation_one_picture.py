@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,11 +44,11 @@ TINY = Effort(
 )
 
 
-def picture() -> torch.Tensor:
-    made = plan((60, 60), CONDITIONS, RANGES, TINY)
-    films = recipe(made, CONDITIONS, RANGES, TINY, cells=made.finer, seed=4321)
+def picture(taken: Conditions = CONDITIONS) -> torch.Tensor:
+    made = plan((60, 60), taken, RANGES, TINY)
+    films = recipe(made, taken, RANGES, TINY, cells=made.finer, seed=4321)
     spins = thermal_states(films, pd.DataFrame([[8.0, 1.7, 400.0]], columns=NAMES))
-    return record(see(spins, made, CONDITIONS, seed=3), 0.03, CONDITIONS, seed=3)[0]
+    return record(see(spins, made, taken, seed=3), 0.03, taken, seed=3)[0]
 
 
 def ask(root: Path, **changed):
@@ -204,6 +205,47 @@ def test_killed_call_goes_on(answer, tmp_path):
     assert kept and all(path.stat().st_mtime_ns == when for path, when in kept.items())
     assert resumed.to_json() == answer.to_json()
     assert torch.equal(resumed.again, answer.again)
+
+
+def test_pictures_of_one_film_are_answered_together(answer, root):
+    strong = replace(CONDITIONS, field_T=0.3, temperature_K=120.0)
+    together = estimate(
+        [picture(), picture(strong)],
+        [CONDITIONS, strong],
+        RANGES,
+        **{"effort": TINY, "root": root, "progress": False},
+    )
+    assert not together.table.equals(answer.table)
+    assert torch.equal(together.picture, answer.picture)
+    assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.3]
+    assert sum("The picture has a noise of" in words for words in together.choices) == 2
+    # What makes it possible: states of one number have the same parameters for both pictures.
+    pd.testing.assert_frame_equal(
+        together.tested.filter(like="true"), answer.tested.filter(like="true")
+    )
+    learnt = [learning.Learnt.load(path) for path in root.glob("networks/*/learnt.safetensors")]
+    assert len(learnt) >= 2
+    for part, rows in learnt[0].parameters.items():
+        for other in learnt[1:]:
+            pd.testing.assert_frame_equal(other.parameters[part], rows)
+            assert not np.array_equal(other.answers[part], learnt[0].answers[part])
+
+
+def test_a_list_of_one_picture_is_that_picture(answer, root):
+    alone = estimate([picture()], [CONDITIONS], RANGES, effort=TINY, root=root, progress=False)
+    assert alone.to_json() == answer.to_json()
+
+
+def test_pictures_that_do_not_belong_together_are_refused(tmp_path):
+    other = replace(CONDITIONS, anisotropy_kJ_m3=5.0)
+    for pictures, conditions, words in (
+        ([picture()] * 2, [CONDITIONS], r"2 picture\(s\) came with 1 set"),
+        ([], [], "at least"),
+        ([picture()] * 2, [CONDITIONS, other], "one anisotropy_kJ_m3, not 0.0, 5.0"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            estimate(pictures, conditions, RANGES, effort=TINY, root=tmp_path, progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_picture_unlike_all_simulations_is_told(root):

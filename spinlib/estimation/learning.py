@@ -36,9 +36,10 @@ _BATCH = 33  # states per data set: the progress bar moves with each
 class Bar:
     """One progress bar for simulations, training and predictions, in percent of expected time."""
 
-    def __init__(self, shown: bool) -> None:
+    def __init__(self, shown: bool, networks: int = 1) -> None:
         layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
         self.bar = tqdm(total=100, disable=not shown, bar_format=layout)
+        self.networks, self.network = networks, 0
 
     def __enter__(self) -> "Bar":
         return self
@@ -47,11 +48,15 @@ class Bar:
         self.bar.close()
 
     def to(self, stage: str, done: float) -> None:
-        """So much of a stage, 0 … 1, is done."""
+        """So much of a stage, 0 … 1, is done; all but the last come again for each network."""
         names = list(_SHARES)
-        before = sum(_SHARES[name] for name in names[: names.index(stage)])
+        at = sum(_SHARES[name] for name in names[: names.index(stage)])
+        at += _SHARES[stage] * min(done, 1.0)
+        if stage != names[-1]:
+            each = sum(_SHARES[name] for name in names[:-1])
+            at = (self.network * each + at) / self.networks
         self.bar.set_description_str(stage, refresh=False)
-        self.bar.update(before + _SHARES[stage] * min(done, 1.0) - self.bar.n)
+        self.bar.update(at - self.bar.n)
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,13 @@ class Learnt:
         )
 
 
-def learn(work: Work) -> Learnt:
+def learn(work: Work, number: int = 0) -> Learnt:
     """Simulate pictures like the one at hand and train a network on them, or find it done.
 
-    What is learnt is kept under what it depends on, which the picture itself is no part of.
+    What is learnt is kept under what it depends on, which the picture itself is no part of. The
+    bar is told the `number` of the network.
     """
+    work.bar.network = number
     noise = _noise(work)
     plan = {name: getattr(work.plan, name) for name in ("box", "pixels", "seen", "cells")}
     about = {"plan": plan, "noise": noise, "seed": work.seed} | {

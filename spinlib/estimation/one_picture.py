@@ -1,10 +1,11 @@
-"""The one call from a picture to an answer, and the order of its steps.
+"""The one call from a picture, or several of one film, to an answer, and the order of its steps.
 
 It goes on where it was stopped, and finds what it did before.
 """
 
 import hashlib
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,14 +37,16 @@ from spinlib.pictures import Picture, windows
 from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.windowed import Ranges, WindowEstimates
+
+Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 
 _SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
 
 
 def estimate(
-    picture: Picture | torch.Tensor | str | Path,
-    conditions: Conditions,
+    picture: Shown | Sequence[Shown],
+    conditions: Conditions | Sequence[Conditions],
     ranges: Ranges,
     *,
     effort: Effort | str = "laptop",
@@ -54,15 +57,16 @@ def estimate(
 ) -> Estimate:
     """Estimate A, D and M_s of the film in a picture, under the conditions it was taken.
 
-    picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom
+    picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
+                a list of pictures of one film, in different fields or at different temperatures
     conditions  temperature, field, pixel size, thickness, contrast and blur; anisotropy and kind of
-                DMI, if the film has another than none and bulk
+                DMI, if the film has another than none and bulk; a list, if there are more pictures
     ranges      between which values of each parameter to look: only these are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
     root        where simulations and results are kept; the call may be killed at any moment, and
                 goes on when it is made again; once finished it returns at once. Another picture
-                of the same series finds the network, and takes seconds, if its noise is about the
-                same
+                under the same conditions finds the network, and takes seconds, if its noise is
+                about the same
 
     All windows of the picture count. The intervals are calibrated on pictures as large as the
     simulated box. A larger one averages over more windows, but not over what all of them share,
@@ -71,6 +75,10 @@ def estimate(
     90 % hold on average over the ranges. Near the ends of a range it is less (75 to 85 % in the
     outer tenths, where estimates are drawn inwards): take ranges well beyond what you expect.
 
+    Of several pictures each has a network of its own. All of these learn from the same parameters,
+    so that their answers can be put together as one picture's are, errors that go together
+    included. Texture and loop that follow from the estimate are those of the first picture.
+
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
     """
     if isinstance(effort, str):
@@ -78,96 +86,132 @@ def estimate(
             raise ValueError(f"There is no effort {effort!r}; it is one of {', '.join(EFFORT)}.")
         effort = EFFORT[effort]
     device = resolve_device(device)
-    picture = observation.opened(picture)
-    pixels = observation.observed(picture, conditions)
-    plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
-    about = {
-        "conditions": asdict(conditions),
+    shown = list(picture) if isinstance(picture, list | tuple) else [picture]
+    taken = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
+    planning.check_series(len(shown), taken)
+    pixels, about = zip(*map(_opened, shown, taken), strict=True)
+    plans = [
+        planning.plan(tuple(each.shape[-2:]), given, ranges, effort)
+        for each, given in zip(pixels, taken, strict=True)
+    ]
+    settings = about[0] | {
         "ranges": {"low": list(ranges.low), "high": list(ranges.high)},
         "effort": asdict(effort),
         "seed": seed,
-        "shape": list(pixels.shape),
-        "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
-        "file": {
-            name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")
-        },
+        "others": about[1:],
     }
-    folder = Path(root) / "estimates" / checkpoint_name(about).removesuffix(".safetensors")
+    folder = Path(root) / "estimates" / checkpoint_name(settings).removesuffix(".safetensors")
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as lock:
         wait_for_lock(lock, str(folder))
         result = folder / "result.safetensors"
         if result.exists():
             return Estimate.load(result)
-        with Bar(progress) as bar, warnings.catch_warnings():
+        with Bar(progress, len(shown)) as bar, warnings.catch_warnings():
             # Cells that are too coarse are spoken of in the plan's notes, once.
             warnings.filterwarnings("ignore", "(Cells of|A helix of period)")
-            work = Work(pixels, conditions, ranges, effort, plan, seed, Path(root), device, bar)
-            return _answer(work, about).keep(result)
+            works = [
+                Work(each, given, ranges, effort, plan, seed, Path(root), device, bar)
+                for each, given, plan in zip(pixels, taken, plans, strict=True)
+            ]
+            return _answer(works, settings).keep(result)
 
 
-def _answer(work: Work, about: dict) -> Estimate:
-    learnt = learn(work)
-    truths = {part: work.ranges.unit(rows).numpy() for part, rows in learnt.parameters.items()}
-    quantities = straightened(learnt.answers["validation"], truths["validation"], work.ranges)
-    scaled = {
-        part: Pair(quantities(answers), scaled_quantities(truths[part], work.ranges))
-        for part, answers in learnt.answers.items()
+def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]:
+    """The pixels of a picture, and all about it that an answer depends on."""
+    picture = observation.opened(picture)
+    pixels = observation.observed(picture, conditions)
+    return pixels, {
+        "conditions": asdict(conditions),
+        "shape": list(pixels.shape),
+        "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
+        "file": {
+            name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")
+        },
     }
-    seen = observation.at_seen_pixels(work.pixels[None], work.plan)
-    own = read(learnt.network, seen, work)
-    found = quantities(own.mean)
+
+
+def _answer(works: Sequence[Work], settings: dict) -> Estimate:
+    first, ranges, effort = works[0], works[0].ranges, works[0].effort
+    learnt = [learn(work, number) for number, work in enumerate(works)]
+    # The parameters behind the states of one number are the same for all pictures.
+    truths = {part: ranges.unit(rows).numpy() for part, rows in learnt[0].parameters.items()}
+    answers = {part: np.hstack([each.answers[part] for each in learnt]) for part in truths}
+    quantities = straightened(answers["validation"], truths["validation"], ranges)
+    scaled = {
+        part: Pair(quantities(answers[part]), scaled_quantities(truths[part], ranges))
+        for part in truths
+    }
+    seen = [observation.at_seen_pixels(work.pixels[None], work.plan) for work in works]
+    own = [
+        read(each.network, picture, work)
+        for each, picture, work in zip(learnt, seen, works, strict=True)
+    ]
+    found = quantities(np.hstack([each.mean for each in own]))
     limits, held = calibrated_intervals(found, **scaled)
-    strange = _strange(work, seen, learnt.looks)
+    strange = [
+        words
+        for work, picture, each in zip(works, seen, learnt, strict=True)
+        for words in _strange(work, picture, each.looks)
+    ]
     if strange:  # what holds for simulations does not hold for this picture
         limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
-    table = estimate_table(work.ranges, found, limits, own)
+    over_pictures = WindowEstimates(
+        np.mean([each.mean for each in own], 0), np.mean([each.spread for each in own], 0)
+    )
+    table = estimate_table(ranges, found, limits, over_pictures)
 
     value = table["estimate"].to_numpy()[: len(NAMES)]
     best = pd.DataFrame([value], columns=NAMES)
     alike = nearest(found, scaled["held_out"].found, _SIMILAR)[0]
     alike_found, alike_truth = (
-        in_units(part[alike], work.ranges)[:, : len(NAMES)]
+        in_units(part[alike], ranges)[:, : len(NAMES)]
         for part in (scaled["held_out"].found, scaled["held_out"].truth)
     )
-    given = {"seed": work.number(5), "device": work.device}
+    given = {"seed": first.number(5), "device": first.device}
     again = texture_again(
-        *(work.pixels, best, learnt.noise, work.plan, work.conditions, work.ranges, work.effort),
+        *(first.pixels, best, learnt[0].noise, first.plan, first.conditions, ranges, effort),
         **given,
     )
-    work.bar.to("predicting", 0.3)
+    first.bar.to("predicting", 0.3)
     # What else the parameters may be follows from the errors of simulations like the picture.
-    possible = best.to_numpy() * (alike_truth / alike_found)[: max(2, work.effort.loop_films // 3)]
-    possible = possible.clip(work.ranges.low, work.ranges.high)  # beyond, cells may be too coarse
-    films = pd.DataFrame(np.vstack([[value] * work.effort.loop_films, possible]), columns=NAMES)
-    loop = loops(films, work.conditions, work.plan.cell, work.effort, **given)
-    work.bar.to("predicting", 1.0)
+    possible = best.to_numpy() * (alike_truth / alike_found)[: max(2, effort.loop_films // 3)]
+    possible = possible.clip(ranges.low, ranges.high)  # beyond, cells may be too coarse
+    films = pd.DataFrame(np.vstack([[value] * effort.loop_films, possible]), columns=NAMES)
+    loop = loops(films, first.conditions, first.plan.cell, effort, **given)
+    first.bar.to("predicting", 1.0)
 
-    pixel, side = work.conditions.pixel_size_nm, min(work.pixels.shape[-2:])
     parts = table.loc[list(NAMES), ["low", "high"]].to_numpy().T
+    period = table.loc[PERIOD, "estimate"]
     warned = [
         *strange,
-        *doubts.at_edges(NAMES, value, *parts, (work.ranges.low, work.ranges.high)),
+        *doubts.at_edges(NAMES, value, *parts, (ranges.low, ranges.high)),
         *doubts.not_apart(
             *(NAMES, alike_found, alike_truth),
-            learnt.parameters["held_out"].to_numpy().std(0),
+            learnt[0].parameters["held_out"].to_numpy().std(0),
         ),
-        *doubts.unresolved(table.loc[PERIOD, "estimate"], pixel, work.plan.cell, pixel * side),
         *doubts.other_texture(*list(again.numbers.values())[:2]),
-        *doubts.other_file(about["file"]["pixel_size"], pixel, about["file"]["coarse_colours"]),
     ]
-    tested = [
-        in_units(part, work.ranges) for part in (scaled["tested"].truth, scaled["tested"].found)
-    ]
-    return Estimate(
-        table=table,
-        warnings=warned,
-        choices=[
-            *(f"Of the file: {note}." for note in about["file"]["notes"]),
+    choices = []
+    for work, each, about in zip(works, learnt, (settings, *settings["others"]), strict=True):
+        pixel, side, file = (
+            work.conditions.pixel_size_nm,
+            min(work.pixels.shape[-2:]),
+            about["file"],
+        )
+        warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
+        warned += doubts.other_file(file["pixel_size"], pixel, file["coarse_colours"])
+        choices += [
+            *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
-            f"white; simulated pictures were given {learnt.noise:.2g}, more or less.",
-        ],
+            f"white; simulated pictures were given {each.noise:.2g}, more or less.",
+        ]
+    tested = [in_units(part, ranges) for part in (scaled["tested"].truth, scaled["tested"].found)]
+    return Estimate(
+        table=table,
+        warnings=list(dict.fromkeys(warned)),  # two pictures may say the same
+        choices=choices,
         coverage=coverage_table(held, scaled["tested"].truth),
         tested=pd.DataFrame(
             np.hstack(tested),
@@ -181,10 +225,10 @@ def _answer(work: Work, about: dict) -> Estimate:
         },
         loop=loop.points,
         films=films.join(loop.summary().reset_index(drop=True)),
-        repeats=work.effort.loop_films,
-        pixel_size_nm=pixel,
-        settings=about | {"noise": learnt.noise, "loop_cell_nm": work.plan.cell},
-        picture=work.pixels,
+        repeats=effort.loop_films,
+        pixel_size_nm=first.conditions.pixel_size_nm,
+        settings=settings | {"noise": learnt[0].noise, "loop_cell_nm": first.plan.cell},
+        picture=first.pixels,
         again=again.pictures,
     )
 

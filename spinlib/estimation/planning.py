@@ -7,6 +7,7 @@ Lengths are in nm.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
@@ -179,6 +180,22 @@ class Plan:
     def finer(self) -> int:
         """A number of cells beyond those of training."""
         return _fourfold(1.2 * self.cells[1])
+
+
+def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
+    """Refuse pictures without conditions of their own, or of more than one film."""
+    if not pictures or pictures != len(conditions):
+        raise ValueError(
+            f"{pictures} picture(s) came with {len(conditions)} set(s) of conditions: give one of "
+            "either at least, and as many."
+        )
+    for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind"):
+        values = {getattr(each, name) for each in conditions}
+        if len(values) > 1:
+            raise ValueError(
+                f"Pictures of one film have one {name}, not {', '.join(map(str, sorted(values)))}: "
+                "ask for films one by one."
+            )
 
 
 def helix_period(exchange, dmi):
