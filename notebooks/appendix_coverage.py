@@ -380,8 +380,8 @@ other_coverage
 #   picture is true. For a single film of these conditions 4π*A*/*D* is known to some percent, *A*
 #   and *D* each to a quarter of their value.
 # - A picture in a stronger field says more: helices of a known period *L* unwind at *D*²/2*AM*_s =
-#   2π*D*/*LM*_s, so that what a field does to a texture shows *D*, beside *M*_s. Two pictures in two
-#   fields say a little more than the better one.
+#   2π*D*/*LM*_s, so that what a field does to a texture shows *D*, beside *M*_s. Two pictures in
+#   two fields say a little more than the better one.
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the intervals are wide. The size of a pixel goes into lengths as it is: 3 % are 3 % of
 #   4π*A*/*D*, and of *A*.
