@@ -209,13 +209,18 @@ def test_killed_call_goes_on(answer, tmp_path):
 
 def test_pictures_of_one_film_are_answered_together(answer, root):
     strong = replace(CONDITIONS, field_T=0.3, temperature_K=120.0)
-    together = estimate(
-        [picture(), picture(strong)],
-        [CONDITIONS, strong],
-        RANGES,
-        **{"effort": TINY, "root": root, "progress": False},
+    second = picture(strong)
+    together, with_another = (
+        estimate(
+            [picture(), shown],
+            [CONDITIONS, strong],
+            RANGES,
+            **{"effort": TINY, "root": root, "progress": False},
+        )
+        for shown in (second, second.flip(-1))
     )
-    assert not together.table.equals(answer.table)
+    for other in (answer, with_another):
+        assert not together.table["estimate"].equals(other.table["estimate"])
     assert torch.equal(together.picture, answer.picture)
     assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.3]
     assert sum("The picture has a noise of" in words for words in together.choices) == 2
