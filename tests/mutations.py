@@ -311,6 +311,34 @@ FAULTS = [
         "return found",
         "test_estimation_quantities.py::test_the_period_is_straightened_by_itself",
     ),
+    Fault(
+        "estimates: a mirror alone as a symmetry of bulk dmi",
+        "symmetry.py",
+        "other_sense = operation.half_turned != (operation.mirrored and bulk)",
+        "other_sense = operation.half_turned",
+        "test_symmetry.py::test_the_point_group_is_what_keeps_the_energy",
+    ),
+    Fault(
+        "estimates: the kind of dmi told but not simulated",
+        "estimation/planning.py",
+        "        dmi_kind=conditions.dmi_kind,\n",
+        "",
+        "test_estimation_observation.py::test_films_have_the_anisotropy_and_the_dmi_of_the_conditions",
+    ),
+    Fault(
+        "estimates: a loop that never turns a hard axis over",
+        "estimation/prediction.py",
+        "* saturation + turning).max()",
+        "* saturation).max()",
+        "test_estimation_prediction.py::test_loops_of_a_hard_axis_reach_beyond_its_coercive_field",
+    ),
+    Fault(
+        "estimates: the second picture of a film ignored",
+        "estimation/one_picture.py",
+        "found = quantities(np.hstack([each.mean for each in own]))",
+        "found = quantities(np.hstack([own[0].mean for each in own]))",
+        "test_estimation_one_picture.py::test_pictures_of_one_film_are_answered_together",
+    ),
     # --- data and training
     Fault(
         "cuts: all from the diagonal",
@@ -360,34 +388,6 @@ FAULTS = [
         "divergence = -0.5 * (1 + log_variance",
         "divergence = -1.0 * (1 + log_variance",
         "test_evae.py::test_losses_are_normalised_as_the_study_defines_them",
-    ),
-    Fault(
-        "estimates: a mirror alone as a symmetry of bulk dmi",
-        "symmetry.py",
-        "other_sense = operation.half_turned != (operation.mirrored and bulk)",
-        "other_sense = operation.half_turned",
-        "test_symmetry.py::test_the_point_group_is_what_keeps_the_energy",
-    ),
-    Fault(
-        "estimates: the kind of dmi told but not simulated",
-        "estimation/planning.py",
-        "        dmi_kind=conditions.dmi_kind,\n",
-        "",
-        "test_estimation_observation.py::test_films_have_the_anisotropy_and_the_dmi_of_the_conditions",
-    ),
-    Fault(
-        "estimates: a loop that never turns a hard axis over",
-        "estimation/prediction.py",
-        "* saturation + turning).max()",
-        "* saturation).max()",
-        "test_estimation_prediction.py::test_loops_of_a_hard_axis_reach_beyond_its_coercive_field",
-    ),
-    Fault(
-        "estimates: the second picture of a film ignored",
-        "estimation/one_picture.py",
-        "found = quantities(np.hstack([each.mean for each in own]))",
-        "found = quantities(np.hstack([own[0].mean for each in own]))",
-        "test_estimation_one_picture.py::test_pictures_of_one_film_are_answered_together",
     ),
 ]
 
