@@ -62,9 +62,7 @@ thickness_nm: float = 3.0  # of the film
 contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
 blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if nobody knows it
 defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
-anisotropy_kJ_m3: float = (
-    0.0  # of the film, as known from elsewhere; above 0 for an easy axis along z
-)
+anisotropy_kJ_m3: float = 0.0  # of the film, if known; above 0 for an axis along z
 dmi_kind: str = "bulk"  # of the film: bulk or interfacial
 exchange_range: list[float] = [5.0, 12.0]  # between which values of A to look, pJ/m
 dmi_range: list[float] = [1.0, 2.2]  # the same for D, mJ/m²
