@@ -238,6 +238,20 @@ def test_the_index_maps_every_page_and_shows_the_newest_results():
     )
 
 
+def test_the_readme_quotes_the_page_on_intervals():
+    """Counted once more from the numbers beside its figure; there None is an open end."""
+    page = ROOT / "figures" / "laptop" / "appendix_coverage" / "intervals.json"
+    numbers = json.loads(page.read_text())["numbers"]
+    shares = []
+    for name, truths in numbers["truth"].items():
+        ends = zip(truths, numbers["low"][name], numbers["high"][name], strict=True)
+        held = [low <= truth <= (np.inf if high is None else high) for truth, low, high in ends]
+        shares.append(f"{100 * np.mean(held):.0f}")
+    words = " ".join((ROOT / "README.md").read_text().split())
+    assert f"on {len(held)} hidden films" in words
+    assert f"{', '.join(shares[:-1])} and {shares[-1]} % of cases" in words
+
+
 def test_every_link_of_the_readme_leads_to_a_file():
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / "README.md").read_text())
     local = [link for link in links if not link.startswith("https://")]
