@@ -1,6 +1,6 @@
 """From one picture to A, D and M_s, with intervals, and back: simulations with the estimate.
 
-    picture, conditions, ranges
+    picture, or several of one film; conditions, ranges
         │  planning      what is known, and how films are simulated
         │  observation   the picture, and films seen as the instrument saw them
         ▼
