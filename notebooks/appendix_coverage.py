@@ -381,11 +381,10 @@ other_coverage
 #   estimates are drawn inwards. 4π*A*/*D* is known to some percent, *A* and *D* each to a quarter.
 # - A picture in a stronger field says more: helices of a known period *L* unwind at *D*²/2*AM*_s =
 #   2π*D*/*LM*_s, so that what a field does to a texture shows *D*, beside *M*_s. On a laptop the
-#   errors of *A* and *D* fall from 15 % to 9 and 6 %, and with both pictures to 8 and 6 %. But
-#   there the intervals of 4π*A*/*D* held in 78 ± 6 % of cases only (with both pictures 83 %): less
-#   than promised, by more than twice the error. In a strong field there are skyrmions in place of
-#   stripes, and how far apart they are frozen in depends on how a film was cooled, probably more
-#   than the calibration knows, as the hidden films cool for longer and on finer cells.
+#   errors of *A* and *D* fall from 15 % to 9 and 6 %, and with both pictures to 8 and 6 %. The
+#   intervals of 4π*A*/*D* held in 78 ± 6 % of cases there (with both pictures 83 %), less than
+#   promised by little more than twice the error: of a dozen such shares one may be so by chance, or
+#   what the distance of skyrmions owes to cooling may be more than the calibration knows.
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the intervals are wide. The size of a pixel goes into lengths as it is: 3 % are 3 % of
 #   4π*A*/*D*, and of *A*.
