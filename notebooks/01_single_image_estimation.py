@@ -1673,8 +1673,8 @@ study.show(
 # on plain cells, packs them 9 % closer, of 41 %. The counter was mended since that run, too: over
 # fine pixels noise could decide which side of a curl is a core.
 #
-# *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which show
-# *D* better ([appendix](appendix_coverage.ipynb)).
+# *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which
+# show *D* better ([appendix](appendix_coverage.ipynb)).
 #
 # ## About this run
 
