@@ -143,24 +143,37 @@ def out_of_reach(calls: Sequence[Callable[[], Any]], at_once: int = 1) -> list:
     logged about that is not shown.
     """
     going: list[Future] = []
-    with ThreadPoolExecutor(at_once) as threads:
-        try:
-            for call in calls:
-                going.append(threads.submit(call))
-            return [each.result() for each in going]
-        except KeyboardInterrupt:
-            before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped already
-            logging.disable()
-            _stopping.set()
-            for each in going:
-                each.cancel()
-            while not all(each.done() for each in going):  # a kernel may be yet to come
-                _kill_kernels()
-                wait(going, 0.1)
-            _stopping.clear()
-            logging.disable(logging.NOTSET)
-            signal.signal(signal.SIGINT, before)
-            raise
+    begun = Event()  # set when all calls are known here: one that ran before could not be stopped
+
+    def run(call: Callable[[], Any]) -> Any:
+        begun.wait()
+        if _stopping.is_set():
+            raise KeyboardInterrupt
+        return call()
+
+    try:
+        with ThreadPoolExecutor(at_once) as threads:
+            try:
+                for call in calls:
+                    going.append(threads.submit(run, call))
+                begun.set()
+                return [each.result() for each in going]
+            except KeyboardInterrupt:
+                # It is being stopped already.
+                before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+                logging.disable()
+                _stopping.set()
+                begun.set()
+                for each in going:
+                    each.cancel()
+                while not all(each.done() for each in going):  # a kernel may be yet to come
+                    _kill_kernels()
+                    wait(going, 0.1)
+                signal.signal(signal.SIGINT, before)
+                raise
+    finally:
+        _stopping.clear()
+        logging.disable(logging.NOTSET)
 
 
 def _kill_kernels() -> None:
