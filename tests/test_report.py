@@ -230,7 +230,9 @@ def test_the_index_maps_every_page_and_shows_the_newest_results():
     nbformat.validate(page)
     (cell,) = page.cells
     links = set(re.findall(r"\]\(([^)#]+)\)", cell.source))
-    assert links == {"../README.md"} | {f"{path.stem}.ipynb" for path in find().values()}
+    assert links == {"../figures/scoreboard.md"} | {
+        f"{path.stem}.ipynb" for path in find().values()
+    }
     assert all((ROOT / "notebooks" / link).exists() for link in links)
     assert all(report._question(path) for path in find().values())
     assert (ROOT / "notebooks" / "index.ipynb").read_text() == report.index(), (
