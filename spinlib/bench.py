@@ -25,7 +25,7 @@ import torch
 
 from spinlib import latent, regression, scales, symmetry, textures, windowed
 from spinlib.anneal import anneal, coupling_table, linear
-from spinlib.bench_references import magnum_right_hand_side, spirit_sweeps
+from spinlib.bench_references import spirit_sweeps, torques
 from spinlib.dipolar import demagnetisation, point_dipoles
 from spinlib.film import Film, thermal_energy
 from spinlib.hamiltonian import Hamiltonian
@@ -180,7 +180,7 @@ def heat_bath_beside_spirit(device: torch.device) -> Iterator[Row]:
             mine, others = seconds(ours, theirs, device=device)
         ratio = statistics.median(20 * b / a for a, b in zip(mine, others, strict=True))
         values = [128 * 128 * n / statistics.median(t) for n, t in ((100, mine), (5, others))]
-        name = "heat bath, 128×128, beside Spirit on one core"
+        name = "heat bath, 128×128, one core, beside Spirit"
         yield Row(name, values[0], "updates/s", 1, "Spirit 2.2, Metropolis", values[1], ratio)
 
 
@@ -216,28 +216,24 @@ def annealed_states(device: torch.device) -> Iterator[Row]:
 
 @benchmark
 def right_hand_side(device: torch.device) -> Iterator[Row]:
-    """Cells per second of the LLG right-hand side, with demagnetisation; beside magnum.np."""
+    """Cells per second of the LLG right-hand side, with demagnetisation; beside other programs."""
     for size, boundary in product((128, 512), ("open", "periodic")):
         batch = 32 if device.type == "cuda" else 1
         spins = textures.random((size, size), states=range(batch), device=device)
         film = Film(8.78e-12, 384e3, dmi=1.58e-3, boundary=boundary)
         system = FilmSystem(spins, film, 0.1, None, True)
         set_columns(system.table, precession=1.0, damping=0.1)
-        out = torch.empty_like(spins)
-        ours = partial(system.torque, spins, out)
-        theirs = None
-        if boundary == "open" and device.type == "cpu":
-            theirs = magnum_right_hand_side(size, spins)
+        ours = partial(system.torque, spins, torch.empty_like(spins))
+        amount = batch * size * size
         for count in (1,) if device.type == "cuda" else (1, 2):
             name = f"LLG right-hand side, {size}×{size} {boundary}{_on(count, device)}"
-            amount = batch * size * size
+            work = (amount, "cells/s", ours)
             with threads(count):
-                if theirs is None:
-                    yield measure(name, amount, "cells/s", ours, device, count)
-                else:
-                    yield compare(
-                        *(name, amount, "cells/s", ours, "magnum.np 2.2", theirs, device, count)
-                    )
+                yield measure(name, *work, device, count)
+                if boundary == "open" and device.type == "cpu":
+                    for other, theirs in torques(spins[0], film, 0.1, 0.1, count).items():
+                        beside = f"{name}, beside {other.partition(' ')[0]}"
+                        yield compare(beside, *work, other, theirs, device, count)
 
 
 @benchmark

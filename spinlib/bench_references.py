@@ -1,11 +1,16 @@
 """Other simulators doing the same work, for the benchmark, where they happen to be installed.
 
-Neither is a dependency: `pip install spirit` and `pip install magnumnp` bring them in.
+None is a dependency: `pip install spirit magnumnp "neuralmag[jax]"` brings them in.
 """
 
+import os
 from collections.abc import Callable
 
+import numpy as np
 import torch
+
+from spinlib.film import VACUUM_PERMEABILITY, Film
+from spinlib.llg import GYROMAGNETIC_RATIO
 
 
 def spirit_sweeps(size: int, sweeps: int) -> Callable[[], None] | None:
@@ -31,16 +36,69 @@ def spirit_sweeps(size: int, sweeps: int) -> Callable[[], None] | None:
     return lambda: simulation.n_shot(lattice, sweeps)
 
 
-def magnum_right_hand_side(size: int, spins: torch.Tensor) -> Callable[[], object] | None:
-    """One right-hand side of an open film by magnum.np, compiled, float32; None without it."""
+def torques(
+    spins: torch.Tensor, film: Film, field: float, damping: float, cores: int
+) -> dict[str, Callable[[], object]]:
+    """One right-hand side of an open film's LLG equation, by each program that is installed.
+
+    `spins` (3, height, width), `field` along z in tesla; in single precision and compiled.
+    """
+    makers = {"magnum.np 2.2": _magnum_torque}
+    if cores == len(os.sched_getaffinity(0)):  # XLA takes every core there is
+        makers["NeuralMag 1.0"] = _neuralmag_torque
+    made = {name: make(spins, film, field, damping) for name, make in makers.items()}
+    return {name: torque for name, torque in made.items() if torque}
+
+
+def _magnum_torque(
+    spins: torch.Tensor, film: Film, field: float, damping: float
+) -> Callable[[], object] | None:
+    """By magnum.np, without the film's DMI; None where it is not installed."""
     try:
         import magnumnp
     except ImportError:
         return None
     torch.set_default_dtype(torch.float32)  # what magnum.np computes in
-    state = magnumnp.State(magnumnp.Mesh((size, size, 1), (4e-9, 4e-9, 1e-9)))
-    state.material = {"A": 8.78e-12, "Ms": 384e3, "alpha": 0.1, "gamma": 2.211e5}
-    state.m = spins[0].permute(2, 1, 0)[:, :, None, :].contiguous()
-    field = magnumnp.ExternalField(torch.tensor([0.0, 0.0, 8e4]))
-    solver = magnumnp.LLGSolver([magnumnp.ExchangeField(), magnumnp.DemagField(), field])
+    cells = (spins.shape[2], spins.shape[1], 1)
+    state = magnumnp.State(magnumnp.Mesh(cells, (film.cell, film.cell, film.thickness)))
+    state.material = {
+        "A": film.exchange_stiffness,
+        "Ms": film.saturation,
+        "alpha": damping,
+        "gamma": GYROMAGNETIC_RATIO * VACUUM_PERMEABILITY,
+    }
+    state.m = spins.permute(2, 1, 0)[:, :, None, :].contiguous()
+    external = magnumnp.ExternalField(torch.tensor([0.0, 0.0, field / VACUUM_PERMEABILITY]))
+    solver = magnumnp.LLGSolver([magnumnp.ExchangeField(), magnumnp.DemagField(), external])
     return lambda: solver.dm(state.t, state.m, state)
+
+
+def _neuralmag_torque(
+    spins: torch.Tensor, film: Film, field: float, damping: float
+) -> Callable[[], object] | None:
+    """By NeuralMag on JAX, its vectors at the corners of the cells; None where not installed."""
+    os.environ.update(NM_BACKEND="jax", NM_DTYPE="float32")
+    try:
+        import jax
+        import neuralmag
+        from neuralmag.backends.jax.llg_solver_jax import llg_rhs
+    except ImportError:
+        return None
+    cells = (spins.shape[2], spins.shape[1])
+    state = neuralmag.State(neuralmag.Mesh(cells, (film.cell, film.cell, film.thickness)))
+    state.material.A, state.material.Ms = film.exchange_stiffness, film.saturation
+    state.material.Db, state.material.alpha = film.dmi, damping
+    corners = np.pad(spins.permute(2, 1, 0).numpy(), ((0, 1), (0, 1), (0, 0)), mode="wrap")
+    state.m = neuralmag.VectorFunction(state, tensor=state.tensor(corners))
+    along_z = neuralmag.VectorFunction(state).fill((0.0, 0.0, field / VACUUM_PERMEABILITY))
+    terms = {
+        "exchange": neuralmag.ExchangeField(),
+        "dmi": neuralmag.BulkDMIField(),
+        "demag": neuralmag.DemagField(),
+        "external": neuralmag.ExternalField(along_z),
+    }
+    for name, term in terms.items():
+        term.register(state, name)
+    neuralmag.TotalField(*terms).register(state)
+    torque = jax.jit(state.resolve(llg_rhs, ["m"]))
+    return lambda: torque(state.m.tensor).block_until_ready()

@@ -32,7 +32,7 @@ SPEED = "<!-- speed: written by `make report` -->", "<!-- end of speed -->"
 SPEEDS = (
     (
         "heat bath, 128×128: exchange, DMI, field",
-        "heat bath, 128×128, beside Spirit on one core",
+        "heat bath, 128×128, one core",
         "heat bath, 128×128, lattice in shared memory",
     ),
     (
@@ -149,7 +149,8 @@ def speeds(figures: Path) -> str:
         cores, beside, card = "", "", _rate(other) if other else ""
         if row:
             cores = f"{_rate(row)} on {('one', 'two')[row['threads'] - 1]}"
-            beside = f"{row['ratio']:.2g} × {row['reference']}" if row["ratio"] else ""
+            others = [other for name, other in cpu.items() if name.startswith(f"{here}, beside ")]
+            beside = ", ".join(f"{each['ratio']:.2g} × {each['reference']}" for each in others)
         lines.append(_row(work, cores, beside, card))
     return "\n".join(lines)
 

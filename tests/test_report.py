@@ -188,15 +188,18 @@ def test_speeds_are_those_of_the_benchmark(tmp_path):
     """Numbers, threads and ratios of its rows, also where another device has not run."""
     work, here, there = report.SPEEDS[0]
     row = {"name": here, "value": 1.96e8, "unit": "updates/s", "threads": 1, "device": "cpu"}
-    row |= {"reference": "Other 1.0", "ratio": 64.9}
-    (tmp_path / "bench.json").write_text(json.dumps([row]))
+    others = [
+        row | {"name": f"{here}, beside {name}", "reference": f"{name} 1.0", "ratio": ratio}
+        for name, ratio in (("Some", 64.9), ("Other", 7.31))
+    ]
+    (tmp_path / "bench.json").write_text(json.dumps([row, *others]))
     assert report.speeds(tmp_path).splitlines()[2] == (
-        f"| {work} | 2.0·10⁸ updates on one | 65 × Other 1.0 |  |"
+        f"| {work} | 2.0·10⁸ updates on one | 65 × Some 1.0, 7.3 × Other 1.0 |  |"
     )
     card = row | {"name": there, "value": 840.0, "unit": "states/s", "device": "Some GPU"}
     (tmp_path / "bench.json").write_text(json.dumps([row, card]))
     lines = report.speeds(tmp_path).splitlines()
-    assert "Some GPU" in lines[0] and lines[2].endswith("| 65 × Other 1.0 | 840 states |")
+    assert "Some GPU" in lines[0] and lines[2].endswith("updates on one |  | 840 states |")
 
 
 def test_the_table_of_speeds_has_no_gaps():
