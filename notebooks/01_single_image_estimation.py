@@ -62,7 +62,7 @@ thickness_nm: float = 3.0  # of the film
 contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
 blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if nobody knows it
 defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
-anisotropy_kJ_m3: float = 0.0  # of the film, if known; above 0 for an axis along z
+anisotropy_range: list[float] = [0.0, 0.0]  # in it the film's is, kJ/m³; above 0: axis along z
 dmi_kind: str = "bulk"  # of the film: bulk or interfacial
 exchange_range: list[float] = [5.0, 12.0]  # between which values of A to look, pJ/m
 dmi_range: list[float] = [1.0, 2.2]  # the same for D, mJ/m²
@@ -111,7 +111,7 @@ if image:
         *(temperature_K, field_T, pixel_size_nm, thickness_nm, contrast),
         blur_nm=None if blur_nm < 0 else blur_nm,
         defocus_nm=defocus_nm,
-        anisotropy_kJ_m3=anisotropy_kJ_m3,
+        anisotropy_kJ_m3=tuple(anisotropy_range),
         dmi_kind=dmi_kind,
     )
     own_ranges = Ranges(*zip(exchange_range, dmi_range, saturation_range))
@@ -1245,9 +1245,10 @@ answers = dict(
                 partial(
                     estimate,
                     *(photographs[name], CONDITIONS[name], RANGES[name]),
-                    **{"effort": effort, "seed": seed, "device": study.device, "progress": False},
+                    **{"effort": effort, "device": study.device, "progress": False},
+                    seed=seed + number,
                 )
-                for name in CONDITIONS
+                for number, name in enumerate(CONDITIONS)
             ],
             study.device,
         ),
@@ -1604,7 +1605,7 @@ pd.DataFrame({"field (T)": fields, "moment (A m²)": moments})
 # ## 14. Your own picture
 # Set `image` to a file (PNG, TIFF, NPY, OVF, DM3 …), and say under what conditions it was taken:
 # `pixel_size_nm`, `temperature_K`, `field_T`, `thickness_nm`, `contrast`, `blur_nm`, for a film of
-# another kind `anisotropy_kJ_m3` and `dmi_kind`, and the ranges to look in. `contrast` is `colour`
+# another kind `anisotropy_range` and `dmi_kind`, and the ranges to look in. `contrast` is `colour`
 # (hue and lightness, three channels), `in_plane` (a Lorentz reconstruction), `perpendicular` (grey
 # *m*_z) or `lorentz_defocus` (with `defocus_nm`). Electrons see only the curl of the
 # magnetisation; simulated `in_plane` pictures also show what has none,

@@ -40,6 +40,7 @@ hidden_cell_nm: float = 2.5  # side of the cells of the hidden films
 hidden_sweeps: int = 1200  # sweeps in which they cool
 slip_films: int = 8  # films with which each slip is tried
 strong_field_T: float = 0.2  # of second pictures
+axis_range: list[float] = [0.0, 30.0]  # between which easy axes lie that nobody knows, kJ/m³
 
 # %%
 from dataclasses import replace
@@ -54,7 +55,7 @@ import torch
 from spinlib import figures
 from spinlib.estimation import EFFORT, Conditions, FieldOfView, Ranges, estimate
 from spinlib.estimation.intervals import share_with_error
-from spinlib.estimation.planning import helix_period
+from spinlib.estimation.planning import ANISOTROPY, helix_period
 from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.figures import true_minus
 from spinlib.kernels import random_uniform
@@ -94,7 +95,7 @@ def photograph(
         field=taken.field_T,
         cell=hidden_cell_nm,
         thickness=taken.thickness_nm,
-        anisotropy=taken.anisotropy_kJ_m3,
+        anisotropies=taken.anisotropies,
         dmi_kind=taken.dmi_kind,
         size=(size, size),
         seed=HIDDEN_SEED + seed,
@@ -308,35 +309,54 @@ study.show(
 slips[["holds", "strange"]].map("{:.0%}".format)
 
 # %% [markdown]
-# ## Another field, and films of another kind
-# Two more questions, with a network for each. *Which picture should one take?* The first of the
+# ## Another field, films of another kind, and an axis that is not known
+# Three more questions, with a network for each. *Which picture should one take?* The first of the
 # hidden films are cooled once more, in a stronger field, and answered by that picture alone and by
 # both together: `estimate` takes lists of pictures and conditions. *Which films may it be?* An easy
 # axis and the kind of the DMI can be told, where they are known from elsewhere; new films have an
-# interfacial DMI and an easy axis of 20 kJ/m³. The criterion is the same.
+# interfacial DMI and an easy axis of 20 kJ/m³. *What if the axis is not known?* Then `estimate` can
+# be told between which values it lies, and each film that it simulates has one of these; so have
+# new hidden films, each its own. The criterion is the same.
 
 # %%
 strong = replace(TOLD, field_T=strong_field_T)
 other = replace(TOLD, anisotropy_kJ_m3=20.0, dmi_kind="interfacial")
-u = random_uniform((len(NAMES),), **draw | {"states": range(2000, 2000 + films)}).numpy()
-other_truth = pd.DataFrame(RANGES.units(u), columns=NAMES, index=range(2000, 2000 + films))
-in_strong, of_others = (
+unsure = replace(TOLD, anisotropy_kJ_m3=tuple(axis_range))
+
+
+def more_films(first: int) -> pd.DataFrame:
+    """Parameters of as many further hidden films, with numbers from `first` on."""
+    states = range(first, first + films)
+    u = random_uniform((len(NAMES),), **draw | {"states": states}).numpy()
+    return pd.DataFrame(RANGES.units(u), columns=NAMES, index=states)
+
+
+other_truth, unsure_truth = more_films(2000), more_films(3000)
+draw_axis = draw | {"states": unsure_truth.index, "purpose": "hidden axes"}
+low, high = unsure.anisotropies
+axes_kJ_m3 = low + (high - low) * random_uniform((1,), **draw_axis).numpy()[:, 0]
+in_strong, of_others, of_any_axis = (
     torch.cat([photograph(part, taken=taken) for _, part in rows.groupby(rows.index // 8)])
-    for rows, taken in ((truth[:films], strong), (other_truth, other))
+    for rows, taken in (
+        (truth[:films], strong),
+        (other_truth, other),
+        (unsure_truth.assign(**{ANISOTROPY: axes_kJ_m3}), unsure),
+    )
 )
-questions = [
-    question
-    for one, two in zip(in_strong, of_others)
-    for question in ((one, strong, seed), (two, other, seed))
-]
-questions += [
-    ([weakly, strongly], [TOLD, strong], seed) for weakly, strongly in zip(photographs, in_strong)
-]
-found_more = answers(*questions)
+asked = {
+    "strong": [(picture, strong, seed) for picture in in_strong],
+    "other": [(picture, other, seed) for picture in of_others],
+    "unsure": [(picture, unsure, seed) for picture in of_any_axis],
+    "untold": [(picture, TOLD, seed) for picture in of_any_axis],
+    "both": [([one, two], [TOLD, strong], seed) for one, two in zip(photographs, in_strong)],
+}
+# The first of each come first, as each has a network to train.
+found_more = answers(*(question for some in zip(*asked.values()) for question in some))
+found_more = {name: found_more[number :: len(asked)] for number, name in enumerate(asked)}
 by_pictures = {
     f"in {TOLD.field_T:g} T": found[:films],
-    f"in {strong.field_T:g} T": found_more[: 2 * films : 2],
-    "both": found_more[2 * films :],
+    f"in {strong.field_T:g} T": found_more["strong"],
+    "both": found_more["both"],
 }
 together = pd.concat(
     {name: judged(some, truth[:films], 1)[0] for name, some in by_pictures.items()}
@@ -347,7 +367,7 @@ together.drop(columns=["as promised", "open intervals"])
 # And the films of another kind:
 
 # %%
-other_coverage, other_numbers = judged(found_more[1 : 2 * films : 2], other_truth, 1)
+other_coverage, other_numbers = judged(found_more["other"], other_truth, 1)
 shown = min(3, films)
 sheet = figures.contact_sheet(
     torch.cat([in_strong[:shown], of_others[:shown]]),
@@ -373,6 +393,41 @@ study.show(
     "above they run along.",
 )
 other_coverage
+
+# %% [markdown]
+# And the films of which only the range of the axis is told, beside what the same pictures are
+# answered with if nobody tells of an axis:
+
+# %%
+of_axis = pd.concat(
+    {
+        words: judged(found_more[name], unsure_truth, 1)[0]
+        for words, name in (("range told", "unsure"), ("nothing told", "untold"))
+    }
+)
+figure, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
+for words, name, shade in (
+    ("range told", "unsure", figures.ESTIMATED),
+    ("nothing told", "untold", figures.OBSERVED),
+):
+    rows = pd.DataFrame([answer.table.loc[NAMES[2]] for answer in found_more[name]])
+    off = rows[["estimate", "low", "high"]].div(unsure_truth[NAMES[2]].to_numpy(), axis=0)
+    bars = [off["estimate"] - off["low"], off["high"].clip(upper=9) - off["estimate"]]
+    ax.errorbar(axes_kJ_m3, off["estimate"], bars, fmt=".", color=shade, lw=0.7, label=words)
+ax.axhline(1, color="0.5", lw=0.8)
+ax.set(xlabel="easy axis (kJ/m³)", ylabel="$M_s$, estimate / truth", ylim=(0, 2.2))
+ax.legend(fontsize=figures.LABEL)
+study.show(
+    figure,
+    "unknown_axis",
+    numbers={
+        "answers": of_axis.reset_index(names=["told", "quantity"]),
+        "truth": unsure_truth.assign(**{ANISOTROPY: axes_kJ_m3}),
+    },
+    caption="M_s of films with an easy axis, estimated with the range of the axis told and with "
+    "none told, over the truth, with 90 % intervals.",
+)
+of_axis
 
 # %% [markdown]
 # ## What to take from it

@@ -346,6 +346,27 @@ FAULTS = [
         "found = quantities(np.hstack([own[0].mean for each in own]))",
         "test_estimation_one_picture.py::test_pictures_of_one_film_are_answered_together",
     ),
+    Fault(
+        "estimates: nothing simulated beyond the ranges",
+        "estimation/learning.py",
+        "return planning.with_margin(self.ranges)",
+        "return self.ranges",
+        "test_estimation_one_picture.py::test_training_goes_beyond_the_ranges_and_calibration_does_not",
+    ),
+    Fault(
+        "estimates: calibrated beyond the ranges",
+        "estimation/learning.py",
+        'ranges = work.ranges if part in ("held_out", "tested") else work.simulated',
+        "ranges = work.simulated",
+        "test_estimation_one_picture.py::test_training_goes_beyond_the_ranges_and_calibration_does_not",
+    ),
+    Fault(
+        "estimates: an anisotropy that is not known the same in all films",
+        "estimation/planning.py",
+        "low + (high - low) * unit})",
+        "low + (high - low) * 0.5 + 0 * unit})",
+        "test_estimation_observation.py::test_an_anisotropy_that_is_not_known_differs_from_film_to_film",
+    ),
     # --- data and training
     Fault(
         "cuts: all from the diagonal",

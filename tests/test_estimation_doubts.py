@@ -30,6 +30,12 @@ def test_edges():
     assert "M_s = 390 kA/m" in wide and "from 200 to 600 kA/m" in wide and "nothing" in wide
 
 
+def test_beyond_the_ranges():
+    assert doubts.beyond(NAMES, GOOD, ENDS) == []
+    (sentence,) = doubts.beyond(NAMES, np.array([8.8, 2.3, 390.0]), ENDS)
+    assert sentence.startswith("D = 2.3 mJ/m² lies outside the range from 1 to 2.2 mJ/m²")
+
+
 def states(error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Estimates and truths of 30 states with these relative errors (30, 3)."""
     truth = GOOD * (1 + 0.05 * generator(9).uniform(-1, 1, (30, 3)))

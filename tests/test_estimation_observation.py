@@ -17,6 +17,7 @@ from spinlib.estimation.observation import (
     see,
 )
 from spinlib.estimation.planning import (
+    ANISOTROPY,
     EFFORT,
     Conditions,
     Effort,
@@ -28,6 +29,7 @@ from spinlib.estimation.planning import (
 from spinlib.film import VACUUM_PERMEABILITY
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
+from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges
 
 CONDITIONS = Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, blur_nm=3.0)
@@ -148,7 +150,7 @@ def test_films_of_the_plan():
     made = plan((192, 192), CONDITIONS, RANGES, EFFORT["laptop"])
     grid = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=made.cells[0], seed=3)
     table = grid.parameters()
-    assert len(table) == 27 and table.min().tolist() == [5.0, 1.0, 200.0]
+    assert len(table) == 27 and table[list(NAMES)].min().tolist() == [5.0, 1.0, 200.0]
     film = grid.film(table)
     assert isinstance(grid, FieldOfView) and film.boundary == "periodic"
     assert film.cell * made.cells[0] == pytest.approx(1e-9 * made.box)
@@ -163,7 +165,23 @@ def test_films_have_the_anisotropy_and_the_dmi_of_the_conditions():
     for told, anisotropy, kind in ((CONDITIONS, 0.0, "bulk"), (given, -4e4, "interfacial")):
         films = recipe(made, told, RANGES, EFFORT["laptop"], cells=made.cells[0], seed=3)
         film = films.film(films.parameters())
-        assert (film.anisotropy, film.dmi_kind) == (anisotropy, kind)
+        assert film.anisotropy.tolist() == [anisotropy] * films.states and film.dmi_kind == kind
+
+
+def test_an_anisotropy_that_is_not_known_differs_from_film_to_film():
+    """Uniform between its ends, whatever the other parameters: standard errors of 400 films."""
+    given = replace(CONDITIONS, anisotropy_kJ_m3=(-10.0, 30.0))
+    made = plan((192, 192), given, RANGES, EFFORT["laptop"])
+    assert "between -10 and 30 kJ/m³" in " ".join(made.notes)
+    films = recipe(made, given, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=400)
+    table = films.parameters()
+    unit = (table[ANISOTROPY] + 10) / 40
+    assert unit.between(0, 1).all()
+    assert abs(unit.mean() - 0.5) < 4 * 12**-0.5 / 20 and abs(unit.std() - 12**-0.5) < 0.04
+    assert table.corr()[ANISOTROPY].drop(ANISOTROPY).abs().max() < 4 / 20
+    film = films.film(table)
+    assert film.anisotropy.tolist() == pytest.approx((1e3 * table[ANISOTROPY]).tolist())
+    assert films.film(table[list(NAMES)]).anisotropy.tolist() == [1e4] * 400
 
 
 def test_cells_resolve_the_walls_of_a_hard_axis():
@@ -178,6 +196,8 @@ def test_cells_resolve_the_walls_of_a_hard_axis():
     "changed, words",
     [
         ({"anisotropy_kJ_m3": math.nan}, "give a number of kJ/m³"),
+        ({"anisotropy_kJ_m3": (30.0, 0.0)}, "the lowest and the highest"),
+        ({"anisotropy_kJ_m3": (0.0, 10.0, 30.0)}, "the lowest and the highest"),
         ({"dmi_kind": "both"}, "bulk or interfacial, not 'both'"),
         (
             {"dmi_kind": "interfacial", "contrast": "lorentz_defocus", "defocus_nm": 5.0},

@@ -30,7 +30,7 @@ from spinlib.estimation import (
     plan,
 )
 from spinlib.estimation.observation import record, see
-from spinlib.estimation.planning import Effort, recipe
+from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
 from spinlib.estimation.quantities import QUANTITIES
 from spinlib.pictures import Picture, PictureError
 from spinlib.thermal_recipes import NAMES, thermal_states
@@ -71,9 +71,10 @@ def test_answer_has_all_its_parts(answer, tmp_path):
     assert tuple(table.index) == QUANTITIES
     value = table["estimate"]
     assert (table["low"] <= value).all() and (value <= table["high"]).all()
-    for name, low, high in zip(NAMES, RANGES.low, RANGES.high, strict=True):
+    wide = with_margin(RANGES)
+    for name, low, high in zip(NAMES, wide.low, wide.high, strict=True):
         assert low <= value[name] <= high
-    shortest, longest = (4 * np.pi * a / d for a, d in ((6.0, 2.2), (10.0, 1.2)))
+    shortest, longest = (4 * np.pi * a / d for a, d in ((5.4, 2.35), (10.6, 1.05)))
     assert shortest * 0.999 <= value[PERIOD] <= longest * 1.001
     assert len(answer.tested) == 4 and answer.coverage["states"].eq(4).all()
     assert answer.again.shape == (2, 3, *[answer.again.shape[-1]] * 2)
@@ -156,18 +157,23 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
 
 
+def work_for(root: Path) -> learning.Work:
+    made = plan((60, 60), CONDITIONS, RANGES, TINY)
+    return learning.Work(
+        *(picture(), CONDITIONS, RANGES, TINY, made, 1, root, torch.device("cpu")),
+        bar=learning.Bar(False),
+    )
+
+
 def test_training_sees_each_film_under_every_symmetry(root):
     """Eight of them: four turns, and four half turns about axes in the plane, with time reversed.
 
     What they do to the spins, and that it costs no energy, is tested where they are made.
     """
-    made = plan((60, 60), CONDITIONS, RANGES, TINY)
-    work = learning.Work(
-        *(picture(), CONDITIONS, RANGES, TINY, made, 1, root, torch.device("cpu")),
-        bar=learning.Bar(False),
-    )
-    once, rows = learning._pictures(work, made.cells[0], work.number(0), 0)
-    copies, all_rows = learning._pictures(work, made.cells[0], work.number(0), 0, copies=True)
+    work = work_for(root)
+    asked = work, RANGES, work.plan.cells[0], work.number(0), 0
+    once, rows = learning._pictures(*asked)
+    copies, all_rows = learning._pictures(*asked, copies=True)
     assert len(copies) == 8 * len(once) == 8 * 8
     assert torch.equal(copies[:8], once)
     pd.testing.assert_frame_equal(all_rows, pd.concat([rows] * 8, ignore_index=True))
@@ -176,6 +182,27 @@ def test_training_sees_each_film_under_every_symmetry(root):
     brightness = copies.mean((1, 2, 3)).view(8, 8)
     assert (brightness - brightness[0]).abs().max() < 0.02 < brightness[0].std()
     assert len({copy.numpy().tobytes() for copy in copies}) == len(copies)
+
+
+@pytest.mark.filterwarnings("ignore:Cells of")
+def test_training_goes_beyond_the_ranges_and_calibration_does_not(root):
+    # 15 % of the range on either side, but of A no lower than 0.8 of its lowest.
+    wide = with_margin(RANGES)
+    assert wide.low == pytest.approx((5.4, 1.05, 270.0))
+    assert wide.high == pytest.approx((10.6, 2.35, 530.0))
+    assert with_margin(Ranges((1.0,) * 3, (9.0,) * 3)).low == pytest.approx((0.8,) * 3)
+    sets, _ = learning._simulate(work_for(root), 0.03)
+    for part, states in sets.items():
+        for name, *ends in zip(NAMES, RANGES.low, RANGES.high, wide.low, wide.high, strict=True):
+            low, high, lowest, highest = ends
+            values = states.parameters[name]
+            if part in ("held_out", "tested"):
+                assert values.between(low, high).all()
+            else:
+                assert values.between(lowest, highest).all()
+    # The corners of training's grid are those of the wider ranges.
+    assert sets["training"].parameters[list(NAMES)].min().tolist() == list(wide.low)
+    assert sets["training"].parameters[list(NAMES)].max().tolist() == list(wide.high)
 
 
 def test_killed_call_goes_on(answer, tmp_path):
@@ -239,6 +266,17 @@ def test_pictures_of_one_film_are_answered_together(answer, root):
 def test_a_list_of_one_picture_is_that_picture(answer, root):
     alone = estimate([picture()], [CONDITIONS], RANGES, effort=TINY, root=root, progress=False)
     assert alone.to_json() == answer.to_json()
+
+
+def test_an_anisotropy_of_which_the_range_is_known_is_part_of_all_that_follows(answer, root):
+    given = replace(CONDITIONS, anisotropy_kJ_m3=(0.0, 30.0))
+    other = estimate(picture(), given, RANGES, effort=TINY, root=root, progress=False)
+    assert any("between 0 and 30 kJ/m³" in words for words in other.choices)
+    # Loops with the estimate have the middle, and those that are possible as well span the range.
+    assert other.films[ANISOTROPY].tolist() == [15.0, 15.0, 0.0, 30.0]
+    assert answer.films[ANISOTROPY].tolist() == [0.0] * 4
+    assert ANISOTROPY not in other.loop_points().index
+    assert not np.allclose(other.table["estimate"], answer.table["estimate"])
 
 
 def test_pictures_that_do_not_belong_together_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 """From answers to quantities: the helix period has its own line, and coverage its thirds."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from spinlib.estimation.quantities import (
@@ -43,13 +44,19 @@ def test_the_period_is_straightened_by_itself():
 
 
 def test_coverage_by_thirds_of_the_range():
-    truth = np.array([[0.1], [0.2], [0.5], [0.9], [1.0]]).repeat(4, 1)
+    """Of the range that was asked about; of 4πA/D, from 4π/10 to 4π × 10, by its logarithm."""
+    ranges = Ranges((1.0, 1.0, 200.0), (10.0, 10.0, 500.0))
+    u = np.array([0.1, 0.2, 0.5, 0.9, 1.0])
+    truth = pd.DataFrame(ranges.units(np.stack([u, 1 - u, u], 1)), columns=NAMES)
     held = np.ones((5, 4), bool)
     held[0] = False
-    table = coverage_table(held, truth)
+    table = coverage_table(held, truth, ranges)
     assert tuple(table.index) == (*NAMES, PERIOD, "A, D and M_s")
-    for name in table.index:
-        row = table.loc[name]
-        assert row["share"] == pytest.approx(0.8) and row["states"] == 5
-        assert row[["lower third", "middle third", "upper third"]].tolist() == [0.5, 1.0, 1.0]
-    assert np.isnan(coverage_table(held[:2], truth[:2]).loc[PERIOD, "upper third"])
+    assert (table["share"] - 0.8).abs().max() < 1e-9 and table["states"].eq(5).all()
+    thirds = table[["lower third", "middle third", "upper third"]]
+    for name in (NAMES[0], NAMES[2], PERIOD):
+        assert thirds.loc[name].tolist() == [0.5, 1.0, 1.0]
+    assert thirds.loc[NAMES[1]].tolist() == [1.0, 1.0, 0.5]
+    # Two and two values of A and M_s with two of D: four of six hold below, five of six above.
+    assert thirds.loc["A, D and M_s"].tolist() == pytest.approx([4 / 6, 1.0, 5 / 6])
+    assert np.isnan(coverage_table(held[:2], truth[:2], ranges).loc[PERIOD, "upper third"])

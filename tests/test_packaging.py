@@ -62,7 +62,7 @@ def test_cupy_is_only_in_the_gpu_extra():
 
 
 OPTIONAL = {"cupy": "gpu", "rsciio": "dm"}  # imported only where needed, by the extra they are in
-COMPARED = {"magnumnp", "spirit"}  # other simulators, timed beside ours where they are installed
+COMPARED = {"jax", "magnumnp", "neuralmag", "spirit"}  # other simulators, timed beside ours where they are installed
 
 
 def imports(folder: str) -> Iterator[tuple[str, Path, bool]]:

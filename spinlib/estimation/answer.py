@@ -15,6 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from spinlib import figures
+from spinlib.estimation.planning import ANISOTROPY
 from spinlib.estimation.prediction import magnetisation, volume
 from spinlib.estimation.quantities import symbol_and_unit
 from spinlib.hysteresis import Loop
@@ -82,7 +83,7 @@ class Estimate:
         "scatter" is its standard error, from film to film; "possible" the standard deviation
         among films with parameters that are possible as well.
         """
-        points = self.films.drop(columns=list(NAMES))
+        points = self.films.drop(columns=[*NAMES, ANISOTROPY])
         own, other = points[: self.repeats], points[self.repeats :]
         return pd.DataFrame(
             {
@@ -161,7 +162,7 @@ class Estimate:
     def _interval(self, ax: Axes, name: str, truth: float | None) -> None:
         """The interval of one parameter on the range that was simulated."""
         row, shade = self.table.loc[name], _colour(name)
-        low, high = (self.settings["ranges"][end][NAMES.index(name)] for end in ("low", "high"))
+        low, high = (self.settings["simulated"][end][NAMES.index(name)] for end in ("low", "high"))
         ends = np.clip([row["low"], row["high"]], low, high)
         ax.plot(ends, [0, 0], color=shade, lw=5, alpha=0.4, solid_capstyle="butt")
         ax.plot([row["estimate"]], [0], "o", color=shade)

@@ -49,6 +49,20 @@ def at_edges(
     return sentences
 
 
+def beyond(
+    names: tuple[str, ...], found: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
+) -> list[str]:
+    """Estimates (parameters,) outside the ranges that were asked about."""
+    return [
+        "{0} = {2:.4g} {1} lies outside the range from {3:.4g} to {4:.4g} {1} that was asked "
+        "about, and for which the intervals are: take a wider one.".format(
+            *symbol_and_unit(name), value, low, high
+        )
+        for name, value, low, high in zip(names, found, *ends, strict=True)
+        if not low <= value <= high
+    ]
+
+
 def not_apart(
     names: tuple[str, ...], found: np.ndarray, truth: np.ndarray, guess: np.ndarray
 ) -> list[str]:

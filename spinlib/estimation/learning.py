@@ -61,7 +61,11 @@ class Bar:
 
 @dataclass(frozen=True)
 class Work:
-    """What one call of `estimate` is given."""
+    """What one call of `estimate` is given.
+
+    The network learns from films of the `simulated` ranges, which go beyond those that are asked
+    about, and is calibrated and tested by films of these.
+    """
 
     pixels: torch.Tensor
     conditions: Conditions
@@ -72,6 +76,10 @@ class Work:
     root: Path
     device: torch.device | str
     bar: Bar
+
+    @property
+    def simulated(self) -> Ranges:
+        return planning.with_margin(self.ranges)
 
     def number(self, part: int, batch: int = 0) -> int:
         """The seed of a batch of states; parts are grid, drawn, validation, held out, tested …"""
@@ -174,7 +182,7 @@ def read(network: WindowedCNN, pictures: torch.Tensor, work: Work) -> WindowEsti
 
 
 def _pictures(
-    work: Work, cells: int, seed: int, drawn: int, copies: bool = False
+    work: Work, ranges: Ranges, cells: int, seed: int, drawn: int, copies: bool = False
 ) -> tuple[torch.Tensor, pd.DataFrame]:
     """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters.
 
@@ -182,7 +190,7 @@ def _pictures(
     a blur of its own: films of the same parameters, for the price of a look.
     """
     films = planning.recipe(
-        *(work.plan, work.conditions, work.ranges, work.effort), cells=cells, seed=seed, drawn=drawn
+        *(work.plan, work.conditions, ranges, work.effort), cells=cells, seed=seed, drawn=drawn
     )
     data = dataset(films, work.root, work.device, progress=False)
     group = (Operation(),)
@@ -202,7 +210,7 @@ def _pictures(
 
 def _noise(work: Work) -> float:
     """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
-    clean, _ = _pictures(work, work.plan.cells[0], work.number(0), 0)
+    clean, _ = _pictures(work, work.simulated, work.plan.cells[0], work.number(0), 0)
     some = clean[:: -(-len(clean) // 4)]
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
     return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
@@ -237,7 +245,8 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
     looks = []
     for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
         part = "training" if name in ("grid", "drawn") else name
-        clean, parameters = _pictures(work, cells, seed, drawn, copies=part == "training")
+        ranges = work.ranges if part in ("held_out", "tested") else work.simulated
+        clean, parameters = _pictures(work, ranges, cells, seed, drawn, copies=part == "training")
         recorded = observation.record(clean, noise, work.conditions, seed=seed)
         pictures = observation.at_seen_pixels(recorded, plan)
         parts.setdefault(part, []).append(States(pictures, parameters))
@@ -270,7 +279,7 @@ def _train(work: Work, training: States, validation: States, checkpoint: Path) -
     train_windows(
         network,
         *(
-            (states.pictures, work.ranges.unit(states.parameters))
+            (states.pictures, work.simulated.unit(states.parameters))
             for states in (training, validation)
         ),
         step=STEP,

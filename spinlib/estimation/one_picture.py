@@ -18,7 +18,7 @@ from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.answer import Estimate
 from spinlib.estimation.intervals import Intervals, nearest
 from spinlib.estimation.learning import Bar, Work, learn, read
-from spinlib.estimation.planning import EFFORT, Conditions, Effort
+from spinlib.estimation.planning import ANISOTROPY, EFFORT, Conditions, Effort
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
     PERIOD,
@@ -59,9 +59,11 @@ def estimate(
 
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
                 a list of pictures of one film, in different fields or at different temperatures
-    conditions  temperature, field, pixel size, thickness, contrast and blur; anisotropy and kind of
-                DMI, if the film has another than none and bulk; a list, if there are more pictures
-    ranges      between which values of each parameter to look: only these are simulated
+    conditions  temperature, field, pixel size, thickness, contrast and blur; anisotropy, or between
+                which values it lies, and kind of DMI, if the film has another than none and bulk;
+                a list, if there are more pictures
+    ranges      between which values of each parameter to look: these, and a margin on either side,
+                are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
     root        where simulations and results are kept; the call may be killed at any moment, and
                 goes on when it is made again; once finished it returns at once. Another picture
@@ -72,8 +74,7 @@ def estimate(
     simulated box. A larger one averages over more windows, but not over what all of them share,
     such as the error of cells: do not count on its intervals being on the safe side.
 
-    90 % hold on average over the ranges. Near the ends of a range it is less (75 to 85 % in the
-    outer tenths, where estimates are drawn inwards): take ranges well beyond what you expect.
+    90 % hold on average over the ranges.
 
     Of several pictures each has a network of its own. All of these learn from the same parameters,
     so that their answers can be put together as one picture's are, errors that go together
@@ -132,7 +133,7 @@ def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]
 
 
 def _answer(works: Sequence[Work], settings: dict) -> Estimate:
-    first, ranges, effort = works[0], works[0].ranges, works[0].effort
+    first, ranges, effort = works[0], works[0].simulated, works[0].effort
     learnt = [learn(work, number) for number, work in enumerate(works)]
     # The parameters behind the states of one number are the same for all pictures.
     truths = {part: ranges.unit(rows).numpy() for part, rows in learnt[0].parameters.items()}
@@ -178,6 +179,11 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     possible = best.to_numpy() * (alike_truth / alike_found)[: max(2, effort.loop_films // 3)]
     possible = possible.clip(ranges.low, ranges.high)  # beyond, cells may be too coarse
     films = pd.DataFrame(np.vstack([[value] * effort.loop_films, possible]), columns=NAMES)
+    low, high = first.conditions.anisotropies
+    films[ANISOTROPY] = [
+        *[(low + high) / 2] * effort.loop_films,
+        *np.linspace(low, high, len(possible)),
+    ]
     loop = loops(films, first.conditions, first.plan.cell, effort, **given)
     first.bar.to("predicting", 1.0)
 
@@ -186,6 +192,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     warned = [
         *strange,
         *doubts.at_edges(NAMES, value, *parts, (ranges.low, ranges.high)),
+        *doubts.beyond(NAMES, value, (first.ranges.low, first.ranges.high)),
         *doubts.not_apart(
             *(NAMES, alike_found, alike_truth),
             learnt[0].parameters["held_out"].to_numpy().std(0),
@@ -212,7 +219,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         table=table,
         warnings=list(dict.fromkeys(warned)),  # two pictures may say the same
         choices=choices,
-        coverage=coverage_table(held, scaled["tested"].truth),
+        coverage=coverage_table(held, learnt[0].parameters["tested"], first.ranges),
         tested=pd.DataFrame(
             np.hstack(tested),
             columns=[f"{kind} {name}" for kind in ("true", "estimated") for name in QUANTITIES],
@@ -227,7 +234,9 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         films=films.join(loop.summary().reset_index(drop=True)),
         repeats=effort.loop_films,
         pixel_size_nm=first.conditions.pixel_size_nm,
-        settings=settings | {"noise": learnt[0].noise, "loop_cell_nm": first.plan.cell},
+        settings=settings
+        | {"noise": learnt[0].noise, "loop_cell_nm": first.plan.cell}
+        | {"simulated": {"low": list(ranges.low), "high": list(ranges.high)}},
         picture=first.pixels,
         again=again.pictures,
     )

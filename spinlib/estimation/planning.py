@@ -12,15 +12,23 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
+import pandas as pd
+import torch
 
 from spinlib.dipolar import THICKEST
 from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.kernels import random_uniform
 from spinlib.microscope import Microscope
 from spinlib.pictures import PictureError
 from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.windowed import Ranges
 
 WINDOW = 32  # pixels of a network's window, as in the paper
+# Films are simulated beyond the ranges, too, by this share of them: estimates are drawn towards the
+# middle of what was simulated, and at an end of the ranges intervals would hold too seldom. But
+# not far below: the shortest period still takes five and a half cells where it should take eight.
+MARGIN, LOWEST = 0.15, 0.8
+ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ in it
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
 
 
@@ -39,8 +47,9 @@ class Conditions:
     # pixels are cut off at black and white.
     defocus_nm: float = 0.0
     # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
-    # as the magnetisation's own demagnetising field is not part of it, and the kind of its DMI.
-    anisotropy_kJ_m3: float = 0.0
+    # as the magnetisation's own demagnetising field is not part of it, or between which two values
+    # that lies; and the kind of its DMI.
+    anisotropy_kJ_m3: float | tuple[float, float] = 0.0
     dmi_kind: Literal["bulk", "interfacial"] = "bulk"
 
     def __post_init__(self) -> None:
@@ -55,10 +64,11 @@ class Conditions:
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
                 f"one of {', '.join(CHANNELS)}."
             )
-        if not math.isfinite(self.anisotropy_kJ_m3):
+        ends = np.atleast_1d(self.anisotropy_kJ_m3).astype(float)
+        if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
             raise ValueError(
                 f"The anisotropy_kJ_m3 is {self.anisotropy_kJ_m3!r}; give a number of kJ/m³, above "
-                "0 for an easy axis along z."
+                "0 for an easy axis along z, or the lowest and the highest that it may be."
             )
         if self.dmi_kind not in ("bulk", "interfacial"):
             raise ValueError(f"The dmi_kind is bulk or interfacial, not {self.dmi_kind!r}.")
@@ -70,6 +80,12 @@ class Conditions:
         if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
             raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
         self.microscope(1, 0.0)  # refuses a defocus where there is none, and none where one is due
+
+    @property
+    def anisotropies(self) -> tuple[float, float]:
+        """The lowest and the highest anisotropy that the film may have, kJ/m³."""
+        low, high = np.broadcast_to(self.anisotropy_kJ_m3, 2).tolist()
+        return low, high
 
     @property
     def grey(self) -> bool:
@@ -125,7 +141,8 @@ EFFORT = {
 class FieldOfView(ThermalFilms):
     """Films as a picture sees them: they go on beyond it, and know nothing of cells.
 
-    They may have an easy axis along z, and a DMI of either kind.
+    They may have an easy axis along z, each film one of its own between two values, and a DMI of
+    either kind.
 
     They are periodic, where the picture's box repeats. On average over directions their helices
     have the period of the continuum, along axes and diagonals up to x²/12 more or less, x = 2π cell
@@ -134,14 +151,25 @@ class FieldOfView(ThermalFilms):
     """
 
     version: ClassVar[int] = 200 + ThermalFilms.version
-    anisotropy: float = 0.0  # K_u, kJ/m³
+    anisotropies: tuple[float, float] = (0.0, 0.0)  # K_u, lowest and highest, kJ/m³
     dmi_kind: Literal["bulk", "interfacial"] = "bulk"
 
-    def film(self, parameters) -> Film:
+    def parameters(self) -> pd.DataFrame:
+        """A, D, M_s and K_u of each state."""
+        low, high = self.anisotropies
+        draw = {"seed": self.seed, "states": range(self.states), "purpose": "anisotropy"}
+        unit = random_uniform((1,), **draw).double().numpy()[:, 0]
+        return super().parameters().assign(**{ANISOTROPY: low + (high - low) * unit})
+
+    def film(self, parameters: pd.DataFrame) -> Film:
+        """The films of a table of parameters; without a K_u theirs is half-way."""
+        middle = [sum(self.anisotropies) / 2] * len(parameters)
         return replace(
             super().film(parameters),
-            **{"anisotropy": 1e3 * self.anisotropy, "dmi_kind": self.dmi_kind},
-            **{"boundary": "periodic", "exact_helix": True},
+            anisotropy=1e3 * torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle))),
+            dmi_kind=self.dmi_kind,
+            boundary="periodic",
+            exact_helix=True,
         )
 
 
@@ -190,12 +218,20 @@ def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
             "either at least, and as many."
         )
     for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind"):
-        values = {getattr(each, name) for each in conditions}
+        values = {str(getattr(each, name)) for each in conditions}
         if len(values) > 1:
             raise ValueError(
-                f"Pictures of one film have one {name}, not {', '.join(map(str, sorted(values)))}: "
+                f"Pictures of one film have one {name}, not {', '.join(sorted(values))}: "
                 "ask for films one by one."
             )
+
+
+def with_margin(ranges: Ranges) -> Ranges:
+    """The ranges that are simulated where these are asked about."""
+    low, high = np.array(ranges.low), np.array(ranges.high)
+    margin = MARGIN * (high - low)
+    below = np.maximum(low - margin, LOWEST * low)
+    return Ranges(tuple(below.tolist()), tuple((high + margin).tolist()), ranges.names)
 
 
 def helix_period(exchange, dmi):
@@ -222,7 +258,7 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     # Densities of the energies that exchange is up against, J/m³.
     dipolar = VACUUM_PERMEABILITY * (1e3 * ranges.high[2]) ** 2 / 2
     length = 1e9 * math.sqrt(
-        1e-12 * ranges.low[0] / max(dipolar, 1e3 * abs(conditions.anisotropy_kJ_m3))
+        1e-12 * ranges.low[0] / max(dipolar, *(1e3 * abs(k) for k in conditions.anisotropies))
     )
     side = pixel * min(shape)
     cell = min(short / 8, length)
@@ -290,6 +326,11 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"With a defocus_nm of {conditions.defocus_nm:g}, sharp pictures of helices with a "
             f"period below {clipped:.3g} nm would go beyond black and white, and are cut off there."
         )
+    if (anisotropies := conditions.anisotropies)[0] < anisotropies[1]:
+        notes.append(
+            "Simulated films have an anisotropy of their own each, between {:g} and {:g} kJ/m³: "
+            "that it is not known is part of the intervals.".format(*anisotropies)
+        )
     heat = thermal_energy(conditions.temperature_K)
     weakest = 2e21 * 1e-12 * ranges.low[0] * 1e-9 * conditions.thickness_nm
     if heat > 0.5 * weakest:
@@ -315,7 +356,7 @@ def recipe(
     seed: int,
     drawn: int = 0,
 ) -> FieldOfView:
-    """The films of the plan: the grid, or so many drawn at random inside the ranges."""
+    """The films of the plan: a grid over the ranges, or so many drawn at random inside them."""
     values = 2 if drawn else effort.values
     grid = [
         tuple(np.linspace(low, high, values).tolist())
@@ -328,7 +369,7 @@ def recipe(
         field=conditions.field_T,
         cell=plan_.box / cells,
         thickness=conditions.thickness_nm,
-        anisotropy=conditions.anisotropy_kJ_m3,
+        anisotropies=conditions.anisotropies,
         dmi_kind=conditions.dmi_kind,
         size=(cells, cells),
         cooling=effort.cooling,

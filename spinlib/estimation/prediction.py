@@ -8,7 +8,14 @@ import torch
 
 from spinlib import textures
 from spinlib.estimation.observation import middle, record, see
-from spinlib.estimation.planning import Conditions, Effort, Plan, helix_period, recipe
+from spinlib.estimation.planning import (
+    ANISOTROPY,
+    Conditions,
+    Effort,
+    Plan,
+    helix_period,
+    recipe,
+)
 from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
@@ -89,21 +96,24 @@ def loops(
 
     The field is along z, from saturation: 1.3 times the sum of the field D²/(2AM_s) that unwinds
     helices, the demagnetising field μ₀M_s of a film and the anisotropy's 2|K|/M_s. Cells have sides
-    of `cell` nm.
+    of `cell` nm. Films whose anisotropy is not among the parameters have the one half-way between
+    those of the conditions.
     """
     exchange, dmi, saturation = (torch.tensor(parameters[name].to_numpy()) for name in NAMES)
+    middle = [sum(conditions.anisotropies) / 2] * len(parameters)
+    anisotropy = torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle)))
     film = Film(
         exchange_stiffness=1e-12 * exchange,
         dmi=1e-3 * dmi,
         saturation=1e3 * saturation,
         cell=1e-9 * cell,
         thickness=1e-9 * conditions.thickness_nm,
-        anisotropy=1e3 * conditions.anisotropy_kJ_m3,
+        anisotropy=1e3 * anisotropy,
         dmi_kind=conditions.dmi_kind,
         exact_helix=True,
     )
     unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
-    turning = 2 * abs(conditions.anisotropy_kJ_m3) / saturation
+    turning = 2 * anisotropy.abs() / saturation
     largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation + turning).max())
     start = textures.uniform((effort.loop_cells,) * 2).repeat(len(parameters), 1, 1, 1).to(device)
     return hysteresis(

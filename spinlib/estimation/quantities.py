@@ -129,9 +129,10 @@ def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals, own) ->
     )
 
 
-def coverage_table(held: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    """Shares of states (states, 4) whose interval holds, by thirds of the range as well."""
-    third = np.clip(np.floor(3 * truth), 0, 2)
+def coverage_table(held: np.ndarray, truth: pd.DataFrame, ranges: Ranges) -> pd.DataFrame:
+    """Shares of states (states, 4) whose interval holds, by thirds of the ranges as well."""
+    scaled = scaled_quantities(ranges.unit(truth).numpy(), ranges)
+    third = np.clip(np.floor(3 * scaled), 0, 2)
     rows = {}
     for name, part in {
         **{name: [column] for column, name in enumerate(QUANTITIES)},
