@@ -23,9 +23,9 @@
 # microscope, which hides the noise that gives *A* away, FeGe's parameters are found within 7 %
 # (above: 8.17 pJ/m, 1.53 mJ/m² and 374 kA/m, where the truth is 8.78, 1.58 and 384), its loop
 # within 10 %, its volume within 2 %. A laptop, with a twelfth of the training or less, draws *D*
-# and *M*_s of new films towards the middle of their ranges; but of FeGe it finds 8.64, 1.56 and
-# 373, on better cells than the full-size run had, in a picture of a seventh of the area, with
-# intervals of ± 8 to 18 %. *D* must be in mJ/m²: in the µJ/m² that the paper prints, no network
+# and *M*_s of new films towards the middle of their ranges; but of FeGe it finds 8.33, 1.52 and
+# 372, on better cells than the full-size run had, in a picture of a seventh of the area, with
+# intervals of ± 8 to 16 %. *D* must be in mJ/m²: in the µJ/m² that the paper prints, no network
 # reads it. [An appendix](appendix_coverage.ipynb) tries such intervals on films of many kinds.
 #
 # D. Wang et al., Adv. Sci. 7, 2000566 (2020): simulate a small grid of parameters under the
@@ -1665,7 +1665,7 @@ study.show(
 # *Why.* Short trainings answer towards the middle of a range: the laptop's $R^2$ is high and its
 # slopes are too small. W3 is a bias of one network at one point of its ranges, the same for all
 # sizes of picture. W5: three trainings of one network scatter by 8 %, and a turned picture raises
-# the error by 6 %. W6: the spectra of films of the estimate are 0.12 from the picture's and 0.11
+# the error by 6 %. W6: the spectra of films of the estimate are 0.10 from the picture's and 0.12
 # from each other's; those of the middle of the ranges are 0.40 away. There are fewer skyrmions than
 # in films of the truth, and about as many as in the picture. The truth of W6 to W9 is ours; that a
 # real film obeys this energy is not tested.

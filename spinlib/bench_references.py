@@ -44,7 +44,7 @@ def torques(
     `spins` (3, height, width), `field` along z in tesla; in single precision and compiled.
     """
     makers = {"magnum.np 2.2": _magnum_torque}
-    if cores == len(os.sched_getaffinity(0)):  # XLA takes every core there is
+    if cores == os.cpu_count():  # XLA takes every core there is
         makers["NeuralMag 1.0"] = _neuralmag_torque
     made = {name: make(spins, film, field, damping) for name, make in makers.items()}
     return {name: torque for name, torque in made.items() if torque}
