@@ -62,7 +62,8 @@ def test_cupy_is_only_in_the_gpu_extra():
 
 
 OPTIONAL = {"cupy": "gpu", "rsciio": "dm"}  # imported only where needed, by the extra they are in
-COMPARED = {"jax", "magnumnp", "neuralmag", "spirit"}  # other simulators, timed beside ours where they are installed
+# Other simulators, timed beside ours where they are installed.
+COMPARED = {"jax", "magnumnp", "neuralmag", "spirit"}
 
 
 def imports(folder: str) -> Iterator[tuple[str, Path, bool]]:

@@ -74,8 +74,8 @@ def estimate(
     simulated box. A larger one averages over more windows, but not over what all of them share,
     such as the error of cells: do not count on its intervals being on the safe side.
 
-    90 % hold on average over the ranges and over what is not known, as blur and anisotropy; near the
-    ends of the ranges some percent less.
+    90 % hold on average over the ranges and over what is not known, as blur and anisotropy; near
+    the ends of the ranges some percent less.
 
     Of several pictures each has a network of its own. All of these learn from the same parameters,
     so that their answers can be put together as one picture's are, errors that go together
