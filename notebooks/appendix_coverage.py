@@ -455,8 +455,8 @@ of_axis
 #   easy axis works against the demagnetising field, by which *M*_s is seen: *M*_s is read too low,
 #   and nothing warns of it. So does, less, a blur beyond what was allowed for. An axis that is
 #   known should be told; of one that is not, its range: then the intervals of *M*_s are half as
-#   wide again, and hold (without it in 38 ± 6 % of cases). What turns spins the other way is noticed:
-#   walls of another kind, and a picture that is mirrored.
+#   wide again, and hold (without it in 38 ± 6 % of cases). What turns spins the other way is
+#   noticed: walls of another kind, and a picture that is mirrored.
 
 # %% [markdown]
 # ## About this run
