@@ -436,18 +436,15 @@ of_axis
 # %% [markdown]
 # ## What to take from it
 # - In a weak field the intervals can be taken at their word, on average over the ranges, if what is
-#   said of the picture is true. `estimate` simulates a margin beyond the ranges, without which more
-#   intervals were open (43 % of those of *A*) and those in the outer tenths held less often (79 %
-#   then, 83 ± 5 % now). 4π*A*/*D* is known to some percent, *A* and *D* each to a quarter.
+#   said of the picture is true; in the outer tenths of the ranges they hold a little less often, as
+#   estimates are drawn inwards. 4π*A*/*D* is known to some percent, *A* and *D* each to a quarter.
 # - A picture in a stronger field says more: helices of a known period *L* unwind at *D*²/2*AM*_s =
 #   2π*D*/*LM*_s, so that what a field does to a texture shows *D*, beside *M*_s. On a laptop the
 #   errors of *A* and *D* fall from 16 % to 8 and 7 %. But *M*_s is read 4 % high there, and its
-#   intervals hold in 70 ± 6 % of cases. The blur has a part in it: intervals allow for any blur up
-#   to two pixels, on average over it, and one instrument has one blur (with 1.2 nm in place of 3 nm
-#   *M*_s was 2 instead of 6 % high and held in 88 % of 80 cases). Told the blur, *M*_s is 2 % high
-#   and errs by 10 % instead of 13 %, but still holds in 75 ± 6 % only (in 85 % of 80 cases of a
-#   second try): what else is different is open. In strong fields take the interval of *M*_s for
-#   half as wide again, and tell the blur.
+#   intervals hold in 70 ± 6 % of cases only: do not rely on them. The blur has a part in it.
+#   Intervals allow for any blur up to two pixels, on average over it, and an instrument has one.
+#   Told its blur, *M*_s is 2 % high and errs by 10 % instead of 13 %, and the intervals hold in
+#   75 ± 6 %. What else is different is open.
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the intervals are wide. The size of a pixel goes into lengths as it is: 3 % are 3 % of
 #   4π*A*/*D*, and of *A*.

@@ -137,6 +137,12 @@ EFFORT = {
 }
 
 
+def anisotropy_of(parameters: pd.DataFrame, ends: tuple[float, float]) -> torch.Tensor:
+    """K_u (films,) in J/m³: that of the table, or half-way between the ends if it has none."""
+    middle = [sum(ends) / 2] * len(parameters)
+    return 1e3 * torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle)))
+
+
 @dataclass(frozen=True)
 class FieldOfView(ThermalFilms):
     """Films as a picture sees them: they go on beyond it, and know nothing of cells.
@@ -163,10 +169,9 @@ class FieldOfView(ThermalFilms):
 
     def film(self, parameters: pd.DataFrame) -> Film:
         """The films of a table of parameters; without a K_u theirs is half-way."""
-        middle = [sum(self.anisotropies) / 2] * len(parameters)
         return replace(
             super().film(parameters),
-            anisotropy=1e3 * torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle))),
+            anisotropy=anisotropy_of(parameters, self.anisotropies),
             dmi_kind=self.dmi_kind,
             boundary="periodic",
             exact_helix=True,

@@ -9,10 +9,10 @@ import torch
 from spinlib import textures
 from spinlib.estimation.observation import middle, record, see
 from spinlib.estimation.planning import (
-    ANISOTROPY,
     Conditions,
     Effort,
     Plan,
+    anisotropy_of,
     helix_period,
     recipe,
 )
@@ -100,20 +100,19 @@ def loops(
     those of the conditions.
     """
     exchange, dmi, saturation = (torch.tensor(parameters[name].to_numpy()) for name in NAMES)
-    middle = [sum(conditions.anisotropies) / 2] * len(parameters)
-    anisotropy = torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle)))
+    anisotropy = anisotropy_of(parameters, conditions.anisotropies)
     film = Film(
         exchange_stiffness=1e-12 * exchange,
         dmi=1e-3 * dmi,
         saturation=1e3 * saturation,
         cell=1e-9 * cell,
         thickness=1e-9 * conditions.thickness_nm,
-        anisotropy=1e3 * anisotropy,
+        anisotropy=anisotropy,
         dmi_kind=conditions.dmi_kind,
         exact_helix=True,
     )
     unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
-    turning = 2 * anisotropy.abs() / saturation
+    turning = 2e-3 * anisotropy.abs() / saturation
     largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation + turning).max())
     start = textures.uniform((effort.loop_cells,) * 2).repeat(len(parameters), 1, 1, 1).to(device)
     return hysteresis(
