@@ -157,6 +157,9 @@ def out_of_reach(calls: Sequence[Callable[[], Any]], at_once: int = 1) -> list:
                 for call in calls:
                     going.append(threads.submit(run, call))
                 begun.set()
+                # Ctrl-C may reach any thread, and this one hears of it only when it is awake.
+                while wait(going, 0.5).not_done:
+                    pass
                 return [each.result() for each in going]
             except KeyboardInterrupt:
                 # It is being stopped already.

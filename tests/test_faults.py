@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -475,9 +476,28 @@ def test_ctrl_c_ends_the_waiting_for_another_run(root):
     assert content(root) == before
 
 
+def test_ctrl_c_is_heard_whichever_thread_the_system_tells():
+    def study() -> None:
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        heard.append(reproduce._stopping.wait(20))
+
+    heard = []
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            reproduce.out_of_reach([study])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert heard == [True]
+
+
 def kernels_of(process: subprocess.Popen) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children()
-    return [child for child in children if "ipykernel_launcher" in child.cmdline()]
+    kernels = []
+    for child in psutil.Process(process.pid).children():
+        with suppress(psutil.Error):  # a zombie has no command line
+            if "ipykernel_launcher" in child.cmdline():
+                kernels.append(child)
+    return kernels
 
 
 def test_ctrl_c_at_random_moments_is_one_sentence(root, first_run, long):
