@@ -1265,11 +1265,10 @@ pd.concat({name: answer.table for name, answer in answers.items()}).round(3)
 # %% [markdown]
 # ### Do the intervals keep their promise?
 # They were calibrated on one set of simulations at random parameters, and are tried here on
-# another. **Criterion**: nominal 90 % intervals of *A*, *D* and *M*_s hold between 85 and 95 % of
-# the truths. Errors are those over states; where an interval reaches an end of the simulated range
-# it is open on that side. The states that calibrate are a sample, too, which adds 3 %, and both
-# materials have the same places in their ranges, by their random numbers, so that they share their
-# luck: with the two sets exchanged, the intervals of 4π*A*/*D* hold in 94 and 95 % of cases.
+# another, which joins the first only afterwards: the intervals above are calibrated by both.
+# **Criterion**: nominal 90 % intervals of *A*, *D* and *M*_s hold between 85 and 95 % of the
+# truths. Errors are those over states; the states that calibrate are a sample, too, which adds 3 %.
+# Where an interval reaches an end of the simulated range it is open on that side.
 
 # %%
 coverage = pd.concat({name: answer.coverage for name, answer in answers.items()})

@@ -177,7 +177,8 @@ def judged(found: list, truth: pd.DataFrame, networks: int) -> tuple[pd.DataFram
         for column in ("estimate", "low", "high")
     )
     held = (low <= true) & (true <= high)
-    by_calibration = np.sqrt(0.9 * 0.1 / (EFFORT_HERE.held_out + 2) / networks)
+    calibrating = EFFORT_HERE.held_out + EFFORT_HERE.tested
+    by_calibration = np.sqrt(0.9 * 0.1 / (calibrating + 2) / networks)
     by_films = np.sqrt(0.9 * 0.1 / len(held))
     error = float(np.hypot(by_films, by_calibration))
     rows = {}
@@ -311,7 +312,7 @@ slips[["holds", "strange"]].map("{:.0%}".format)
 
 # %% [markdown]
 # ## Another field, films of another kind, and an axis that is not known
-# Three more questions, with a network or two for each. *Which picture should one take?* The first
+# Three more questions. *Which picture should one take?* The first
 # of the hidden films are cooled once more, in a stronger field, and answered by that picture alone,
 # by both together (`estimate` takes lists of pictures and conditions), and by the second with the
 # blur of the instrument told: so far `estimate` had to reckon with anything up to two pixels.
@@ -345,13 +346,15 @@ in_strong, of_others, of_any_axis = (
         (unsure_truth.assign(**{ANISOTROPY: axes_kJ_m3}), unsure),
     )
 )
+own = [seed + number % networks for number in range(films)]
+sharp = replace(strong, blur_nm=BLUR_NM)
 asked = {
-    "strong": [(picture, strong, seed) for picture in in_strong],
-    "sharp": [(picture, replace(strong, blur_nm=BLUR_NM), seed) for picture in in_strong],
+    "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
+    "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
+    "both": [([*two], [TOLD, strong], each) for *two, each in zip(photographs, in_strong, own)],
     "other": [(picture, other, seed) for picture in of_others],
     "unsure": [(picture, unsure, seed) for picture in of_any_axis],
     "untold": [(picture, TOLD, seed) for picture in of_any_axis],
-    "both": [([one, two], [TOLD, strong], seed) for one, two in zip(photographs, in_strong)],
 }
 # The first of each come first, as each has a network to train.
 found_more = answers(*(question for some in zip(*asked.values()) for question in some))
@@ -363,7 +366,7 @@ by_pictures = {
     f"in {strong.field_T:g} T, blur told": found_more["sharp"],
 }
 together = pd.concat(
-    {name: judged(some, truth[:films], 1)[0] for name, some in by_pictures.items()}
+    {name: judged(some, truth[:films], networks)[0] for name, some in by_pictures.items()}
 )
 together.drop(columns="open intervals")
 

@@ -6,6 +6,8 @@ import pytest
 
 from spinlib.estimation.quantities import (
     PERIOD,
+    Pair,
+    calibrated_intervals,
     coverage_table,
     in_units,
     scaled_quantities,
@@ -41,6 +43,25 @@ def test_the_period_is_straightened_by_itself():
     assert slopes[1] == pytest.approx(1, abs=1e-3) and abs(slopes[0] - 1) > 0.005
     errors = [np.sqrt(((x - ratio) ** 2).mean()) for x in (plain, found[:, 3])]
     assert errors[1] < errors[0]
+
+
+def test_tested_states_verify_first_and_then_calibrate_as_well():
+    truth = np.full((160, 4), 0.5)
+    # Errors of 40 validation states, all alike; of 40 held-out ones, small; of 80 tested ones.
+    off = np.concatenate([np.full(40, 0.1), np.linspace(0, 0.04, 40), np.linspace(0, 0.1, 80)])
+    off = np.repeat(off[:, None], 4, 1)
+    validation, held_out, tested = (
+        Pair(truth[part] + off[part], truth[part])
+        for part in (slice(40), slice(40, 80), slice(80, 160))
+    )
+    at = np.full((1, 4), 0.5)
+    limits, verified = calibrated_intervals(at, validation, held_out, tested)
+    # By rank: ⌈41 · 0.9⌉ = 37 of the first alone, ⌈121 · 0.9⌉ = 109 of both.
+    reach = np.sort(np.abs(off[40:80, 0]))[36]
+    assert (verified == (off[80:] <= reach + 1e-12)).all() and not verified.all()
+    reach = np.sort(np.abs(off[40:, 0]))[108]
+    assert limits.high[0] - 0.5 == pytest.approx(np.full(4, reach))
+    assert 0.5 - limits.low[0] == pytest.approx(np.full(4, reach))
 
 
 def test_coverage_by_thirds_of_the_range():

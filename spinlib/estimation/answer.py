@@ -36,7 +36,9 @@ class Estimate:
     warnings   sentences that say why not to trust it
     choices    sentences that say how it was simulated
     coverage   share of tested states whose interval holds the truth, with binomial errors, and by
-               thirds of the range: 90 % hold on average over the ranges, near their ends less
+               thirds of the range: 90 % hold on average over the ranges, near their ends less.
+               They verify intervals that other states calibrated; those of the table they
+               calibrate as well
     tested     true values and estimates of the tested states
     texture    distances of spectra and skyrmions per µm² of the picture and of simulations
     spectra    waves per nm, and shares of the power of picture and simulations

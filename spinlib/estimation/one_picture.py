@@ -41,7 +41,7 @@ from spinlib.windowed import Ranges, WindowEstimates
 
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 
-_SIMILAR = 30  # held-out states nearest to the estimate: what goes together in their errors?
+_SIMILAR = 30  # known states nearest to the estimate: what goes together in their errors?
 
 
 def estimate(
@@ -165,10 +165,10 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
 
     value = table["estimate"].to_numpy()[: len(NAMES)]
     best = pd.DataFrame([value], columns=NAMES)
-    alike = nearest(found, scaled["held_out"].found, _SIMILAR)[0]
+    known = scaled["held_out"].with_(scaled["tested"])
+    alike = nearest(found, known.found, _SIMILAR)[0]
     alike_found, alike_truth = (
-        in_units(part[alike], ranges)[:, : len(NAMES)]
-        for part in (scaled["held_out"].found, scaled["held_out"].truth)
+        in_units(part[alike], ranges)[:, : len(NAMES)] for part in (known.found, known.truth)
     )
     given = {"seed": first.number(5), "device": first.device}
     again = texture_again(

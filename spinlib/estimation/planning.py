@@ -111,7 +111,7 @@ class Effort:
     drawn: int = 256  # further training states at random parameters
     validation: int = 96  # states that choose the weights and straighten the estimates
     held_out: int = 99  # states that calibrate the intervals; 90 of 100 ranks make 90 %
-    tested: int = 99  # states that verify them
+    tested: int = 99  # states that verify them, and then calibrate with them
     cells: int = 120  # across a simulated picture, at most
     cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
     staying: int = 200  # sweeps there

@@ -4,7 +4,7 @@ Between the two, "scaled" quantities (states, 4) run from 0 to 1 over the ranges
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import pandas as pd
@@ -33,6 +33,10 @@ class Pair:
 
     found: np.ndarray
     truth: np.ndarray
+
+    def with_(self, others: "Pair") -> "Pair":
+        """These states and others."""
+        return Pair(*map(np.vstack, zip(*map(astuple, (self, others)), strict=True)))
 
 
 def straightening(found: np.ndarray, wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -99,8 +103,10 @@ def calibrated_intervals(
 ) -> tuple[Intervals, np.ndarray]:
     """Intervals for estimates (states, quantities), and which of those of tested states hold.
 
-    Intervals are longer where the validation states near an estimate have larger errors. The
-    held-out ones have no part in that, so they can calibrate, and the tested ones in neither.
+    Intervals are longer where the validation states near an estimate have larger errors. Neither
+    held-out nor tested states have a part in that, so they can calibrate. First the held-out ones
+    do, and the tested ones verify. Then both do, since a hundred states and their luck leave an
+    error of 3 % to what intervals hold, two hundred one of 2 %.
     """
     error = validation.truth - validation.found
 
@@ -109,10 +115,12 @@ def calibrated_intervals(
         near = typical_error(at[:, :3], validation.found[:, :3], error)
         return (near + np.abs(error).mean(0)) / 2
 
-    scores = np.abs(held_out.truth - held_out.found) / scale(held_out.found)
-    ends = (np.zeros(len(QUANTITIES)), np.ones(len(QUANTITIES)))
-    around = [intervals(x, scale(x), scores, ends) for x in (found, tested.found)]
-    return around[0], around[1].hold(tested.truth)
+    def calibrated_by(states: Pair, at: np.ndarray) -> Intervals:
+        scores = np.abs(states.truth - states.found) / scale(states.found)
+        return intervals(at, scale(at), scores, (np.zeros(found.shape[1]), np.ones(found.shape[1])))
+
+    verified = calibrated_by(held_out, tested.found).hold(tested.truth)
+    return calibrated_by(held_out.with_(tested), found), verified
 
 
 def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals, own) -> pd.DataFrame:
