@@ -66,6 +66,8 @@ def test_loops_begin_saturated_and_end_reversed():
         assert fields[0] == -fields[-1]
     # D²/(2AM_s) + μ₀M_s = 0.370 + 0.483 T for the first, 0.139 + 0.377 T for the second.
     assert fields[0] == pytest.approx(1.3 * 0.853, rel=0.002)
+    same = loops(films[1:], conditions, 5.0, effort, seed=1, largest_field=fields[0])
+    assert same.branch(0)[0][0] == fields[0]
 
 
 def test_loops_of_a_hard_axis_reach_beyond_its_coercive_field():

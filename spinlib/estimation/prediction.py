@@ -90,14 +90,16 @@ def loops(
     effort: Effort,
     *,
     seed: int,
+    largest_field: float | None = None,
     device: torch.device | str = "cpu",
 ) -> Loop:
     """Descending branches of films with these parameters, at the temperature of the conditions.
 
-    The field is along z, from saturation: 1.3 times the sum of the field D²/(2AM_s) that unwinds
-    helices, the demagnetising field μ₀M_s of a film and the anisotropy's 2|K|/M_s. Cells have sides
-    of `cell` nm. Films whose anisotropy is not among the parameters have the one half-way between
-    those of the conditions.
+    The field is along z, from saturation: from `largest_field` (T) or else 1.3 times the sum of the
+    field D²/(2AM_s) that unwinds helices, the demagnetising field μ₀M_s of a film and the
+    anisotropy's 2|K|/M_s, the largest of all films. It sets the steps, and so the rate: loops to be
+    compared need the same. Cells have sides of `cell` nm. Films whose anisotropy is not among the
+    parameters have the one half-way between those of the conditions.
     """
     exchange, dmi, saturation = (torch.tensor(parameters[name].to_numpy()) for name in NAMES)
     anisotropy = anisotropy_of(parameters, conditions.anisotropies)
@@ -111,17 +113,19 @@ def loops(
         dmi_kind=conditions.dmi_kind,
         exact_helix=True,
     )
-    unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
-    turning = 2e-3 * anisotropy.abs() / saturation
-    largest = 1.3 * float((unwinding + 1e3 * VACUUM_PERMEABILITY * saturation + turning).max())
+    if largest_field is None:
+        unwinding = 1e3 * dmi**2 / (2 * exchange * saturation)
+        turning = 2e-3 * anisotropy.abs() / saturation
+        demagnetising = 1e3 * VACUUM_PERMEABILITY * saturation
+        largest_field = 1.3 * float((unwinding + demagnetising + turning).max())
     start = textures.uniform((effort.loop_cells,) * 2).repeat(len(parameters), 1, 1, 1).to(device)
     return hysteresis(
         film,
         start,
-        largest_field=largest,
+        largest_field=largest_field,
         temperature=conditions.temperature_K,
-        step=largest / 30,
-        finest_step=largest / 120,
+        step=largest_field / 30,
+        finest_step=largest_field / 120,
         sweeps=effort.loop_sweeps,
         seed=seed,
     )
