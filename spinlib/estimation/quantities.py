@@ -4,7 +4,7 @@ Between the two, "scaled" quantities (states, 4) run from 0 to 1 over the ranges
 """
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -36,7 +36,8 @@ class Pair:
 
     def with_(self, others: "Pair") -> "Pair":
         """These states and others."""
-        return Pair(*map(np.vstack, zip(*map(astuple, (self, others)), strict=True)))
+        found, truth = [self.found, others.found], [self.truth, others.truth]
+        return Pair(np.vstack(found), np.vstack(truth))
 
 
 def straightening(found: np.ndarray, wanted: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
