@@ -335,8 +335,8 @@ FAULTS = [
     Fault(
         "estimates: a loop that never turns a hard axis over",
         "estimation/prediction.py",
-        "* saturation + turning).max()",
-        "* saturation).max()",
+        "demagnetising + turning).max()",
+        "demagnetising).max()",
         "test_estimation_prediction.py::test_loops_of_a_hard_axis_reach_beyond_its_coercive_field",
     ),
     Fault(
