@@ -1479,10 +1479,9 @@ study.show(
 # reaches it. Loops of films with the true parameters come from the same protocol, field by field,
 # with other random numbers.
 #
-# $H_c$ is no constant of a material. It measures how far the magnetisation lags at this rate and in
-# this box: on a laptop (64 cells across, 200 sweeps at each field) the same truth has 27.5 ± 1.0 mT
-# or 30.2 ± 0.9 mT, by whether the fields begin at 1.18 or 1.10 T. So only loops of one protocol can
-# be compared, and none of these with the measured loop in the paper's Fig. 5b.
+# $H_c$ is no constant of a material. It measures how far the magnetisation lags at this rate, with
+# these steps and in this box. So only loops of one protocol can be compared, and none of these with
+# the measured loop in the paper's Fig. 5b.
 #
 # **Criterion for W8.** $H_c$ and $H_s$ of the estimate's loops lie within 15 % of those of the
 # truth's. Reproduced: both; partly: one.

@@ -312,14 +312,14 @@ slips[["holds", "strange"]].map("{:.0%}".format)
 
 # %% [markdown]
 # ## Another field, films of another kind, and an axis that is not known
-# Three more questions. *Which picture should one take?* The first
-# of the hidden films are cooled once more, in a stronger field, and answered by that picture alone,
-# by both together (`estimate` takes lists of pictures and conditions), and by the second with the
-# blur of the instrument told: so far `estimate` had to reckon with anything up to two pixels.
-# *Which films may it be?* An easy axis and the kind of the DMI can be told, where they are known
-# from elsewhere; new films have an interfacial DMI and an easy axis of 20 kJ/m³. *What if the axis
-# is not known?* Then `estimate` can be told between which values it lies, and each film that it
-# simulates has one of these; so have new hidden films, each its own. The criterion is the same.
+# Three more questions. *Which picture should one take?* The first of the hidden films are cooled
+# once more, in a stronger field, and answered by that picture alone, by both together (`estimate`
+# takes lists of pictures and conditions), and by the second with the blur of the instrument told:
+# so far `estimate` had to reckon with anything up to two pixels. *Which films may it be?* An easy
+# axis and the kind of the DMI can be told, where they are known from elsewhere; new films have an
+# interfacial DMI and an easy axis of 20 kJ/m³. *What if the axis is not known?* Then `estimate` can
+# be told between which values it lies, and each film that it simulates has one of these; so have
+# new hidden films, each its own. The criterion is the same.
 
 # %%
 strong = replace(TOLD, field_T=strong_field_T)
@@ -454,7 +454,7 @@ of_axis
 #   easy axis works against the demagnetising field, by which *M*_s is seen: *M*_s is read too low,
 #   and nothing warns of it. So does, less, a blur beyond what was allowed for. An axis that is
 #   known should be told; of one that is not, its range: then the intervals of *M*_s are half as
-#   wide again, and hold (without it in 38 ± 6 % of cases). What turns spins the other way is
+#   wide again, and hold (without it in 38 ± 5 % of cases). What turns spins the other way is
 #   noticed: walls of another kind, and a picture that is mirrored.
 
 # %% [markdown]
