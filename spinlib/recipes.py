@@ -43,7 +43,7 @@ class SkyrmionStates:
     All states share one Hamiltonian and differ by their random numbers alone.
     """
 
-    version: ClassVar[int] = 3  # temperatures came to be the same on every processor
+    version: ClassVar[int] = 4  # heat-bath moves are rounded otherwise
     states: int = 39_300
     size: int = 128
     sweeps: int = 600
@@ -109,7 +109,7 @@ class DipolarDomains:
     are uniform in the box, as suits a data set that is too small for a grid.
     """
 
-    version: ClassVar[int] = 4  # no move is rejected under an anisotropy
+    version: ClassVar[int] = 5  # heat-bath moves are rounded otherwise
     states: int = 78_540
     size: int = 100
     grid: tuple[int, int, int] = (21, 11, 17)  # number of values of λ, K and D

@@ -37,7 +37,7 @@ class ThermalFilms:
                  spins, for `time` nanoseconds.
     """
 
-    version: ClassVar[int] = 4  # no move is rejected under an anisotropy
+    version: ClassVar[int] = 5  # heat-bath moves are rounded otherwise
     exchange: tuple[float, ...]  # A, pJ/m
     dmi: tuple[float, ...]  # D, mJ/m²
     saturation: tuple[float, ...]  # M_s, kA/m

@@ -16,6 +16,7 @@
 #define __expf expf
 #define __logf logf
 #define __sincosf sincosf
+#define __fmaf_rn fmaf
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 struct Index { unsigned x, y, z; };

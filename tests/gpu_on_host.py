@@ -84,6 +84,10 @@ class HostLaunch:
     def _value(self, wanted, argument):
         name, value = argument
         where = f"{self.name}: {name}, a {wanted},"
+        if isinstance(value, np.ndarray):  # a struct by value
+            assert value.dtype.fields and value.size == 1, f"{where} is {value.dtype}"
+            fields = [("words", ctypes.c_uint * (value.nbytes // 4))]
+            return type(wanted, (ctypes.Structure,), {"_fields_": fields}).from_buffer_copy(value)
         if not wanted.endswith("*"):
             dtype, c_type = _SCALARS[wanted]
             assert type(value) is dtype, f"{where} is a {type(value)}"

@@ -143,8 +143,8 @@ FAULTS = [
     Fault(
         "kernel: sign of the DMI",
         "kernels/spin.cuh",
-        "field.z += h.dmi_interfacial * (dx.x + dy.y)",
-        "field.z -= h.dmi_interfacial * (dx.x + dy.y)",
+        "field.z = fma_(h.dmi_interfacial, dx.x + dy.y,",
+        "field.z = fma_(-h.dmi_interfacial, dx.x + dy.y,",
         "test_kernels.py::test_local_field_is_the_hamiltonians",
     ),
     Fault(
@@ -157,9 +157,16 @@ FAULTS = [
     Fault(
         "kernel: half the variance of the anisotropy's field",
         "kernels/spin.cuh",
-        "square_root(-2.0f * twice * temperature",
-        "square_root(-1.0f * twice * temperature",
+        "float width = -2.0f * temperature",
+        "float width = -1.0f * temperature",
         "test_kernels.py::test_anisotropy_is_sampled_exactly",
+    ),
+    Fault(
+        "kernel: a spin not quite across the field",
+        "kernels/spin.cuh",
+        "1.0f + magnitude(axis.z)",
+        "1.0f + axis.z",
+        "test_kernels.py::test_moves_turn_evenly_about_fields_of_any_direction",
     ),
     Fault(
         "kernel: everything accepted in over-relaxation",
@@ -171,15 +178,15 @@ FAULTS = [
     Fault(
         "kernel: half the Boltzmann exponent",
         "kernels/spin.cuh",
-        "float tail = exp_negative(-2.0f * beta * strength);",
-        "float tail = exp_negative(-1.0f * beta * strength);",
+        "exp_negative(-2.0f * ratio)",
+        "exp_negative(-1.0f * ratio)",
         "test_kernels.py::test_free_spin_in_a_field",
     ),
     Fault(
         "kernel: precession the wrong way round",
         "kernels/spin.cuh",
-        "return (-precession) * across",
-        "return precession * across",
+        "return fma_(-precession, across,",
+        "return fma_(precession, across,",
         "test_llg.py::test_one_spin_precesses_and_falls",
     ),
     Fault(
@@ -192,8 +199,8 @@ FAULTS = [
     Fault(
         "kernel: demagnetising field turned round",
         "kernels/llg.cu",
-        "+ film.dipolar * map_field",
-        "- film.dipolar * map_field",
+        "fma_(film.dipolar, map_field,",
+        "fma_(-film.dipolar, map_field,",
         "test_llg.py::test_torque_is_the_hamiltonians",
     ),
     Fault(
@@ -228,8 +235,8 @@ FAULTS = [
     Fault(
         "kernel: a GPU's threads do not wait between the colours",
         "kernels/heatbath.cu",
-        "colour, number, seed);\n            __syncthreads();",
-        "colour, number, seed);",
+        "colour, number, keys);\n            __syncthreads();",
+        "colour, number, keys);",
         "test_anneal.py::test_the_gpus_sweeps_are_the_hosts",
     ),
     Fault(

@@ -29,7 +29,7 @@ from spinlib.hamiltonian import Hamiltonian
 from spinlib.hysteresis import hysteresis
 from spinlib.kernels import heat_bath, spectrum
 from spinlib.kernels.heatbath import _GpuSweeps, _replicas
-from spinlib.kernels.random import state_indices, stream_of
+from spinlib.kernels.random import round_keys, state_indices, stream_of
 from spinlib.microscope import Microscope
 from spinlib.relaxation import relax
 
@@ -225,7 +225,7 @@ def test_the_gpus_sweeps_are_the_hosts(over_relaxations, boundary, size, driver,
     replicas = _replicas(table, states, gpu.device)
     sweeps = _GpuSweeps(
         *(gpu, replicas, None, field[0].numel(), periodic, False),
-        *(over_relaxations, np.uint64(4), driver),
+        *(over_relaxations, round_keys(4), driver),
     )
     sweeps(temperatures, field, 3)
     # Rounding, blown up where a spin points along its field.

@@ -182,6 +182,26 @@ def test_free_spin_in_a_field(device, x):
     assert abs(across.mean()) < 3 * standard_error(across)
 
 
+def test_moves_turn_evenly_about_fields_of_any_direction(device):
+    """Each site has a field of its own: lengths stay 1, and angles about the fields are uniform."""
+    spins = random((64, 64), states=range(16), device=device)
+    field = 2 * random((64, 64), seed=1, states=range(16), device=device)
+    ones, table = torch.ones((16, 1), device=device), torch.zeros(16, 7)
+    heat_bath(spins, table, ones, seed=2, states=range(16), field=field)
+    spins, axis = spins.double().cpu(), field.double().cpu() / 2
+    assert (spins.norm(dim=1) - 1).abs().max() < 5e-7  # some four roundings of 1.2e-7
+    fixed = torch.tensor([0.6, 0.8, 0.0]).double()[None, :, None, None]
+    first = torch.linalg.cross(axis, fixed.expand_as(axis), dim=1)
+    first /= first.norm(dim=1, keepdim=True)
+    second = torch.linalg.cross(axis, first, dim=1)
+    angle = torch.atan2((spins * second).sum(1), (spins * first).sum(1))
+    for half in (axis[:, 2] > 0, axis[:, 2] < 0):
+        for order in (1, 2):
+            for wave in (torch.cos, torch.sin):
+                samples = wave(order * angle[half])
+                assert abs(samples.mean()) < 3.5 * standard_error(samples)  # 8 of them
+
+
 def test_no_preferred_direction_without_field(device):
     spins = equilibrium(
         Hamiltonian(exchange=0.0), (64, 64), 1.0, device, samples=20, gap=1
@@ -456,7 +476,7 @@ def test_wrong_arrays_are_refused_by_name(change, message):
 def test_included_headers_are_part_of_the_text():
     text = loader.source("heatbath.cu")
     assert '#include "' not in text
-    assert text.count("SITE Words philox(") == 1
+    assert text.count("struct Keys {") == 1
     assert '#line 1 "spin.cuh"' in text
 
 

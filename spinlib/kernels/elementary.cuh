@@ -14,19 +14,32 @@ SITE void sincos_turn(uint32 word, float* sine, float* cosine) {
     __sincosf((float)(int)word * 1.4629180792671596e-9f, sine, cosine);
 }
 SITE float inverse_sqrt(float x) { return rsqrtf(x); }
-// A fast logarithm of nearly 1 may come out above 0, which leaves a root of -1e-7: that is 0 as well,
-// not -1e-7 times 1e15.
-SITE float square_root(float x) { return fmaxf(x, 0.0f) * rsqrtf(fmaxf(x, 1e-30f)); }
+// A fast logarithm of nearly 1 may come out above 0, which leaves a root of -1e-7: that is 0 as well.
+// With `--prec-sqrt=false` the root itself is one instruction.
+SITE float square_root(float x) { return sqrtf(fmaxf(x, 0.0f)); }
+SITE void length_and_inverse(float square, float* length, float* inverse) {
+    *inverse = rsqrtf(square);
+    *length = square * *inverse;
+}
 SITE float quotient(float a, float b) { return __fdividef(a, b); }
 SITE float larger(float a, float b) { return fmaxf(a, b); }
+SITE float smaller(float a, float b) { return fminf(a, b); }
+SITE float magnitude(float x) { return fabsf(x); }
+SITE float with_sign(float x, float sign) { return copysignf(x, sign); }
 
 #else
 
-SITE float fma_(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 SITE float inverse_sqrt(float x) { return 1.0f / __builtin_sqrtf(x); }
 SITE float square_root(float x) { return __builtin_sqrtf(x); }
+SITE void length_and_inverse(float square, float* length, float* inverse) {
+    *length = __builtin_sqrtf(square);
+    *inverse = 1.0f / *length;
+}
 SITE float quotient(float a, float b) { return a / b; }
 SITE float larger(float a, float b) { return a > b ? a : b; }
+SITE float smaller(float a, float b) { return a < b ? a : b; }
+SITE float magnitude(float x) { return __builtin_fabsf(x); }
+SITE float with_sign(float x, float sign) { return __builtin_copysignf(x, sign); }
 
 // exp(x) for x <= 0; underflows to about 1e-38 below -87, where nothing here can tell the difference.
 SITE float exp_negative(float x) {

@@ -29,20 +29,24 @@ struct Maps {
     long long anisotropy_stride;
 };
 
+// The external field and the anisotropy are those of the replica and of the maps.
 template <bool ANISOTROPIC, bool RELAX_OVER>
-SITE Vec3 update(Vec3 old, Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 map_field,
-                 float map_anisotropy, const Replica& replica, float temperature, Words random) {
-    Vec3 field = linear_field(right, left, up, down, replica.couplings) + map_field;
-    float anisotropy = replica.couplings.anisotropy + map_anisotropy;
+SITE Vec3 update(Vec3 old, Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 external, float anisotropy,
+                 const Couplings& couplings, float temperature, float beta, Words random) {
+    Vec3 field = linear_field(right, left, up, down, external, couplings);
     if (RELAX_OVER) return over_relax(old, field, anisotropy, temperature, random);
-    return heat_bath<ANISOTROPIC>(old, field, anisotropy, temperature, random);
+    return heat_bath<ANISOTROPIC>(old, field, anisotropy, temperature, beta, random);
 }
+
+SITE float inverse_temperature(float temperature) { return quotient(1.0f, larger(temperature, 1e-20f)); }
+
+#ifdef __CUDACC__
 
 // Over-relaxation needs no random numbers where there is no anisotropy.
 template <bool ANISOTROPIC, bool RELAX_OVER>
-SITE Words draw(uint32 site, uint32 counter, uint32 state, uint64 seed) {
+SITE Words draw(uint32 site, uint32 counter, uint32 state, const Keys& keys) {
     if (!ANISOTROPIC && RELAX_OVER) return {0u, 0u, 0u, 0u};
-    return philox(site, counter, state, RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH, seed);
+    return philox(site, counter, state, RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH, keys);
 }
 
 SITE Vec3 load(const float* s, long long plane, long long i) {
@@ -54,13 +58,11 @@ SITE void store(float* s, long long plane, long long i, Vec3 v) {
     s[2 * plane + i] = v.z;
 }
 
-#ifdef __CUDACC__
-
 // One colour of one sweep of every replica, straight in global memory: any lattice size.
 template <bool ANISOTROPIC, bool RELAX_OVER>
 static __device__ void update_colour(float* spins, const Replica* replicas, Maps maps, Lattice l,
                                      const float* temperatures, int sweeps, int sweep, int colour,
-                                     uint32 counter, uint64 seed) {
+                                     uint32 counter, const Keys& keys) {
     const int half = (l.width + 1) / 2, thread = blockIdx.x * blockDim.x + threadIdx.x;
     if (thread >= half * l.height) return;
     const int y = thread / half, x = 2 * (thread % half) + ((y + colour) & 1);
@@ -76,13 +78,16 @@ static __device__ void update_colour(float* spins, const Replica* replicas, Maps
     Vec3 left = at_left && !p ? none : load(s, plane, at_left ? row + l.width - 1 : site - 1);
     Vec3 up = at_top && !p ? none : load(s, plane, at_top ? x : site + l.width);
     Vec3 down = at_bottom && !p ? none : load(s, plane, at_bottom ? plane - l.width + x : site - l.width);
-    Vec3 field = maps.field ? load(maps.field + r * maps.field_stride, plane, site) : none;
-    float anisotropy = maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
+    const Couplings& h = replicas[r].couplings;
+    Vec3 external = maps.field ? h.field + load(maps.field + r * maps.field_stride, plane, site) : h.field;
+    float anisotropy = h.anisotropy;
+    if (maps.anisotropy) anisotropy += maps.anisotropy[r * maps.anisotropy_stride + site];
     Vec3 old = load(s, plane, site);
-    Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replicas[r].state, seed);
+    const float temperature = temperatures[r * sweeps + sweep];
+    Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replicas[r].state, keys);
     store(s, plane, site,
-          update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, field, anisotropy, replicas[r],
-                                          temperatures[r * sweeps + sweep], random));
+          update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, external, anisotropy, h, temperature,
+                                          inverse_temperature(temperature), random));
 }
 
 extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replicas,
@@ -90,61 +95,66 @@ extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replica
                                             const float* anisotropy, long long anisotropy_stride,
                                             int height, int width, int periodic, int anisotropic,
                                             const float* temperatures, int sweeps, int sweep,
-                                            int colour, int relax_over, uint32 counter, uint64 seed) {
+                                            int colour, int relax_over, uint32 counter, Keys keys) {
     const Maps maps = {field, field_stride, anisotropy, anisotropy_stride};
     const Lattice l = {height, width, periodic};
     if (anisotropic && relax_over)
-        update_colour<true, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, seed);
+        update_colour<true, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
     else if (anisotropic)
-        update_colour<true, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, seed);
+        update_colour<true, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
     else if (relax_over)
-        update_colour<false, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, seed);
+        update_colour<false, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
     else
-        update_colour<false, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, seed);
+        update_colour<false, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
 }
 
 // One block per replica: the whole anneal without touching DRAM. The two colours lie apart in
-// shared memory, so that neighbouring threads read neighbouring words: [colour][component][y][k],
-// site x = 2k + ((y + colour) & 1). Thread (k, j) walks down column k in steps of blockDim.y, which
-// is even: its rows have one parity, and all about x is known before it starts.
+// shared memory, [colour][y][k][component], site x = 2k + ((y + colour) & 1): one address serves all
+// components, and as three is odd, neighbouring threads meet no bank twice. Thread (k, j) walks down
+// column k in steps of blockDim.y, which is even: its rows have one parity, and all about x is known
+// before it starts.
+SITE Vec3 load(const float* s) { return {s[0], s[1], s[2]}; }
+SITE void store(float* s, Vec3 v) { s[0] = v.x, s[1] = v.y, s[2] = v.z; }
+
 template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED, bool RELAX_OVER>
 static __device__ void update_colour_shared(float* shared, const Replica& replica, Maps maps,
-                                            Lattice l, float temperature, int colour,
-                                            uint32 counter, uint64 seed) {
-    const int half = (l.width + 1) / 2, plane = l.height * half, k = threadIdx.x;
+                                            Lattice l, float temperature, float beta, int colour,
+                                            uint32 counter, const Keys& keys) {
+    const int half = (l.width + 1) / 2, pitch = 3 * half, k = threadIdx.x;
     const int shift = (threadIdx.y + colour) & 1, x = 2 * k + shift;
     if (x >= l.width) return;
     const long long full = (long long)l.height * l.width, r = blockIdx.x;
     const Vec3 none = {0.0f, 0.0f, 0.0f};
+    const Couplings& h = replica.couplings;
     const bool at_right = x + 1 == l.width, at_left = x == 0;
-    float* own = shared + 3 * colour * plane + k;
-    const float* other = shared + 3 * (1 - colour) * plane;
-    const float *to_right = other + (at_right ? 0 : k + shift), *above_below = other + k,
-                *to_left = other + (at_left ? half : k + shift) - 1;
-    for (int y = threadIdx.y; y < l.height; y += blockDim.y) {
-        const int row = y * half, site = y * l.width + x;
-        const bool at_top = y + 1 == l.height, at_bottom = y == 0;
-        Vec3 right = at_right && !PERIODIC ? none : load(to_right, plane, row);
-        Vec3 left = at_left && !PERIODIC ? none : load(to_left, plane, row);
-        Vec3 up = at_top && !PERIODIC ? none : load(above_below, plane, at_top ? 0 : row + half);
-        Vec3 down = at_bottom && !PERIODIC ? none : load(above_below, plane, (at_bottom ? plane : row) - half);
-        Vec3 field = MAPPED && maps.field ? load(maps.field + r * maps.field_stride, full, site) : none;
-        float anisotropy =
-            MAPPED && maps.anisotropy ? maps.anisotropy[r * maps.anisotropy_stride + site] : 0.0f;
-        Vec3 old = load(own, plane, row);
-        Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replica.state, seed);
-        store(own, plane, row,
-              update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, field, anisotropy, replica,
-                                              temperature, random));
+    float* own = shared + colour * l.height * pitch + 3 * k;
+    const float* other = shared + (1 - colour) * l.height * pitch;
+    const float *to_right = other + 3 * (at_right ? 0 : k + shift), *above_below = other + 3 * k,
+                *to_left = other + 3 * ((at_left ? half : k + shift) - 1);
+    const int step = blockDim.y * pitch, last = (l.height - 1) * pitch;
+    for (int row = threadIdx.y * pitch, site = threadIdx.y * l.width + x; row <= last;
+         row += step, site += blockDim.y * l.width) {
+        Vec3 right = at_right && !PERIODIC ? none : load(to_right + row);
+        Vec3 left = at_left && !PERIODIC ? none : load(to_left + row);
+        Vec3 up = row == last && !PERIODIC ? none : load(above_below + (row == last ? 0 : row + pitch));
+        Vec3 down = row == 0 && !PERIODIC ? none : load(above_below + (row == 0 ? last : row - pitch));
+        Vec3 external = h.field;
+        float anisotropy = h.anisotropy;
+        if (MAPPED && maps.field)
+            external = external + load(maps.field + r * maps.field_stride, full, site);
+        if (MAPPED && maps.anisotropy) anisotropy += maps.anisotropy[r * maps.anisotropy_stride + site];
+        Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replica.state, keys);
+        store(own + row, update<ANISOTROPIC, RELAX_OVER>(load(own + row), right, left, up, down, external,
+                                                         anisotropy, h, temperature, beta, random));
     }
 }
 
 template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED>
 static __device__ void anneal_in_shared(float* spins, const Replica* replicas, Maps maps, Lattice l,
                                         const float* temperatures, int sweeps, int over_relaxations,
-                                        uint32 first_sweep, uint64 seed) {
+                                        uint32 first_sweep, Keys keys) {
     extern __shared__ float shared[];
-    const int half = (l.width + 1) / 2, plane = l.height * half, k = threadIdx.x;
+    const int pitch = 3 * ((l.width + 1) / 2), k = threadIdx.x;
     const long long full = (long long)l.height * l.width, r = blockIdx.x;
     const Replica replica = replicas[r];
     const Vec3 none = {0.0f, 0.0f, 0.0f};
@@ -152,21 +162,21 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
     for (int colour = 0; colour < 2; ++colour)
         for (int y = threadIdx.y; y < l.height; y += blockDim.y) {
             const int x = 2 * k + ((y + colour) & 1);
-            store(shared + 3 * colour * plane, plane, y * half + k,
+            store(shared + (colour * l.height + y) * pitch + 3 * k,
                   x < l.width ? load(s, full, y * l.width + x) : none);
         }
     __syncthreads();
     for (int sweep = 0; sweep < sweeps; ++sweep) {
-        const float temperature = temperatures[r * sweeps + sweep];
+        const float temperature = temperatures[r * sweeps + sweep], beta = inverse_temperature(temperature);
         const uint32 number = first_sweep + sweep;
         for (int colour = 0; colour < 2; ++colour) {
             update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, false>(shared, replica, maps, l, temperature,
-                                                                       colour, number, seed);
+                                                                       beta, colour, number, keys);
             __syncthreads();
         }
         for (int pass = 0; pass < 2 * over_relaxations; ++pass) {
             update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, true>(
-                shared, replica, maps, l, temperature, pass & 1, number * over_relaxations + pass / 2, seed);
+                shared, replica, maps, l, temperature, beta, pass & 1, number * over_relaxations + pass / 2, keys);
             __syncthreads();
         }
     }
@@ -174,39 +184,39 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
         for (int y = threadIdx.y; y < l.height; y += blockDim.y) {
             const int x = 2 * k + ((y + colour) & 1);
             if (x < l.width)
-                store(s, full, y * l.width + x, load(shared + 3 * colour * plane, plane, y * half + k));
+                store(s, full, y * l.width + x, load(shared + (colour * l.height + y) * pitch + 3 * k));
         }
 }
 
 template <bool PERIODIC>
 static __device__ void anneal_block(float* spins, const Replica* replicas, Maps maps, Lattice l,
                                     int anisotropic, const float* temperatures, int sweeps,
-                                    int over_relaxations, uint32 first_sweep, uint64 seed) {
+                                    int over_relaxations, uint32 first_sweep, Keys keys) {
     const bool mapped = maps.field || maps.anisotropy;
     if (anisotropic)
         anneal_in_shared<PERIODIC, true, true>(spins, replicas, maps, l, temperatures, sweeps,
-                                               over_relaxations, first_sweep, seed);
+                                               over_relaxations, first_sweep, keys);
     else if (mapped)
         anneal_in_shared<PERIODIC, false, true>(spins, replicas, maps, l, temperatures, sweeps,
-                                                over_relaxations, first_sweep, seed);
+                                                over_relaxations, first_sweep, keys);
     else
         anneal_in_shared<PERIODIC, false, false>(spins, replicas, maps, l, temperatures, sweeps,
-                                                 over_relaxations, first_sweep, seed);
+                                                 over_relaxations, first_sweep, keys);
 }
 
 extern "C" __global__ void __launch_bounds__(1024)
     heat_bath_block(float* spins, const Replica* replicas, const float* field, long long field_stride,
                     const float* anisotropy, long long anisotropy_stride, int height, int width,
                     int periodic, int anisotropic, const float* temperatures, int sweeps,
-                    int over_relaxations, uint32 first_sweep, uint64 seed) {
+                    int over_relaxations, uint32 first_sweep, Keys keys) {
     const Maps maps = {field, field_stride, anisotropy, anisotropy_stride};
     const Lattice l = {height, width, periodic};
     if (periodic)
         anneal_block<true>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
-                           first_sweep, seed);
+                           first_sweep, keys);
     else
         anneal_block<false>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
-                            first_sweep, seed);
+                            first_sweep, keys);
 }
 
 #else
@@ -336,7 +346,8 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
         const int map = MAPPED ? 3 : 0;
         const float *map_x = s.lane(colour, parity, map), *map_y = s.lane(colour, parity, map + MAPPED),
                     *map_z = s.lane(colour, parity, map + 2 * MAPPED), *map_k = s.lane(colour, parity, 2 * map);
-        const Replica here = replica;
+        const Couplings here = replica.couplings;
+        const float beta = inverse_temperature(temperature);
         const uint32 stream = RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH;
         uint32 words[4][LANES_AT_ONCE] = {};
         for (int start = 0; start < lanes; start += LANES_AT_ONCE) {
@@ -347,12 +358,16 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
             for (int i = start; i < end; ++i) {
                 const int w = i - start;
                 Words random = {words[0][w], words[1][w], words[2][w], words[3][w]};
-                Vec3 map_field = {MAPPED ? map_x[i] : 0.0f, MAPPED ? map_y[i] : 0.0f, MAPPED ? map_z[i] : 0.0f};
-                float map_anisotropy = MAPPED ? map_k[i] : 0.0f;
+                Vec3 external = here.field;
+                float anisotropy = here.anisotropy;
+                if (MAPPED) {
+                    external = external + Vec3{map_x[i], map_y[i], map_z[i]};
+                    anisotropy += map_k[i];
+                }
                 Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
                     {x[i], y[i], z[i]}, {right_x[i], right_y[i], right_z[i]},
                     {right_x[i - 1], right_y[i - 1], right_z[i - 1]}, {up_x[i], up_y[i], up_z[i]},
-                    {down_x[i], down_y[i], down_z[i]}, map_field, map_anisotropy, here, temperature, random);
+                    {down_x[i], down_y[i], down_z[i]}, external, anisotropy, here, temperature, beta, random);
                 x[i] = spin.x;
                 y[i] = spin.y;
                 z[i] = spin.z;

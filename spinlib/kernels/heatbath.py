@@ -8,7 +8,7 @@ import torch
 
 from spinlib.kernels.launch import Launch, call_host
 from spinlib.kernels.loader import VECTOR_FLAGS
-from spinlib.kernels.random import check_seed, state_indices, stream_of
+from spinlib.kernels.random import check_seed, round_keys, state_indices, stream_of
 from spinlib.kernels.spectrum import GpuConvolution, GpuKernel, HostKernel, ThermalNoise
 
 # Columns of the coupling table: the struct `Couplings` of spin.cuh.
@@ -63,11 +63,10 @@ def heat_bath(
     temperatures = temperatures.to(device, torch.float32).contiguous()
     field, anisotropy = _map(field, spins), _map(anisotropy, spins)
     anisotropic = anisotropy is not None or _anisotropic(couplings)
-    key = check_seed(seed)
     if device.type == "cuda":
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, _stride(field), periodic, anisotropic),
-            *(over_relaxations, key, driver),
+            *(over_relaxations, round_keys(seed), driver),
         )
         for some in temperatures.split(_SWEEPS_AT_ONCE, dim=1):
             gpu(some.contiguous(), field, first_sweep)
@@ -77,7 +76,8 @@ def heat_bath(
         *(spins, replicas, field, np.int64(_stride(field)), anisotropy),
         *(np.int64(_stride(anisotropy)), np.int32(height), np.int32(width), np.int32(periodic)),
         *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.int32(over_relaxations)),
-        *(np.uint32(first_sweep), key, np.int32(batch), np.int32(torch.get_num_threads())),
+        *(np.uint32(first_sweep), check_seed(seed), np.int32(batch)),
+        np.int32(torch.get_num_threads()),
     ]
     call_host("heatbath.cu", "heat_bath_host", arguments, flags)
 
@@ -94,7 +94,7 @@ class _GpuSweeps:
         periodic: bool,
         anisotropic: bool,
         over_relaxations: int,
-        key: np.uint64,
+        keys: np.ndarray,
         driver: str = "auto",
     ) -> None:
         batch, _, height, width = spins.shape
@@ -127,7 +127,7 @@ class _GpuSweeps:
             "temperatures": None,
             "sweeps": None,
             **dict.fromkeys(names),
-            "seed": key,
+            "keys": keys,
         }
         grid, block = (math.ceil(half * height / 256), batch), (256,)
         if self._whole:
@@ -190,15 +190,13 @@ def heat_bath_with_dipoles(
     temperatures = temperatures.to(torch.float32).contiguous()
     anisotropy = _map(anisotropy, spins)
     if spins.is_cuda:
-        stream, key = stream_of(purpose), check_seed(seed)
-        noise = ThermalNoise(
-            *(root, strengths, temperatures, state_indices(states, spins.device), stream, key)
-        )
+        indices, stream = state_indices(states, spins.device), stream_of(purpose)
+        noise = ThermalNoise(root, strengths, temperatures, indices, stream, check_seed(seed))
         dipoles = GpuConvolution(spins, kernel, noise)
         anisotropic = anisotropy is not None or _anisotropic(couplings)
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, spins[0].numel() if batch > 1 else 0),
-            *(periodic, anisotropic, over_relaxations, key),
+            *(periodic, anisotropic, over_relaxations, round_keys(seed)),
         )
         for number, some in enumerate(_in_pieces(temperatures, every)):
             first = number * every

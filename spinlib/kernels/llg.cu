@@ -33,11 +33,12 @@ struct Film {
 template <bool THERMAL>
 SITE Vec3 torque_at(Vec3 spin, Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 map_field,
                     float map_anisotropy, const Film& film, uint32 site, uint64 seed) {
-    Vec3 field = linear_field(right, left, up, down, film.couplings) + film.dipolar * map_field;
-    field.z += 2.0f * (film.couplings.anisotropy + map_anisotropy) * spin.z;
+    Vec3 external = fma_(film.dipolar, map_field, film.couplings.field);
+    Vec3 field = linear_field(right, left, up, down, external, film.couplings);
+    field.z = fma_(2.0f * (film.couplings.anisotropy + map_anisotropy), spin.z, field.z);
     if (THERMAL) {
         Words random = philox(site, film.step, film.state, STREAM_THERMAL_FIELD, seed);
-        field = field + film.thermal * normal_vector(random);
+        field = fma_(film.thermal, normal_vector(random), field);
     }
     return landau_lifshitz(spin, field, film.precession, film.damping);
 }

@@ -25,7 +25,7 @@ VECTOR_FLAGS = ("-march=native", "-mprefer-vector-width=512")
 SCALAR_FLAGS = ("-march=native", "-fno-tree-vectorize", "-fno-tree-slp-vectorize")
 
 # CuPy itself adds flush-to-zero; the kernels' own constants stay clear of denormals.
-CUDA_FLAGS = ("--std=c++17",)
+CUDA_FLAGS = ("--std=c++17", "--prec-sqrt=false")
 
 
 class KernelError(RuntimeError):

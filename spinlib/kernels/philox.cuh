@@ -26,26 +26,33 @@ SITE WordsOf<Word> philox_round(WordsOf<Word> w, uint32 key_low, uint32 key_high
     return next;
 }
 
-// Counter words and a 64-bit seed -> 128 random bits, for one counter or for a vector of them.
+// The two halves of a 64-bit seed in each of the ten rounds: they grow by constants. A kernel that
+// draws in a loop takes them as an argument, as making them would be a twelfth of its instructions.
+struct Keys {
+    uint32 low[10], high[10];
+};
+SITE Keys round_keys(uint64 seed) {
+    Keys keys;
+    for (uint32 i = 0; i < 10u; ++i) {
+        keys.low[i] = (uint32)seed + i * 0x9E3779B9u;
+        keys.high[i] = (uint32)(seed >> 32) + i * 0xBB67AE85u;
+    }
+    return keys;
+}
+
+// Counter words and keys -> 128 random bits, for one counter or for a vector of them.
 template <class Word>
-SITE WordsOf<Word> philox_rounds(WordsOf<Word> w, uint64 seed) {
-    const uint32 weyl_low = 0x9E3779B9u, weyl_high = 0xBB67AE85u;
-    uint32 low = (uint32)seed, high = (uint32)(seed >> 32);
-    w = philox_round(w, low, high);
-    w = philox_round(w, low + weyl_low, high + weyl_high);
-    w = philox_round(w, low + 2u * weyl_low, high + 2u * weyl_high);
-    w = philox_round(w, low + 3u * weyl_low, high + 3u * weyl_high);
-    w = philox_round(w, low + 4u * weyl_low, high + 4u * weyl_high);
-    w = philox_round(w, low + 5u * weyl_low, high + 5u * weyl_high);
-    w = philox_round(w, low + 6u * weyl_low, high + 6u * weyl_high);
-    w = philox_round(w, low + 7u * weyl_low, high + 7u * weyl_high);
-    w = philox_round(w, low + 8u * weyl_low, high + 8u * weyl_high);
-    w = philox_round(w, low + 9u * weyl_low, high + 9u * weyl_high);
+SITE WordsOf<Word> philox_rounds(WordsOf<Word> w, const Keys& keys) {
+    UNROLLED
+    for (int i = 0; i < 10; ++i) w = philox_round(w, keys.low[i], keys.high[i]);
     return w;
 }
 
+SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, const Keys& keys) {
+    return philox_rounds(Words{site, sweep, state, stream}, keys);
+}
 SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64 seed) {
-    return philox_rounds(Words{site, sweep, state, stream}, seed);
+    return philox(site, sweep, state, stream, round_keys(seed));
 }
 
 // Uniform in the open interval (0, 1): the 24 leading bits, at the middle of their bin.

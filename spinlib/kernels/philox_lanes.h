@@ -37,10 +37,11 @@ template <int ROOM>
 SITE void philox_many(const uint32* sites, uint32 first, int count, uint32 sweep, uint32 state,
                       uint32 stream, uint64 seed, uint32 (*words)[ROOM]) {
     const WordLanes::Vector none = {};
+    const Keys keys = round_keys(seed);
     for (int i = 0; i < count; i += WORD_LANES) {
         const WordLanes site = {first + *(const WordLanes::Vector*)(sites + i)};
         WordsOf<WordLanes> w = {site, {sweep - none}, {state - none}, {stream - none}};
-        w = philox_rounds(w, seed);
+        w = philox_rounds(w, keys);
         const WordLanes to_store[4] = {w.a, w.b, w.c, w.d};
         for (int k = 0; k < 4; ++k) *(WordLanes::Vector*)(words[k] + i) = to_store[k].v;
     }

@@ -32,11 +32,11 @@ extern "C" __global__ void fill(float* out, const uint32* states, long long elem
                    seed, normal);
 }
 
-extern "C" __global__ void philox_words(const uint32* counters, uint32* words, uint64 seed, int count) {
+extern "C" __global__ void philox_words(const uint32* counters, uint32* words, Keys keys, int count) {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
     if (i >= count) return;
     const uint32* c = counters + 4 * i;
-    Words w = philox(c[0], c[1], c[2], c[3], seed);
+    Words w = philox(c[0], c[1], c[2], c[3], keys);
     words[4 * i] = w.a, words[4 * i + 1] = w.b, words[4 * i + 2] = w.c, words[4 * i + 3] = w.d;
 }
 

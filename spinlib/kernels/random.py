@@ -10,6 +10,8 @@ import torch
 
 from spinlib.kernels.launch import call_host, launch_cuda, resolve_device
 
+_KEYS = np.dtype([("low", np.uint32, 10), ("high", np.uint32, 10)])
+
 
 def random_uniform(
     shape: Sequence[int],
@@ -74,6 +76,15 @@ def check_seed(seed: int) -> np.uint64:
     return np.uint64(number)
 
 
+def round_keys(seed: int) -> np.ndarray:
+    """The struct `Keys` of philox.cuh, by value an argument of the GPU's kernels."""
+    key, rounds = int(check_seed(seed)), np.arange(10, dtype=np.uint64)
+    keys = np.empty(1, _KEYS)
+    keys["low"] = (key & 0xFFFFFFFF) + rounds * 0x9E3779B9 & 0xFFFFFFFF
+    keys["high"] = (key >> 32) + rounds * 0xBB67AE85 & 0xFFFFFFFF
+    return keys
+
+
 def stream_of(purpose: str) -> np.uint32:
     """The counter word of a named purpose; its highest bit is clear of the kernels' own streams."""
     return np.uint32(zlib.crc32(purpose.encode()) | 0x80000000)
@@ -107,12 +118,13 @@ def philox_words(
     device = torch.device(device)
     counters = counters.to(device).contiguous()
     words = torch.empty_like(counters)
-    arguments = [counters, words, check_seed(seed), np.int32(len(counters))]
+    count = np.int32(len(counters))
     if device.type == "cuda":
+        arguments = [counters, words, round_keys(seed), count]
         grid = (math.ceil(len(counters) / 256),)
         launch_cuda("random.cu", "philox_words", grid, (256,), arguments, device)
     else:
-        call_host("random.cu", "philox_words_host", arguments)
+        call_host("random.cu", "philox_words_host", [counters, words, check_seed(seed), count])
     return words
 
 

@@ -13,9 +13,11 @@ struct Vec3 {
 SITE Vec3 operator+(Vec3 a, Vec3 b) { return {a.x + b.x, a.y + b.y, a.z + b.z}; }
 SITE Vec3 operator-(Vec3 a, Vec3 b) { return {a.x - b.x, a.y - b.y, a.z - b.z}; }
 SITE Vec3 operator*(float s, Vec3 a) { return {s * a.x, s * a.y, s * a.z}; }
-SITE float dot(Vec3 a, Vec3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
+// Fused multiplications and additions are written out: one rounding less, the same on every machine.
+SITE Vec3 fma_(float s, Vec3 a, Vec3 b) { return {fma_(s, a.x, b.x), fma_(s, a.y, b.y), fma_(s, a.z, b.z)}; }
+SITE float dot(Vec3 a, Vec3 b) { return fma_(a.x, b.x, fma_(a.y, b.y, a.z * b.z)); }
 SITE Vec3 cross(Vec3 a, Vec3 b) {
-    return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x};
+    return {fma_(a.y, b.z, -(a.z * b.y)), fma_(a.z, b.x, -(a.x * b.z)), fma_(a.x, b.y, -(a.y * b.x))};
 }
 
 // One replica's Hamiltonian, energies in units of the caller's choice (temperature alike).
@@ -24,46 +26,42 @@ struct Couplings {
     Vec3 field;
 };
 
-// -dE/dS_i of every term linear in S_i: exchange, DMI and Zeeman (anisotropy is left out).
-SITE Vec3 linear_field(Vec3 right, Vec3 left, Vec3 up, Vec3 down, const Couplings& h) {
-    Vec3 sum = (right + left) + (up + down);
+// -dE/dS_i of every term linear in S_i: exchange and DMI, added to an external field, which is that
+// of the couplings and of a map (anisotropy is left out).
+SITE Vec3 linear_field(Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 external, const Couplings& h) {
     Vec3 dx = right - left, dy = up - down;
-    Vec3 field = h.field + h.exchange * sum;
-    field.x -= h.dmi_interfacial * dx.z + h.dmi_bulk * dy.z;
-    field.y -= h.dmi_interfacial * dy.z - h.dmi_bulk * dx.z;
-    field.z += h.dmi_interfacial * (dx.x + dy.y) + h.dmi_bulk * (dy.x - dx.y);
+    Vec3 field = fma_(h.exchange, (right + left) + (up + down), external);
+    field.x = fma_(-h.dmi_interfacial, dx.z, fma_(-h.dmi_bulk, dy.z, field.x));
+    field.y = fma_(-h.dmi_interfacial, dy.z, fma_(h.dmi_bulk, dx.z, field.y));
+    field.z = fma_(h.dmi_interfacial, dx.x + dy.y, fma_(h.dmi_bulk, dy.x - dx.y, field.z));
     return field;
 }
 
 // A unit vector drawn from p(S) ~ exp(field.S / T) by inverting the distribution of the projection
 // c = S.field/|field|:  c = 1 + (T/|field|) ln(u + (1 - u) exp(-2|field|/T)).
-// At T = 0 this is the unit vector along the field.
-// beta is 1/T, at T = 0 any large number.
-SITE Vec3 sample_along(Vec3 field, float strength, float temperature, float beta, Words random) {
-    float u = uniform(random.a);
-    float inverse = quotient(1.0f, strength);
+// At T = 0 this is the unit vector along the field. beta is 1/T, at T = 0 any large number. A site that
+// is not occupied stays the zero vector.
+SITE Vec3 sample_along(Vec3 field, float temperature, float beta, bool occupied, Words random) {
+    float u = uniform(random.a), rest = 1.0f - u, strength, inverse, sine, cosine;
+    length_and_inverse(larger(dot(field, field), 1e-30f), &strength, &inverse);
     Vec3 axis = inverse * field;
-    float width = temperature * inverse;  // T / |field|
-    float tail = exp_negative(-2.0f * beta * strength);
-    float drop = -width * log_unit(u + (1.0f - u) * tail);
+    float ratio = beta * strength;  // |field| / T
+    float drop = -temperature * inverse * log_unit(fma_(rest, exp_negative(-2.0f * ratio), u));
     // For a field far below T the formula divides rounding errors by 2|field|/T; there
     // c = (2u - 1) + 2u(1 - u)|field|/T holds to (|field|/T)^2 < 4e-6.
-    float linear = 2.0f * (1.0f - u) * (1.0f - u * (beta * strength));
-    drop = width > 500.0f ? linear : drop;
-    drop = drop < 0.0f ? 0.0f : (drop > 2.0f ? 2.0f : drop);
-    float along = 1.0f - drop;
-    float across = square_root(drop * (2.0f - drop));
-    float sine, cosine;
+    drop = ratio < 0.002f ? 2.0f * rest * fma_(-u, ratio, 1.0f) : drop;
+    drop = smaller(larger(drop, 0.0f), 2.0f);
+    float along = 1.0f - drop, across = square_root(drop * (2.0f - drop));
     sincos_turn(random.b, &sine, &cosine);
-    // An orthonormal pair across the axis, without a branch (Duff et al., JCGT 6, 1 (2017)).
-    float sign = axis.z < 0.0f ? -1.0f : 1.0f;
-    float a = quotient(-1.0f, sign + axis.z);
-    float b = axis.x * axis.y * a;
-    Vec3 first = {1.0f + sign * axis.x * axis.x * a, sign * b, -sign * axis.x};
-    Vec3 second = {b, sign + axis.y * axis.y * a, -axis.y};
-    Vec3 spin = along * axis + (across * cosine) * first + (across * sine) * second;
+    // That is, along axis + across (cos e + sin f). With s the sign of z, a pair across the axis that
+    // needs no branch (Duff et al., JCGT 6, 1 (2017)) is e = s X - x w and f = s Y - y w, where X and Y
+    // are unit vectors and w = s (x, y, z + s)/(1 + |z|); so cos e + sin f = s (cos, sin, 0) - mixed w.
+    float mixed = fma_(axis.x, cosine, axis.y * sine), turned = with_sign(across, axis.z);
+    float in_plane = fma_(-quotient(1.0f, 1.0f + magnitude(axis.z)), turned * mixed, along);
+    Vec3 spin = {fma_(in_plane, axis.x, turned * cosine), fma_(in_plane, axis.y, turned * sine),
+                 fma_(along, axis.z, -(across * mixed))};
     // Of length 1 but for rounding, which one Newton step of the inverse square root takes away.
-    return (1.5f - 0.5f * dot(spin, spin)) * spin;
+    return (occupied ? fma_(-0.5f, dot(spin, spin), 1.5f) : 0.0f) * spin;
 }
 
 // One heat-bath move: the new spin is an exact draw, whatever the old one was, and always taken. An
@@ -75,21 +73,18 @@ SITE Vec3 sample_along(Vec3 field, float strength, float temperature, float beta
 // and y. At T = 0 phi is 2 K S_z and the move S -> F/|F|, which never raises the energy, as the
 // tangent bounds E from above. random.a and .b draw the spin, .c and .d the field.
 template <bool ANISOTROPIC>
-SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, Words random) {
-    float occupied = dot(old, old) > 0.5f ? 1.0f : 0.0f;
+SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, float beta, Words random) {
     if (ANISOTROPIC) {
-        float twice = 2.0f * larger(anisotropy, -anisotropy), sine, cosine;
-        float radius = square_root(-2.0f * twice * temperature * log_unit(uniform(random.c)));
+        float axis = 2.0f * larger(anisotropy, 0.0f), plane = 2.0f * larger(-anisotropy, 0.0f), sine, cosine;
+        float width = -2.0f * temperature * log_unit(uniform(random.c));
         sincos_turn(random.d, &sine, &cosine);
-        bool axis = anisotropy > 0.0f;
-        field.x += axis ? 0.0f : twice * old.x + radius * sine;
-        field.y += axis ? 0.0f : twice * old.y + radius * cosine;
-        field.z += axis ? twice * old.z + radius * cosine : 0.0f;
+        float along = square_root(axis * width), across = square_root(plane * width);
+        field.x = fma_(plane, old.x, fma_(across, sine, field.x));
+        field.y = fma_(plane, old.y, fma_(across, cosine, field.y));
+        field.z = fma_(axis, old.z, fma_(along, cosine, field.z));
     }
-    field.z += dot(field, field) < 1e-20f ? 1e-10f : 0.0f;
-    float strength = square_root(dot(field, field));
-    float beta = quotient(1.0f, larger(temperature, 1e-20f));
-    return occupied * sample_along(field, strength, temperature, beta, random);
+    field.z += 1e-10f;  // a direction where there is no field, elsewhere far below rounding
+    return sample_along(field, temperature, beta, dot(old, old) > 0.5f, random);
 }
 
 // Over-relaxation: half a turn about the local field. It keeps the linear energy, moves far, and is
@@ -106,7 +101,7 @@ SITE Vec3 over_relax(Vec3 old, Vec3 field, float anisotropy, float temperature, 
 // - p S x B - q S x (S x B): precession about the field and damping towards it.
 SITE Vec3 landau_lifshitz(Vec3 spin, Vec3 field, float precession, float damping) {
     Vec3 across = cross(spin, field);
-    return (-precession) * across - damping * cross(spin, across);
+    return fma_(-precession, across, -damping * cross(spin, across));
 }
 
 SITE Vec3 normal_vector(Words random) {
