@@ -13,47 +13,47 @@
 
 # %% [markdown]
 # # 2. A network that noise does not confuse
-# *Do networks trained on noisy spin pictures read DMI, anisotropy and dipolar strength better than
-# networks trained on clean ones, and what do they really see?*
+# *Do networks trained on noisy spin pictures read DMI, anisotropy and dipolar strength better
+# than networks trained on clean ones, and what do they actually see?*
 #
 # ![Errors against noise](../figures/paper/02/noise_robustness.png)
 #
-# **The answer.** Yes: under the strongest noise the networks trained with noise (left) err 8.3
-# times less than those without (right) at full size (mean over three quantities and three
-# architectures; ResNet18 alone 5.4), and several times less on a laptop. *K* and *D* err together
-# so that *K* − 2π*D* is nearly kept: mostly because the targets share the factor *D*, and
-# beyond that because the network sees *K* − 2π*D* best. The DMI of a film under a virtual
-# microscope is read with the right sign all along its series, at both sizes; what such pictures
-# do to *K* and *D* can be found by simulation and taken off, if microscope and cooling are known
-# (chapter 9).
+# **The answer.** Yes. Under the strongest noise, networks trained with noise (left) have errors
+# 8.3 times smaller than those trained without (right) at full size (mean over three quantities
+# and three architectures; 5.4 for ResNet18 alone), and several times smaller on a laptop. The
+# errors of *K* and *D* nearly cancel in *K* − 2π*D*: mostly because the two targets share the
+# factor *D*, and beyond that because *K* − 2π*D* is what the network sees best. In pictures from
+# a virtual microscope, the sign of the DMI is read correctly along a whole series of films, on a
+# laptop and at full size. The bias that such pictures cause in *K* and *D* can be found by
+# simulation and subtracted, if the microscope and the cooling are known (chapter 9).
 #
-# H. Y. Kwon et al., Sci. Adv. 6, eabb0872 (2020): cool perpendicular films with dipolar
-# interaction, train three architectures with and without noise, look at the errors, and try a
-# series of SPLEEM pictures (electrons reflected from the surface, one picture for each component of
-# the magnetisation) of a real film.
+# H. Y. Kwon et al., Sci. Adv. 6, eabb0872 (2020), cool simulated perpendicular films with dipolar
+# interaction, train three architectures with and without noise, analyse the errors, and try a
+# series of SPLEEM pictures of a real film (electrons reflected from the surface give one picture
+# for each component of the magnetisation).
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
 device: str = "auto"  # auto, cpu or cuda
 seed: int = 1  # seed of every random number
-output: str = ""  # folder of the results; empty is figures/<profile>/02
-image: str = ""  # your own picture: a file; empty takes one of the virtual microscope's
-image_kind: str = "colour"  # what its three channels are: colour (hue and lightness) or components
+output: str = ""  # results folder; if empty, figures/<profile>/02
+image: str = ""  # file with a picture of your own; if empty, one from the virtual microscope
+image_kind: str = "colour"  # its three channels: colour (hue and lightness) or components
 pixel_size_nm: float = 25.0  # side of a pixel of the picture, in nm; one pixel is one site
-batch_size: int = 50  # films per step of training; 200 in the paper
-learning_rate: float = 2e-3  # highest rate of Adam's one cycle
-width: int = 32  # channels of the networks' first stage; 64 in the published ones
+batch_size: int = 50  # films per training step; 200 in the paper
+learning_rate: float = 2e-3  # highest learning rate in Adam's single cycle
+width: int = 32  # channels in the first stage of the networks; 64 in the published ones
 epochs: list[int] = [45, 20, 40]  # for ResNet18, ResNet50 and the custom CNN
-trainings: int = 2  # of ResNet18, from different initial weights
-map_levels: int = 5  # values of K_N, and of D_N, of the error maps
+trainings: int = 2  # of ResNet18, each from different initial weights
+map_levels: int = 5  # values of K_N, and of D_N, in the error maps
 map_films: int = 4  # films in each cell of the error maps
-again_films: int = 120  # test films, at most, that are cooled again with their estimates
+again_films: int = 120  # largest number of test films simulated again with their estimates
 rate_films: int = 24  # films for each rate in the comparison of cooling rates
-film_height: int = 370  # pixels of a virtual SPLEEM picture
-film_width: int = 400  # the same, across
+film_height: int = 370  # height of a virtual SPLEEM picture, in pixels
+film_width: int = 400  # its width, in pixels
 film_dmi: list[float] = [1.1, 0.65, 0.2, -0.25, -0.7]  # λ/D of the virtual films
-film_point: list[float] = [0.3, 0.7]  # K_N and D_N of the virtual films, not in the middle
-wall_reach: int = 5  # sites on either side of a wall that its profile takes in
+film_point: list[float] = [0.3, 0.7]  # K_N and D_N of the virtual films, away from mid-range
+wall_reach: int = 5  # sites on either side of a wall that are included in its profile
 film_sweeps: int = 550  # Monte Carlo sweeps of their cooling: the middle rate of the training films
 
 # %%
@@ -86,7 +86,7 @@ from spinlib.training import seeded, side_by_side
 study = Study("02", profile=profile, output=output, seed=seed, device=device)
 
 # %% [markdown]
-# A picture of your own is read first, so that anything wrong with it is said before work starts.
+# A picture of your own is read first, so that any problem with it is reported before work starts.
 
 
 # %%
@@ -105,10 +105,10 @@ own_picture = read_vectors(image, image_kind) if image else None
 
 # %% [markdown]
 # ## 1. Films between two anisotropies
-# The spins, unit vectors on a square lattice, feel exchange, which wants neighbours parallel; an
-# interfacial Dzyaloshinskii–Moriya interaction (DMI) of strength λ, which turns them in one sense;
-# the dipole fields of all the others, of strength *D*, which prefer the plane and many domains; and
-# an anisotropy *K*, which prefers the normal:
+# The spins are unit vectors on a square lattice. They feel exchange, which favours parallel
+# neighbours; an interfacial Dzyaloshinskii–Moriya interaction (DMI) of strength λ, which favours
+# one sense of rotation; the dipole fields of all other spins, of strength *D*, which favour the
+# plane and many domains; and an anisotropy *K*, which favours the normal:
 #
 # $$H = -J \sum_{\langle ij \rangle} \vec S_i \cdot \vec S_j
 #   - \sum_{\langle ij \rangle} \vec\lambda_{ij} \cdot (\vec S_i \times \vec S_j)
@@ -116,23 +116,23 @@ own_picture = read_vectors(image, image_kind) if image else None
 #   - \vec S_i \cdot \vec S_j r_{ij}^2}{r_{ij}^5} - K \sum_i S_{i,z}^2$$
 #
 # with distances in lattice constants, $\vec\lambda_{ij} = \lambda\, \hat z \times \hat r_{ij}$,
-# *J* = 1, *D* = 0.05 … 0.13, λ = −3*D* … 3*D* and *K* = 1.0 … 1.2 *K*_shape. In the continuum,
-# lying in the plane gains a uniform film *K*_shape = 2π*D* a site, so *K*_eff = *K* − 2π*D* is what
-# is left to hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape, which in its
-# steps would make 400 000 films and not its 80 000; 1.0 … 1.2 makes 78 540, with 7 854 for the
-# test: its "nearly 8000".) The network's targets are λ_N, *K*_N and *D*_N, each from 0 to 1 over
-# its range, so that *K* = 2π*D* (1 + 0.2 *K*_N).
+# *J* = 1, *D* = 0.05 … 0.13, λ = −3*D* … 3*D* and *K* = 1.0 … 1.2 *K*_shape. In the continuum, a
+# uniform film gains *K*_shape = 2π*D* per site by lying in the plane, so *K*_eff = *K* − 2π*D* is
+# what is left to hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape, which in
+# its steps would make 400 000 films rather than its 80 000; 1.0 … 1.2 makes 78 540, with 7 854
+# for the test, its "nearly 8000".) The targets of the network, λ_N, *K*_N and *D*_N, run from 0
+# to 1 over the ranges of λ/*D*, *K*/*K*_shape and *D*, so that *K* = 2π*D* (1 + 0.2 *K*_N).
 #
-# The box is periodic and the dipole sum complete, without a cut-off. That makes the true shape
-# anisotropy ¾·9.034 *D* = 6.775 *D* (9.034 is the sum of 1/*r*³ over a square lattice), 8 % above
-# 2π*D*. A uniform film would rise from the plane at *K*_N = 0.39. Stripes do so earlier, as they
-# close their own flux: at *K* = 6.775 *D* − (π*D*)²/2*J*, that is *K*_N = 0.19 at *D*_N = 0, and
-# below 0 for *D*_N above 0.6. So without DMI only a corner of the films lies in the plane, small
-# *K*_N and small *D*_N, as in the paper.
+# The box is periodic and the dipole sum is complete, without a cut-off. The true shape anisotropy
+# is therefore ¾·9.034 *D* = 6.775 *D* (9.034 is the sum of 1/*r*³ over a square lattice), 8 %
+# above 2π*D*, and a uniform film would rise from the plane at *K*_N = 0.39. Stripes do so
+# earlier, because they close their own flux: at *K* = 6.775 *D* − (π*D*)²/2*J*, which is *K*_N =
+# 0.19 for *D*_N = 0, and below *K*_N = 0 for *D*_N above 0.6. Without DMI, therefore, only films
+# in one corner, of small *K*_N and small *D*_N, lie in the plane, as in the paper.
 #
-# Every film is cooled by Monte Carlo, which draws each spin anew from its Boltzmann distribution,
-# from above its ordering temperature at a rate of its own. What comes out are metastable domains
-# and not ground states.
+# Every film is cooled from above its ordering temperature, at a rate of its own, by heat-bath
+# Monte Carlo: each spin is drawn anew from its Boltzmann distribution. The result is metastable
+# domains, not ground states.
 
 # %%
 recipe = replace(DOMAINS[profile], seed=seed)
@@ -153,14 +153,15 @@ def cool(
 ) -> torch.Tensor:
     """Films (batch, 3, *shape) with normalised parameters (batch, 3), cooled as in the data set.
 
-    `first` numbers the first of them; a million and more belong to no film of the data set. Each
-    is cooled within so many sweeps, or at a random rate: its own, or that of a film in `like`.
+    `first` is the number of the first film; numbers from a million on belong to no film of the
+    data set. The films are cooled in `sweeps` sweeps or, if that is 0, each at a random rate: its
+    own, or that of the film given in `like`.
     """
     indices = range(first, first + len(normalised))
     rates = indices if like is None else like
     slowest, fastest = (sweeps, sweeps) if sweeps else (recipe.slowest, recipe.fastest)
     cooling = random_rate(recipe.hot, slowest, fastest, seed=seed, states=rates)
-    rest = recipe.slowest - slowest + recipe.quench  # fast films relax at zero for longer
+    rest = recipe.slowest - slowest + recipe.quench  # fast films relax longer at zero temperature
     return anneal(
         *(recipe.hamiltonian(regression.film_parameters(normalised)), shape),
         torch.nn.functional.pad(cooling, (0, rest)),
@@ -188,24 +189,25 @@ sheet = figures.contact_sheet(
     columns=4,
     width=2.9,
 )
-figures.colour_wheel(sheet.add_axes((1.01, 0.42, 0.16, 0.2)))  # beside the sheet, the colours' key
+figures.colour_wheel(sheet.add_axes((1.01, 0.42, 0.16, 0.2)))  # the colour key, beside the sheet
 study.show(
     sheet,
     "films",
     numbers={"parameters": data.parameters.iloc[shown]},
     recipe=recipe_hash(recipe),
-    caption="Films of the test set, from weak anisotropy (first) to strong (last). Hue is the "
-    "in-plane angle, white points up, black down. As in the paper's Fig. 3A and E, films of weak "
-    "anisotropy lie wholly or partly in the plane, those of strong anisotropy have domains up and "
-    "down with coloured walls between them, finer with more dipoles and more DMI.",
+    caption="Films of the test set, in order of increasing anisotropy. Hue is the in-plane angle, "
+    "white points up, black down. As in the paper's Fig. 3A and E, films of weak anisotropy lie "
+    "wholly or partly in the plane; those of strong anisotropy have up and down domains separated "
+    "by coloured walls, and the domains are finer for stronger dipoles and stronger DMI.",
 )
 
 # %% [markdown]
 # ### Copies that cost nothing
-# A film shifted, turned by 90°, mirrored or reversed in time is another film with the same
-# parameters, if places and spins change together (spins are axial vectors). Turning the picture
-# alone is none: the energy tells. Turning all spins by 180° about the normal, places kept, is the
-# same film with λ → −λ. Training uses all of these, drawn anew for every look, beyond the paper.
+# A film that is shifted, rotated by 90°, mirrored or reversed in time is another film with the
+# same parameters, provided that positions and spins are transformed together (spins are axial
+# vectors). Rotating the picture alone does not give such a film, as its energy shows. Rotating
+# all spins by 180° about the normal, with their positions kept, gives the same film with λ → −λ.
+# Training uses all of these, drawn anew each time a film is seen; the paper does not.
 
 # %%
 one, its = spins[test[:1]], data.parameters.iloc[test[:1]]
@@ -216,21 +218,21 @@ moved = symmetry.translate(one, torch.tensor([size // 3]), torch.tensor([size //
 energies = {
     "film": hamiltonian.energy_per_site(one),
     "shifted": hamiltonian.energy_per_site(moved),
-    f"largest change, {len(group)} turns, mirrors, reversals": max(
+    f"most changed of {len(group)} rotations, mirrors, reversals": max(
         (hamiltonian.energy_per_site(symmetry.act(one, operation)) for operation in group),
         key=lambda e: (e - hamiltonian.energy_per_site(one)).abs(),
     ),
-    "spins turned by 180°, λ → −λ": opposite.energy_per_site(symmetry.reverse_dmi(one)),
-    "picture turned, spins not": hamiltonian.energy_per_site(torch.rot90(one, 1, dims=(-1, -2))),
+    "spins rotated by 180°, λ → −λ": opposite.energy_per_site(symmetry.reverse_dmi(one)),
+    "picture rotated, spins not": hamiltonian.energy_per_site(torch.rot90(one, 1, dims=(-1, -2))),
     "picture mirrored, spins not": hamiltonian.energy_per_site(one.flip(-1)),
 }
 pd.DataFrame({"energy per site (J)": {name: e.item() for name, e in energies.items()}}).round(6)
 
 # %% [markdown]
 # ### Noise
-# The paper's noise adds a random vector to each spin and restores its length,
-# *S** = normalise(*S* + η *R*). In training η is drawn between 0 and 1 for every look at a film; in
-# the test it grows in steps, and is called *T*_s.
+# The paper's noise adds a random vector to each spin and restores its length, *S** =
+# normalise(*S* + η *R*). In training, η is drawn between 0 and 1 each time a film is seen; in the
+# test it grows in steps, and is called *T*_s.
 
 # %%
 strengths = np.linspace(0, 1, 11)
@@ -243,28 +245,30 @@ noise = figures.contact_sheet(
 study.show(
     noise,
     "noise",
-    caption="One film of the test set under growing noise, as in the paper's fig. S2. Domains can "
-    "still be seen at T_s = 1, the colours of their walls hardly.",
+    caption="One film of the test set under growing noise, as in the paper's fig. S2. At T_s = 1 "
+    "the domains can still be seen, but the colours of their walls hardly.",
 )
 
 # %% [markdown]
 # ## 2. Six networks
-# All three are convolutional networks (CNNs): layers of learnt 3×3 filters over the picture, then
-# a weighing of what they found. ResNet18 and ResNet50 have 18 and 50 layers, with shortcuts that
-# let a layer learn a correction; the small plain one has neither depth nor shortcuts. Each is
-# trained once on clean and once on noisy films; on a laptop ResNet18 more than once, from other
-# initial weights. They keep the weights with the lowest validation cost: the mean squared error
-# of the three normalised parameters, for films that are not trained on.
+# All three are convolutional networks (CNNs): layers of learnt 3×3 filters pass over the picture,
+# and what they find is then weighed to give the three parameters. ResNet18 and ResNet50 have 18
+# and 50 layers, with shortcuts that let a layer learn a correction; the custom CNN is small and
+# plain, without depth or shortcuts. Each is trained once on clean and once on noisy films; on a
+# laptop, ResNet18 is trained more than once, from different initial weights. The weights kept are
+# those with the lowest validation cost: the mean squared error of the three normalised
+# parameters, for films not used in training.
 #
 # The steps of gradient descent (Adam) follow one cycle of the learning rate, up to 0.002 and down
-# to nearly zero: a few thousand steps have to do where the paper had 1000 epochs (passes through
-# all films) at 10⁻⁴. ResNet18, ResNet50 and the custom CNN have 45, 20 and 40 epochs on a laptop,
-# and had 10, 4 and 8 in the run at full size, at whose end the cost was still falling. With and
-# without noise are compared fairly, at equal epochs; architectures are not.
+# to nearly zero: far fewer steps have to suffice than in the paper, which had 1000 epochs (passes
+# through all films) at 10⁻⁴. On a laptop, ResNet18, ResNet50 and the custom CNN are trained for
+# 45, 20 and 40 epochs; at full size they had 10, 4 and 8, and the cost was still falling at the
+# end. The comparison with and without noise is fair, at equal epochs; that of the architectures
+# is not.
 
 # %%
 calls = {}
-material = spins.half().to(study.device)  # the precision that films are stored in
+material = spins.half().to(study.device)  # films are stored in this precision
 for name, rounds in zip(NETWORKS, epochs):
     for noisy in (True, False):
         for training in range(trainings if name == "ResNet18" else 1):
@@ -304,15 +308,17 @@ study.show(
     "training",
     numbers={f"{name}, noisy {noisy}, {n}": curve for (name, noisy, n), curve in curves.items()},
     recipe=recipe_hash(recipe),
-    caption="Cost in training (dotted) and validation (lines) by epoch. "
-    "Training sees every film under random symmetries, so it is not easier than validation, and "
-    "none of the networks overfits. The three end at different epochs.",
+    caption="Training cost (dotted) and validation cost (solid) by epoch; ResNet18 has one pair of "
+    "lines for each training. In training every film is seen under random symmetries, which makes "
+    "it no easier than validation, and none of the networks overfits. The three architectures end "
+    "at different epochs.",
 )
 
 # %% [markdown]
 # ## 3. Errors against noise (K1, K2)
-# The same noisy test films for all networks. Errors are those of λ, *K* and *D* in units of *J*, as
-# in the paper's Fig. 2; bars are standard errors by bootstrap (films drawn again, with repetition).
+# All networks read the same noisy test films. Errors are those of λ, *K* and *D* in units of *J*,
+# as in the paper's Fig. 2; bars are standard errors from a bootstrap (films drawn again, with
+# repetition).
 
 # %%
 estimates = {
@@ -343,7 +349,7 @@ for key, miss in misses.items():
             marker="o" if training == 0 else "x",
             ms=3,
             lw=1.2 if training == 0 else 0.7,
-            label=name if training == 0 else f"{name}, other weights",
+            label=name if training == 0 else f"{name}, training {training + 1}",
         )
 for parameter, symbol in enumerate(symbols):
     guess = np.abs(true_units[:, parameter] - np.median(true_units[:, parameter])).mean()
@@ -365,24 +371,26 @@ study.show(
     },
     recipe=recipe_hash(recipe),
     caption="The paper's Fig. 2: mean absolute error of λ, K and D against the noise of the test "
-    "films. Dashed: the error of always answering the median. As there, errors hardly grow for "
-    "networks trained with noise (left) and grow several times for the others (right, with larger "
-    "axes for K and D). Unlike there, the custom CNN is close to the ResNets with noise and the "
-    "worst for K and D without, and a noiseless ResNet50 errs more and more in a smooth curve.",
+    "films. Dashed: the error of always answering the median. As in the paper, errors hardly grow "
+    "for networks trained with noise (left) and grow several-fold for the others (right; the "
+    "vertical scales differ). Unlike in the paper, the custom CNN is close to the ResNets when "
+    "trained with noise and the worst when trained without, and the error of ResNet50 "
+    "trained without noise rises smoothly.",
 )
 
 # %% [markdown]
-# **Criterion for K1.** At *T*_s = 1 the noiselessly trained ResNet18 (mean over its trainings) is
-# at least 3 times worse than the noisily trained one for each of λ, *K* and *D*; the other two
-# architectures are worse for each parameter too; and the geometric mean of all nine ratios is at
-# least 5, "almost an order of magnitude".
+# **Criterion for K1.** At *T*_s = 1, ResNet18 trained without noise (mean over its trainings) has
+# at least 3 times the error of ResNet18 trained with noise, for each of λ, *K* and *D*; the other
+# two architectures are also worse without noise for each parameter; and the geometric mean of all
+# nine ratios is at least 5, "almost an order of magnitude".
 #
-# All nine ratios are of the same films, which are drawn again together for the standard errors.
-# How much another training changes is not in these: where ResNet18 has two trainings, the table
-# shows both.
+# All nine ratios come from the same films, which are drawn again together for the standard
+# errors. These do not include how much another training would change the ratios: where ResNet18
+# has two trainings, the table shows both.
 #
-# A verdict needs networks that have learnt: if the noisy ResNet18 does not halve the error of a
-# constant answer for clean films, the profile is too small for claims about networks.
+# A verdict needs networks that have learnt something: if ResNet18 trained with noise does not
+# halve the error of a constant answer on clean films, the profile is too small for claims about
+# networks.
 
 # %%
 loudest = np.array(
@@ -431,7 +439,7 @@ def record(
     why: str = "",
     **more,
 ):
-    """Record a claim: reproduced if all conditions hold, partly if some do; `why` not all."""
+    """Record a claim: reproduced if all conditions hold, partly if some; `why` others fail."""
     failed = [condition for condition, holds in conditions.items() if not holds]
     if not tested:
         verdict, reason = "not tested at this size", "the networks or films of this profile are "
@@ -466,26 +474,26 @@ pd.concat(
 
 # %% [markdown]
 # **Criteria for K2.** (a) Trained with noise, ResNet18 has the lowest error of the three, summed
-# over the parameters relative to a constant answer and averaged over *T*_s > 0.5, by more than two
-# standard errors of the difference, over films and, where ResNet18 was trained more than once, over
-# trainings. (b) There, the custom CNN's error is at least 1.5
-# times ResNet18's for each parameter. (c) Trained without noise, ResNet50 is erratic: somewhere its
-# mean error falls while the noise grows, by more than a tenth of the curve's largest value and by
-# more than three standard errors (the same films at both strengths), for at least two of the
-# parameters and for more than ResNet18's does.
+# over the parameters relative to a constant answer and averaged over *T*_s > 0.5. The margin is
+# more than two standard errors of the difference, over films and, where ResNet18 was trained more
+# than once, over trainings. (b) In the same range of noise, the custom CNN's error is at least
+# 1.5 times ResNet18's for each parameter. (c) Trained without noise, ResNet50 is erratic:
+# somewhere its mean error falls while the noise grows, by more than a tenth of the curve's
+# largest value and by more than three standard errors (from the same films at both strengths).
+# This has to hold for at least two of the parameters, and for more of them than with ResNet18.
 #
-# Only the paper trained its architectures equally long. And how much a curve bends is no measure
-# for (c), as a larger error bends more: a curve that rises all the way is not erratic, however
-# steeply. The run at full size was judged by bending; the curves of its noiseless ResNet50 rise all
-# the way, so that (c) does not hold there either.
+# Only the paper trained its architectures equally long. For (c), the bending of a curve would be
+# no measure, because larger errors bend more: a curve that rises all the way is not erratic,
+# however steep it is. The full-size run was judged by bending; the curves of its ResNet50 trained
+# without noise rise all the way, so (c) does not hold there either.
 
 
 # %%
 def largest_fall(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The largest fall of the mean error from one noise strength to any higher one.
 
-    `at` are errors (strengths, films, parameters). Returns, by parameter, the fall as a share of
-    the largest mean error, and in standard errors; both are 0 where the error never falls.
+    `at` are errors (strengths, films, parameters). Returns, for each parameter, the fall as a share
+    of the largest mean error, and in standard errors; both are 0 where the error never falls.
     """
     lower, higher = np.triu_indices(len(at), 1)
     falls = at[lower] - at[higher]
@@ -499,7 +507,7 @@ scale = np.abs(true_units - np.median(true_units, axis=0)).mean(0)
 loud = strengths > 0.55
 relative = {key: (miss[loud] / scale).mean(0) for key, miss in misses.items() if key[1]}
 by_training = [relative["ResNet18", True, training].mean() for training in range(trainings)]
-# Each side of a difference is one training, and the others are taken to scatter as ResNet18 does.
+# A difference compares single trainings; other networks are taken to scatter as ResNet18 does.
 chance = math.sqrt(2) * np.std(by_training, ddof=1) if trainings > 1 else 0.0
 rows = {}
 for (name, _, training), miss in relative.items():
@@ -520,7 +528,7 @@ falls = pd.concat(
     axis=1,
 ).rename_axis(["network", "training"])
 erratic = (falls["largest fall without noise"] > 0.1) & (falls["in standard errors"] > 3)
-erratic = erratic.sum(axis=1).groupby("network").max()  # how many parameters
+erratic = erratic.sum(axis=1).groupby("network").max()  # the number of such parameters
 first_trained = at_noise.xs(1, level="training")
 others = first_trained.drop("ResNet18")
 record(
@@ -532,8 +540,8 @@ record(
         for (name, training), row in at_noise.iterrows()
     )
     + " (± over films)"
-    + f"; the error of a noiseless ResNet50 falls with noise for {erratic['ResNet50']} of 3 "
-    "parameters",
+    + "; trained without noise, ResNet50's error falls as the noise grows for "
+    f"{erratic['ResNet50']} of 3 parameters",
     {
         "ResNet18 has clearly the lowest error at high noise": bool(
             (others["above ResNet18's"] > 2 * others["± above"]).all()
@@ -548,8 +556,9 @@ record(
             erratic["ResNet50"] >= 2 and erratic["ResNet50"] > erratic["ResNet18"]
         ),
     },
-    why="the paper does not print its CNN, ours sees each film under all symmetries and does not "
-    f"overfit; and the three had {', '.join(map(str, epochs))} epochs here, 1000 each there",
+    why="the paper does not give the layers of its CNN; ours sees each film under all symmetries "
+    f"and does not overfit; and the three had {', '.join(map(str, epochs))} epochs here, but 1000 "
+    "each there",
 )
 pd.concat({"trained with noise, error above T_s = 0.5": at_noise}, axis=1).round(3)
 
@@ -558,9 +567,10 @@ falls.round(3)
 
 # %% [markdown]
 # ## 4. Where the errors are (K3)
-# Films on a lattice of (*K*_N, *D*_N), at λ = 0 and at λ = 3*D*, none of which was trained on, and
-# the mean error of the noise-robust ResNet18 in each cell. The line in the films without DMI is
-# *K* = 6.775 *D* − (π*D*)²/2*J* of chapter 1: below it a uniform film in the plane is stable.
+# The films of the error maps lie on a grid of (*K*_N, *D*_N), at λ = 0 and at λ = 3*D*; none of
+# them was used in training. Each cell shows the mean error of ResNet18 trained with noise. The
+# line in the films without DMI is *K* = 6.775 *D* − (π*D*)²/2*J* of chapter 1: below it, a
+# uniform film in the plane is stable.
 
 # %%
 map_estimates = regression.estimate(robust, map_spins, device=study.device)
@@ -572,7 +582,7 @@ table["m_z²"] = map_spins[:, 2].square().mean((1, 2)).numpy()
 
 
 def mosaic(dmi: float) -> torch.Tensor:
-    """One film of each cell, put together on the axes of the error maps."""
+    """One film of each cell, arranged on the axes of the error maps."""
     chosen = map_spins[cells[:, 0] == dmi][::map_films]
     rows = colour(chosen).reshape(map_levels, map_levels, 3, size, size)
     return rows.permute(2, 0, 3, 1, 4).reshape(3, map_levels * size, map_levels * size)
@@ -618,14 +628,15 @@ study.show(
     numbers={name: found.to_numpy() for name, found in maps.items()}
     | {"films": table[["λ_N", "K_N", "D_N", "m_z²"]]},
     caption="The paper's Fig. 3A–H: films on the axes of the maps, and the mean absolute error of "
-    f"the normalised parameters over {map_films} noise-free films a cell, above without DMI and "
-    "below at λ = 3D. As there, films without DMI and of small K_N and D_N lie in the plane, one "
-    "colour without walls. Unlike there, they are bad for D alone, and not worst at the corner's "
-    "tip. At λ = 3D the errors grow with K_N, as in the paper.",
+    f"the normalised parameters over {map_films} noise-free films per cell; top row without DMI, "
+    "bottom row at λ = 3D. As in the paper, films without DMI and with small K_N and D_N lie in "
+    "the plane, most with one colour and no walls. Unlike in the paper, only their D is read "
+    "badly, and not worst at the tip of this corner, K_N = D_N = 0. At λ = 3D the errors tend to "
+    "grow with K_N, as in the paper.",
 )
 
 # %% [markdown]
-# **Criterion for K3.** At λ = 0 the mean error in the corner *K*_N ≤ ¼, *D*_N ≤ ¼ lies above the
+# **Criterion for K3.** At λ = 0, the mean error in the corner *K*_N ≤ ¼, *D*_N ≤ ¼ exceeds the
 # mean of all other films by more than two standard errors, for each of λ, *K* and *D*.
 
 # %%
@@ -645,37 +656,37 @@ record(
         f"the error of {name} stands out in the corner": bool(above > 2)
         for name, (_, _, above) in excess.items()
     },
-    why="lying in the plane tells the network that K is small and D not large, so that its D is "
-    f"worst away from the corner's tip, at K_N = {worst[0]:.2g} and D_N = {worst[1]:.2g}",
+    why="a film in the plane tells the network that K is small and D not large, so that the error "
+    f"of D is largest away from the tip of the corner, at K_N = {worst[0]:.2g} and "
+    f"D_N = {worst[1]:.2g}",
 )
 pd.DataFrame(excess, index=["corner", "rest", "excess in standard errors"]).T.round(2)
 
 # %% [markdown]
-# How far the films without DMI lie out of the plane, as mean *m*_z²: those below the line hardly
-# do, and just above it little.
+# How far the films without DMI point out of the plane, as mean *m*_z²: below the line hardly at
+# all, and just above it a little.
 
 # %%
 flat.pivot_table("m_z²", "K_N", "D_N").round(2)
 
 # %% [markdown]
 # ## 5. Which way the errors point (K4)
-# Each test film has an error vector (Δλ, Δ*K*, 2πΔ*D*). If the network had found that the effective
-# anisotropy *K* − 2π*D* decides about the domains, it would err along Δ*K* = 2πΔ*D*, that is
-# (0, 1, 1)/√2. The principal components are the axes of the cloud of errors, the first its longest.
+# Each test film has an error vector (Δλ, Δ*K*, 2πΔ*D*). If the network had found that the
+# effective anisotropy *K* − 2π*D* governs the domains, it would err along Δ*K* = 2πΔ*D*, that is
+# along (0, 1, 1)/√2. The principal components are the axes of the cloud of errors, the first
+# being the longest.
 #
-# But the targets alone already point there. Since *K* = 2π*D* (1 + 0.2 *K*_N), an error of *D*_N
-# moves *K* along with 2π*D*: independent errors of *K*_N and *D*_N give a first component some 5°
-# from the paper's, with four fifths of the variance. So there is a control that knows nothing of
-# *K* − 2π*D* = 0.4π *D* *K*_N: the network's own errors of λ_N, *K*_N and *D*_N, each shuffled
-# among the test films. What the network adds is that its errors of *K*_N and *D*_N are
-# anticorrelated, which makes the error of *K* − 2π*D* smaller: by a third on a laptop, and by
-# nearly half at full size (0.0042 *J* for 0.0077 *J*; it would be 0.040 *J* if *K* and 2π*D* had
-# independent errors).
+# But the targets alone already point that way. Since *K* = 2π*D* (1 + 0.2 *K*_N), an error of
+# *D*_N moves *K* along with 2π*D*: independent errors of *K*_N and *D*_N give a first component
+# some 5° from the paper's, with four fifths of the variance. We therefore compare with a control
+# that knows nothing of *K* − 2π*D* = 0.4π *D* *K*_N: the network's own errors of λ_N, *K*_N and
+# *D*_N, each shuffled among the test films. What the network adds is that its errors of *K*_N and
+# *D*_N are anticorrelated, which makes the error of *K* − 2π*D* smaller, by a third on a laptop.
 #
-# **Criterion for K4.** The first principal component of the errors on clean test films lies within
-# 10° of the paper's (0.005, 0.689, 0.725), and carries at least 80 % of the variance; and
-# Δ(*K* − 2π*D*) scatters less than with the errors of the three parameters shuffled among films, by
-# more than two standard errors (bootstrap over films).
+# **Criterion for K4.** The first principal component of the errors on clean test films lies
+# within 10° of the paper's (0.005, 0.689, 0.725) and carries at least 80 % of the variance; and
+# Δ(*K* − 2π*D*) scatters less than it does when the errors of the three parameters are shuffled
+# among films, by more than two standard errors (bootstrap over films).
 
 # %%
 PAPER_AXIS = np.array([0.005, 0.689, 0.725])
@@ -692,7 +703,7 @@ order = np.random.Generator(np.random.Philox(seed))
 
 
 def shuffled(films: np.ndarray) -> np.ndarray:
-    """Error vectors when each parameter's errors are dealt out among films anew.
+    """Error vectors when the errors of each parameter are shuffled among the films.
 
     `films` are truths and errors side by side, (films, 6).
     """
@@ -702,7 +713,7 @@ def shuffled(films: np.ndarray) -> np.ndarray:
 
 
 def scatters(films: np.ndarray) -> np.ndarray:
-    """Standard deviation of Δ(K − 2πD) as it is, and shuffled, in J."""
+    """Standard deviation of Δ(K − 2πD) in J, from the errors as they are and shuffled."""
     found = regression.in_units_of_exchange(films[:, :3] + films[:, 3:])
     delta = found - regression.in_units_of_exchange(films[:, :3])
     dealt = shuffled(films)
@@ -732,8 +743,8 @@ record(
         ),
     },
     why="the errors of this network have another origin",
-    uncertainty=f"{first.wobble:.1f}°, {first.share_errors[0]:.1%} and {scatter_error:.4f} J "
-    "between the two",
+    uncertainty=f"{first.wobble:.1f}°, {first.share_errors[0]:.1%} and, for the difference of the "
+    f"scatters, {scatter_error:.4f} J",
 )
 pd.DataFrame(
     {
@@ -757,18 +768,18 @@ pd.DataFrame(
         "share of variance",
         "± share",
         "± direction (°)",
-        "from the paper's (°)",
+        "angle to the paper's (°)",
         "scatter of Δ(K − 2πD) (J)",
     ],
 ).round(4)
 
 # %%
 figure = figures.NotebookFigure(figsize=(6.4, 5.4), layout="constrained")
-ax = figure.add_subplot(projection="3d", computed_zorder=False)  # the axes in front of the cloud
+ax = figure.add_subplot(projection="3d", computed_zorder=False)  # draws axes in front of the cloud
 cloud = vectors["clean"]
 reach = float(np.percentile(np.abs(cloud), 99))
 drawn = cloud[(np.abs(cloud) < reach).all(1)]
-drawn = drawn[:: -(-len(drawn) // 1500)]  # more would hide one another
+drawn = drawn[:: -(-len(drawn) // 1500)]  # more points would hide one another
 ax.scatter(*drawn.T, s=4, color="0.6", alpha=0.6, lw=0, depthshade=False)
 for axis, shade in zip(range(3), figures.CURVES[1:]):
     flat_cloud = drawn.copy()
@@ -797,38 +808,39 @@ study.show(
     },
     recipe=recipe_hash(recipe),
     caption=figures.true_minus(
-        "The paper's Fig. 3I: error vectors of the noise-robust ResNet18 on clean test films "
+        "The paper's Fig. 3I: error vectors of ResNet18 trained with noise, on clean test films "
         "(grey, 1500 at most), their projections (colours), and the principal components with "
-        "their shares of the variance. As there, the cloud is flat and long along ΔK = 2πΔD: the "
-        f"paper has 89.4 % along its first axis, here it is {first.shares[0]:.1%}, and with "
-        f"shuffled errors still {control_parts.shares[0]:.1%}. The network's own part is that the "
-        f"cloud is thin: errors of K_N and D_N correlate by {anticorrelation:.2f}, and "
-        f"Δ(K − 2πD) scatters by {scatter_clean:.4f} J for {scatter_shuffled:.4f} J."
+        "their shares of the variance (black; the shortest is lengthened). As in the paper, the "
+        "cloud is flat and elongated along ΔK = 2πΔD: the first axis carries 89.4 % there and "
+        f"{first.shares[0]:.1%} here, with shuffled errors still {control_parts.shares[0]:.1%}. "
+        "What the network itself contributes is that the cloud is thin: the errors of K_N and D_N "
+        f"have a correlation of {anticorrelation:.2f}, and Δ(K − 2πD) scatters by "
+        f"{scatter_clean:.4f} J instead of {scatter_shuffled:.4f} J."
     ),
 )
 
 # %% [markdown]
 # ## 6. What an error of this size does (K5)
-# Test films of strong DMI and strong dipoles, |λ| > 1.5 *D* and *D*_N > ½, of whose stripes the
-# box holds several in all but a few, are seen with noise *T*_s = 0.5 and cooled again with the
-# parameters that the network estimates, and once more with the true ones from other random numbers:
-# that is how much two films of the same parameters differ anyhow. Both keep the film's own rate of
-# cooling, which alone moves the period by up to a fifth.
+# Test films of strong DMI and strong dipoles, |λ| > 1.5 *D* and *D*_N > ½, are given noise of
+# *T*_s = 0.5 and read by the network; in all but a few of them the box holds several stripes.
+# Each is then simulated again with the estimated parameters, and once more with the true ones,
+# with new random numbers: that is how much two films of the same parameters differ anyway. Both
+# simulations keep the film's own rate of cooling, on which the period depends as well.
 #
-# (Films are chosen by their parameters. Those with the finest stripes in the picture are fine by
-# chance in part, and come back coarser; the full-size numbers below are of such a choice.)
+# (The films are chosen by their parameters. Those with the finest stripes in the picture are fine
+# partly by chance, and come back coarser; the full-size numbers below are of such a choice.)
 #
-# **Criterion for K5.** The paper's "about 0.01" is the length of the error vector of chapter 5, in
-# units of *J*. Its typical (median) value for clean films is below 0.02 *J*, twice as much; the
-# stripe periods of the films cooled again are, on average, within 5 % of the picture's; and their
-# scatter is at most 1.5 times that of films with the true parameters.
+# **Criterion for K5.** The paper's "about 0.01" is the length of the error vector of chapter 5,
+# in units of *J*. Here its typical (median) value for clean films is below 0.02 *J*, twice that;
+# the stripe periods of the films simulated again are, on average, within 5 % of those of the test
+# films; and these ratios scatter at most 1.5 times as much as with the true parameters.
 
 # %%
 middle = int(np.argmin(np.abs(strengths - 0.5)))
 periods = domains.stripe_period(spins[test])
 fine = np.isfinite(periods) & (np.abs(truth[:, 0] - 0.5) > 0.25) & (truth[:, 2] > 0.5)
 chosen = np.flatnonzero(fine)
-chosen = chosen[:: max(1, -(-len(chosen) // again_films))]  # from the whole grid, if there are more
+chosen = chosen[:: max(1, -(-len(chosen) // again_films))]  # from the whole grid, if too many
 guessed = estimates["ResNet18", True, 0][middle][chosen].clip(0, 1)
 rates = test[chosen].tolist()
 periods_again = domains.stripe_period(cool(guessed, first=2_000_000, like=rates))
@@ -841,24 +853,25 @@ deviations = pd.DataFrame(
 )
 typical = float(np.median(np.abs(estimates["ResNet18", True, 0][0] - truth)))
 length = float(np.median(np.linalg.norm(vectors["clean"], axis=1)))
-lost = int(deviations["estimated parameters"].isna().sum())  # came back without stripes
+lost = int(deviations["estimated parameters"].isna().sum())  # simulated again without stripes
 deviations = deviations.dropna()
 bias, scatter = deviations.mean(), deviations.std()
 record(
     "K5",
-    f"median error vector {length:.3f} J long, normalised |error| {typical:.3f}; periods again "
+    f"median error vector {length:.3f} J long, normalised |error| {typical:.3f}; periods when "
+    "simulated again "
     f"{bias.iloc[0]:+.1%} ({bias.iloc[1]:+.1%} with the true parameters), scatter "
     f"{scatter.iloc[0]:.1%} against {scatter.iloc[1]:.1%}",
     {
         "the typical error vector is shorter than 0.02 J": length < 0.02,
         "periods come out within 5 % on average": bool(abs(bias.iloc[0]) < 0.05) and not lost,
-        "they scatter little more than with true parameters": bool(
+        "they scatter at most 1.5 times as much as with true parameters": bool(
             scatter.iloc[0] <= 1.5 * scatter.iloc[1]
         ),
     },
     why=f"the network saw {len(parts[0])} films of {size}×{size} sites {epochs[0]} times each, the "
     "paper's 55 000 films of 100×100 sites a thousand times",
-    uncertainty=f"{scatter.iloc[0] / math.sqrt(len(deviations)):.1%} of the period's mean; "
+    uncertainty=f"{scatter.iloc[0] / math.sqrt(len(deviations)):.1%} for the mean period; "
     f"{len(chosen)} films, {lost} without stripes",
 )
 
@@ -868,27 +881,29 @@ for values, label, shade in (
     (periods_control, "true parameters", "0.6"),
     (periods_again, "estimated parameters", figures.ESTIMATED),
 ):
-    ax.plot(periods[chosen], values, "o", ms=4, color=shade, label=f"cooled again, {label}")
+    ax.plot(periods[chosen], values, "o", ms=4, color=shade, label=f"simulated again, {label}")
 ends = np.array([periods[chosen].min(), periods[chosen].max()])
 ax.plot(ends, ends, color="black", lw=0.8)
 ax.fill_between(ends, 0.95 * ends, 1.05 * ends, color="0.9")
-ax.set(xlabel="stripe period of the film (sites)", ylabel="of the film cooled again (sites)")
+ax.set(xlabel="stripe period of the film (sites)", ylabel="period when simulated again (sites)")
 ax.legend(frameon=False)
 study.show(
     figure,
     "cooled_again",
     numbers={"film": periods[chosen], "again": periods_again, "true parameters": periods_control},
     recipe=recipe_hash(recipe),
-    caption="Stripe periods of test films and of films cooled again, with the parameters that "
-    "ResNet18 estimates at T_s = 0.5, and with the true ones; the band is ±5 %. Both clouds are as "
-    "wide: errors of the estimates do not show, as the paper says of its own.",
+    caption="Stripe periods of test films and of films simulated again, with the parameters that "
+    "ResNet18 estimates at T_s = 0.5 and with the true ones; the band is ±5 %. Relative to the "
+    f"test films, periods scatter by {scatter.iloc[0]:.1%} with the estimates and by "
+    f"{scatter.iloc[1]:.1%} with the true parameters. In the paper, the errors of the estimates "
+    "are said not to show.",
 )
 
 # %% [markdown]
 # ## 7. Stripes against parameters (K6)
 # **Criterion for K6.** At λ = 0 and *K*_N ≥ ½ the stripe period grows with *J*/*D* (rank
-# correlation above 0.5), and at the same (*K*_N, *D*_N) it is smaller at λ = 3*D* by more than two
-# standard errors.
+# correlation above 0.5), and at λ = 3*D* it is smaller than at λ = 0 for the same (*K*_N, *D*_N),
+# by more than two standard errors.
 
 # %%
 striped = table[table["K_N"] >= 0.5].assign(**{"J/D": lambda t: 1 / (0.05 + 0.08 * t["D_N"])})
@@ -915,10 +930,10 @@ study.show(
     figure,
     "stripe_periods",
     numbers={"films": striped[["λ_N", "K_N", "J/D", "period"]]},
-    caption="Stripe period against J/D without and with DMI; films with K_N of ½ and more, means "
-    "with standard errors. As the paper says, the period grows with J/D and the DMI shortens it. A "
-    f"periodic box of {size} sites holds no period above {size} and few values near it: the flat "
-    "top at λ = 0 is the box.",
+    caption="Stripe period against J/D without and with DMI, for films with K_N of ½ and more: "
+    "means with standard errors. As the paper says, the period grows with J/D and the DMI shortens "
+    f"it. A periodic box of {size} sites holds no period above {size} and few values near it: the "
+    "box is the reason why the curve for λ = 0 levels off.",
 )
 record(
     "K6",
@@ -934,14 +949,15 @@ record(
 
 # %% [markdown]
 # ## 8. A film under the virtual microscope (K7)
-# The paper's pictures are not public. In their place, a film whose DMI runs from λ = 1.1 *D* to
-# −0.7 *D* through zero, as with the thickness of the iridium layer in Ni/[Co/Ni]₂/Ir/Pt(111), at
-# constant *K* and *D*, which lie off the middle of the ranges: there a network that knows nothing
-# would answer, too. The microscope takes three component pictures of 400 × 370 pixels, one pixel
-# to a site (25 nm), blurred by half a pixel, with vector noise of strength 0.4 and readout noise of
-# 5 % of the full contrast. Nobody tells the network about the blur. All films are cooled at the
-# same rate, as those of one sample would be, and are somewhat larger than their pictures. Panels of
-# the network's size are cut out, and each is an estimate.
+# The paper's pictures are not public. In their place we take a series of virtual films, whose DMI
+# runs from λ = 1.1 *D* to −0.7 *D* through zero, as with the thickness of the iridium layer in
+# Ni/[Co/Ni]₂/Ir/Pt(111). *K* and *D* are constant and lie away from the middle of their ranges,
+# because the middle is what a network that knows nothing would answer. The microscope takes three
+# component pictures of 400 × 370 pixels, one pixel to a site (25 nm), blurred by half a pixel,
+# with vector noise of strength 0.4 and readout noise of 5 % of the spins' unit length. The
+# network has not been trained on blur. All films are cooled at the same rate, as those of one
+# sample would be, and are at least as large as their pictures. Panels of the network's size are
+# cut out, and each gives one estimate.
 
 # %%
 film_truth = np.array([(0.5 + dmi / 6, *film_point) for dmi in film_dmi])
@@ -950,7 +966,7 @@ spleem = Microscope("vector", blur=0.5, noise=0.4, readout=0.025)
 
 
 def photographed(normalised: np.ndarray, first: int, sweeps: int = film_sweeps) -> torch.Tensor:
-    """Pictures (films, 3, film_height, film_width) of films cooled as those of the series."""
+    """Pictures (films, 3, film_height, film_width) of films cooled like those of the series."""
     films = cool(normalised.clip(0, 1), first, film_box, sweeps)
     pictures = spleem(films, seed=seed, states=range(first, first + len(films)))
     return pictures[..., :film_height, :film_width]
@@ -987,10 +1003,10 @@ study.show(
     raw,
     "spleem_pictures",
     numbers={"λ/D": film_dmi, "K_N, D_N": film_point},
-    caption="Pictures of three of the virtual films, one row each: the three components as the "
-    "microscope records them, and the colours made of them, with some of the panels (yellow); the "
-    "paper's Fig. 4B and C. Domains look alike all along the series; the DMI shows in the "
-    "in-plane components of the walls alone, which turn round with its sign.",
+    caption="Three of the virtual films, one per row: the three components as the microscope "
+    "records them, and the colours made of them, with some of the panels (yellow); the paper's "
+    "Fig. 4B and C. The domains look alike all along the series; the DMI shows only in the "
+    "in-plane components at the walls, whose part across the wall reverses with its sign.",
 )
 
 
@@ -999,7 +1015,7 @@ lots = np.random.Generator(np.random.Philox(seed))
 
 
 def noisy_textures(films: torch.Tensor) -> pd.DataFrame:
-    """Texture numbers of training films with the noise of training."""
+    """Texture numbers of training films, with noise as in training."""
     strength = regression.NOISIEST * torch.from_numpy(lots.random(len(films))).float()
     return domains.texture(vector_noise(films, strength, seed=seed))
 
@@ -1012,7 +1028,7 @@ def read(pictures: torch.Tensor) -> list[regression.PictureEstimate]:
     ]
 
 
-# At random: on a grid of parameters the first films are all from one corner of it.
+# At random: on a grid of parameters, the first films all come from one corner of it.
 known = noisy_textures(spins[lots.permutation(parts[0])[:600]])
 reports = read(film_pictures)
 film_table = pd.concat(
@@ -1050,18 +1066,18 @@ study.show(
     figure,
     "spleem_estimates",
     numbers={"estimates": film_table.reset_index()},
-    caption="The paper's Fig. 4D: estimates along the series, means over the panels; dotted is the "
-    "truth, which the paper could not know. As there, λ changes sign while K and 2πD stay where "
-    "they are; both are read somewhat too small. Bars are the spread of one panel; the mean of "
-    f"{len(corners)} is √{len(corners)} times better known.",
+    caption="The paper's Fig. 4D: estimates along the series, means over the panels; dotted lines "
+    "are the truth, which the paper could not know. As there, λ changes sign while K and 2πD stay "
+    "constant; both are read somewhat too small. Bars are the spread between single panels; apart "
+    f"from bias, the mean of {len(corners)} is known √{len(corners)} times better.",
 )
 
 # %% [markdown]
 # **Criterion for K7.** The estimated λ/*D* falls along the whole series and has the true sign in
-# every film; neither *K* nor *D* strays, from film to film, by more than 10 % of its mean (standard
-# deviation of the films' estimates); and these means are within 10 % of the truth. (The run at full
-# size was of a film in the middle of the ranges, and not judged by the last: its means are 5 % too
-# small.)
+# every film; neither *K* nor *D* varies from film to film by more than 10 % of its mean (standard
+# deviation of the films' estimates); and these means are within 10 % of the truth. (The full-size
+# run had a film in the middle of the ranges, and was not judged by the last condition: its means
+# are 5 % too small.)
 
 # %%
 series = film_table["estimate"].unstack("parameter").loc[[f"{dmi:+.2f}" for dmi in film_dmi]]
@@ -1076,9 +1092,9 @@ record(
     "K7",
     "λ/D "
     + ", ".join(f"{value:+.2f}" for value in series["λ/D"])
-    + f" for true {', '.join(f'{dmi:+g}' for dmi in film_dmi)}; K and D stray by "
+    + f" for true {', '.join(f'{dmi:+g}' for dmi in film_dmi)}; K and D vary by "
     f"{stray.iloc[0]:.1%} and {stray.iloc[1]:.1%} and are off by "
-    f"{figures.true_minus(f'{off.iloc[0]:+.1%} and {off.iloc[1]:+.1%}')} (the middle of the ranges "
+    f"{figures.true_minus(f'{off.iloc[0]:+.1%} and {off.iloc[1]:+.1%}')} (mid-range would be off "
     f"by {figures.true_minus(f'{middle_off.iloc[0]:+.0%} and {middle_off.iloc[1]:+.0%}')})",
     {
         "λ/D falls along the series": bool((np.diff(series["λ/D"]) < 0).all()),
@@ -1086,19 +1102,20 @@ record(
         "K and D stay flat": bool((stray < 0.1).all()),
         "their means are right": bool((off.abs() < 0.1).all()),
     },
-    uncertainty=f"{spread['λ/D'].mean():.2f} of λ/D between panels",
+    uncertainty=f"{spread['λ/D'].mean():.2f} in λ/D between panels",
 )
 
 # %% [markdown]
-# ## 9. The film, cooled again (K8)
-# Each film is cooled again with its estimate, at the same rate, and seen by the same microscope.
-# Domain walls of both are averaged along their normals and fitted with *a* tanh((*x* − *c*)/*w*);
-# *a* makes up for the noise, which shortens *m*_z. π*w* is the usual width of a wall of profile
-# tanh(*x*/*w*). The blur of half a pixel widens the walls of both alike.
+# ## 9. The film, simulated again (K8)
+# Each film is simulated again with its estimates, cooled at the same rate and seen by the same
+# microscope. In both pictures the profiles of the domain walls, taken along their normals, are
+# averaged and fitted with *a* tanh((*x* − *c*)/*w*); the amplitude *a* allows for the noise,
+# which shortens *m*_z. π*w* is the usual width of a wall of profile tanh(*x*/*w*). The blur of
+# half a pixel widens the walls of both alike.
 #
-# **Criterion for K8.** For the film nearest to λ = 0 the two widths agree within 5 % or two
-# standard errors, and the stripe periods of picture and simulation within 5 %; the latter also on
-# average over the series.
+# **Criterion for K8.** For the film nearest to λ = 0, the two widths agree within 5 % or two
+# standard errors, and the stripe periods of picture and simulation within 5 %; the mean absolute
+# deviation of the periods over the series is also below 5 %.
 
 # %%
 film_guess = np.array([report.normalised.mean(0) for report in reports])
@@ -1158,14 +1175,14 @@ study.show(
     "wall_profiles",
     numbers={"series": again.reset_index()},
     caption=f"The paper's Fig. 4E: mean wall profiles of the picture at λ = {nearest:g} D and of "
-    f"its simulation, with fits. The two widths differ by {100 * agree:.1f} %; in the paper, which "
-    "has w = 2.238 and 2.241 for one wall each, by 0.1 %.",
+    f"its simulation, with fits. The two widths differ by {100 * agree:.2f} %; in the paper, where "
+    "w = 2.238 and 2.241 for one wall each, by 0.1 %.",
 )
 record(
     "K8",
     f"w = {row['w']:.3f} and {row['w again']:.3f}, {row['πw (nm)']:.1f} and "
     f"{row['πw again (nm)']:.1f} nm; stripe periods {row['period']:.2f} and "
-    f"{row['period again']:.2f} ({middle_period:.2f} in the middle of the ranges)",
+    f"{row['period again']:.2f} ({middle_period:.2f} for a film in the middle of the ranges)",
     {
         "the wall widths agree": bool(agree < 0.05 or within),
         "the stripe periods agree within 5 %": bool(abs(ratio_of_periods[nearest] - 1) < 0.05),
@@ -1188,19 +1205,21 @@ study.show(
     pair,
     "simulated_again",
     numbers={"series": again.reset_index()},
-    caption="The film's pictures above, and below films cooled with nothing but the estimates: the "
-    "domains lie elsewhere, but are of the same kind, width and colours of wall.",
+    caption="Top: pictures of three films of the series. Bottom: films simulated with the "
+    "estimates, cooled at the same rate. The domains lie elsewhere, but are of the same kind "
+    "and width, and the colours of their walls are the same.",
 )
 
 # %% [markdown]
 # ### What no network can know
-# The stripe period of a metastable film depends on how fast it was cooled as well, which the
-# network was not told and a picture hardly says. It learnt from films of all rates, so its answer
-# suits one rate in the middle, and errs one way for slow films and the other way for fast ones.
-# The errors here, with opposite signs, change *K*_eff and so the period. On a laptop that rate is
-# the series' own. At full size it lies between the series' and the slowest: the series' films are
-# read with too small a *D*, and come back with periods 7 % too long on average, 11 % for the film
-# of the criterion, which is why K8 fails there.
+# The stripe period of a metastable film also depends on how fast it was cooled, which the network
+# was not told and which a picture hardly shows. The network learnt from films of all rates, so its
+# answer suits one rate in the middle, and errs one way for slower films and the other way for
+# faster ones. The errors of *K*_N and *D*_N in the table below change *K*_eff and so the period.
+# On a laptop, the rate that suits the network is that of the series. At full size it lies between
+# that of the series and the slowest: the films of the series are read with too small a *D*, and
+# when simulated again their periods are 7 % too long on average, and 11 % for the film of the
+# criterion, which is why K8 fails there.
 
 # %%
 same = np.repeat(film_truth[len(film_dmi) // 2][None], rate_films, axis=0)
@@ -1217,22 +1236,23 @@ rates.round(3)
 
 # %% [markdown]
 # ### Corrected by its own simulation
-# Panels with open edges, this noise, this blur and this rate of cooling: none is quite what the
-# network was trained on, and each shifts its answers a little. By how much can be seen without
-# knowing the truth. The films cooled again were made with known parameters, the estimates, and the
-# network can read their pictures as well: what it finds there beyond what they were made with is
-# its bias, and comes off the first estimates. Microscope and cooling have to be known for this, and
-# here they are, exactly. What a wrong guess of the cooling does is shown as well: corrections from
-# films cooled as fast, and as slowly, as any in the training.
+# The panels have open edges, and their noise, blur and rate of cooling are not quite those that
+# the network was trained on either: each of these shifts its answers a little. By how much can be
+# found without knowing the truth. The films simulated again have known parameters, namely the
+# estimates, and the network can read their pictures as well: the difference between what it finds
+# there and what they were made with is its bias, and is subtracted from the first estimates.
+# Microscope and cooling have to be known for this, and here they are, exactly. To show what a
+# wrong guess of the cooling does, the correction is repeated with films cooled as fast, and as
+# slowly, as any in the training.
 #
-# Films cooled with the corrected estimates should have the pictures' periods as nearly as a third
-# series does, cooled anew with the true parameters: two films of this size, of the same parameters,
-# differ by some percent.
+# Films simulated with the corrected estimates should match the pictures' periods as closely as a
+# third series does, simulated with the true parameters: two films of this size, with the same
+# parameters, differ by a few per cent.
 
 
 # %%
 def biases(pictures: torch.Tensor) -> np.ndarray:
-    """What the network reads out of pictures beyond the estimates that they were made with."""
+    """What the network reads out of pictures in excess of the estimates they were made with."""
     found = np.array([report.normalised.mean(0) for report in read(pictures)])
     return found - film_guess.clip(0, 1)
 
@@ -1262,10 +1282,10 @@ correction = pd.DataFrame(
     index=["mean error of λ_N", "of K_N", "of D_N"],
 ).T
 for name, found in period_by.items():
-    correction.loc[name, "period off by, mean"] = found.mean()
+    correction.loc[name, "deviation of the period, mean"] = found.mean()
     correction.loc[name, "its standard error"] = found.std(ddof=1) / math.sqrt(len(found))
     correction.loc[name, "mean |deviation|"] = np.abs(found).mean()
-correction.round(3)
+correction.round(3).fillna("–")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.6, 3.3), layout="constrained")
@@ -1279,7 +1299,7 @@ for parameter, name in ((1, "K"), (2, "D")):
             label=f"${name}_N$, {kind}",
         )
 axes[1].axhspan(-5, 5, color="0.92", zorder=0)
-shades_by = {"true parameters": "0.6"}  # estimates have one colour, corrected or not
+shades_by = {"true parameters": "0.6"}  # the estimates keep one colour, corrected or not
 for kind, (marker, style) in styles.items():
     axes[1].plot(
         *(film_dmi, 100 * period_by[kind], marker),
@@ -1295,7 +1315,7 @@ for ax in axes:
     ax.margins(y=0.3)
     ax.legend(frameon=False, fontsize=8, ncol=2, loc="upper center")
 axes[0].set_ylabel("error, share of the range")
-axes[1].set_ylabel("stripe period, off by (%)")
+axes[1].set_ylabel("deviation of the stripe period (%)")
 study.show(
     figure,
     "corrected",
@@ -1304,26 +1324,26 @@ study.show(
         "deviations of periods": period_by,
         "bias found": bias,
     },
-    caption="Left: errors of the estimates of the series, dotted as they are and lines corrected "
-    "by what the network reads out of its own simulations: on average over the series most of the "
-    "error goes, panel by panel not always. Right: stripe periods of the films cooled with them, "
-    "against the pictures'; grey crosses, films cooled anew with the true parameters, which "
-    "scatter as much as the corrected ones. The band is ±5 %. The paper has no such correction.",
+    caption="Left: errors of the estimates along the series, as they are (dotted) and corrected by "
+    "the bias that the network shows on its own simulations (solid): on average over the series "
+    "most of the error goes, but not for every film. Right: stripe periods of films simulated with "
+    "these estimates, relative to the pictures. Grey crosses are films simulated with the true "
+    "parameters, which deviate by chance. The band is ±5 %. The paper has no such correction.",
 )
 
 # %% [markdown]
 # ## 10. In physical units (K9)
 # Layers that turn together act as one, with the dipolar energy scale
 # $D_L = (d_\mathrm{Co}\mu_\mathrm{Co} + d_\mathrm{Ni}\mu_\mathrm{Ni})^2/a^3$ (Gaussian units; in SI
-# times μ₀/4π), with 1.7 and 0.6 Bohr magnetons an atom of cobalt and nickel and *a* = 2.49 Å. The
-# paper prints no numbers *d* of atomic layers; we take two layers of cobalt and six of nickel,
-# which makes 0.170 meV for its 0.171. The DMI in units of energy is then $D_L \lambda/D$. The
-# virtual series begins and ends near the paper's, so its truth and its estimates can
-# be compared with 0.187 and −0.115 meV.
+# times μ₀/4π), with 1.7 and 0.6 Bohr magnetons per atom of cobalt and nickel and *a* = 2.49 Å. The
+# paper does not print the numbers *d* of atomic layers; we take two of cobalt and six of nickel,
+# which gives 0.170 meV, against the paper's 0.171. The DMI in units of energy is then
+# $D_L \lambda/D$. The virtual series begins and ends near the paper's, so its truth and its
+# estimates can be compared with 0.187 and −0.115 meV.
 #
-# **Criterion for K9.** *D*_L rounds to the paper's within 1 %, and the estimated DMI of the series'
-# first and last film lies within 20 % of the truth, or within twice its error, the spread over
-# panels divided by the root of their number.
+# **Criterion for K9.** *D*_L agrees with the paper's within 1 %, and the estimated DMI of the
+# first and the last film of the series lies within 20 % of the truth, or within twice its error,
+# which is the spread over panels divided by the square root of their number.
 
 # %%
 dipolar_mev = domains.dipolar_energy(((2, 1.7), (6, 0.6)), 2.49e-10)
@@ -1342,7 +1362,7 @@ record(
     f"D_L = {dipolar_mev:.3f}, λ from {ends.iloc[0, 1]:.3f} to {ends.iloc[1, 1]:.3f} "
     f"(truth {ends.iloc[0, 0]:.3f} to {ends.iloc[1, 0]:.3f})",
     {
-        "D_L is the paper's within 1 %": abs(dipolar_mev / 0.171 - 1) < 0.01,
+        "D_L agrees with the paper's within 1 %": abs(dipolar_mev / 0.171 - 1) < 0.01,
         "the DMI at the ends of the series is right": bool(
             (
                 (miss < 0.2 * ends["true DMI (meV)"].abs())
@@ -1357,21 +1377,21 @@ energy_scale.round(4)
 # %% [markdown]
 # ## 11. A picture of your own
 # Set `image` to a picture file (a colour picture as above, or three components; PNG, TIFF, NPY,
-# OVF) and `pixel_size_nm` to the side of its pixels. Without one, the film at the middle of the
-# series is saved as a colour picture of 8 bits and read back.
+# OVF) and `pixel_size_nm` to the side of its pixels. Without one, the film in the middle of the
+# series is saved as an 8-bit colour picture and read back.
 #
-# The network knows films of *J* = 1 on sites of one pixel. It was trained on textures within
-# certain bounds; where a picture lies outside them it is said, with the numbers, and the estimate
-# is not to be trusted. The numbers are: the median vector length, and how much lengths differ;
-# alignment, the mean **S**·**S**′ of neighbours, which noise lowers; out of plane, the mean
-# |*m*_z|; net *m*_z, the size of its mean, which is large if domains of one colour prevail; and
-# waves per site, one over the stripe period. A picture smaller than one panel is refused. (The run
-# at full size took its bounds from films of one corner of the parameters, and so warns of its own
-# film without need.)
+# The network knows films of *J* = 1 with one pixel per site. It was trained on textures within
+# certain bounds; where a picture lies outside them, a warning says so with the numbers, and the
+# estimate is not to be trusted. The numbers are: the median vector length, and how much lengths
+# differ; alignment, the mean **S**·**S**′ of neighbours, which noise lowers; out of plane, the
+# mean |*m*_z|; net *m*_z, the absolute value of its mean, which is large if domains of one colour
+# prevail; and waves per site, one over the stripe period. A picture smaller than one panel is
+# refused. (The full-size run took its bounds from films of one corner of the parameters, and so
+# warns of its own film without need.)
 #
-# Without this notebook, and without training, the laptop profile's network comes with the package:
-# `network, size, known = regression.load_robust()`, then `regression.estimate_picture(...)` as
-# below.
+# The network of the laptop profile comes with the package, and can be used without this notebook
+# and without training: `network, size, known = regression.load_robust()`, then
+# `regression.estimate_picture(...)` as below.
 
 # %%
 if own_picture is None:
@@ -1394,13 +1414,12 @@ try:
     )
 except ValueError as error:
     print(error)
-print("\n".join(own.warnings) or "Nothing about this picture is unlike the training pictures.")
+print("\n".join(own.warnings) or "This picture lies within the bounds of the training pictures.")
 table_own.round(3)
 
 # %% [markdown]
-# What the network would be told about pictures that are unlike its training: half the contrast,
-# seen with pixels three times as fine (the middle of the picture magnified), single-domain, and
-# pure noise.
+# What is said about pictures unlike those of the training: with half the contrast, with pixels
+# three times as fine (a corner of the picture, magnified), of a single domain, and of pure noise.
 
 # %%
 plain = film_pictures[len(film_dmi) // 2][None]
@@ -1431,48 +1450,50 @@ study.show(
         "own warnings": own.warnings,
     },
     caption="A picture of the series (left), and four kinds that the network was not trained for; "
-    "what is said about these four stands below. The paper has no such test.",
+    "the warnings about these four are listed below. The paper has no such test.",
 )
-Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'nothing'}" for name, words in said.items()))
+Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'none'}" for name, words in said.items()))
 
 # %% [markdown]
 # ## What was reproduced, what not, and why
 # | | laptop | full size |
 # |---|---|---|
-# | K1: noise in training helps | partly: 7.8 times, λ 2.96 | reproduced: 8.3; 5.4, 8.3, 12.5 |
-# | K2: which architecture | not so | partly: errors of 0.14, 0.15 and 0.16 of a guess |
-# | K3: worst in a corner of the map | not so | partly: for λ only |
-# | K4: the direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
-# | K5: typical error ≈ 0.01 *J* | not so: 0.058; periods +5.2 ± 1.9 % | partly: 0.028; +0.2 % |
+# | K1: noise in training helps | partly: 7.8 times, λ 2.96 | reproduced: 8.3 (5.4, 8.3, 12.5) |
+# | K2: which architecture | not reproduced | partly: relative errors 0.14, 0.15 and 0.16 |
+# | K3: worst in a corner of the map | not reproduced | partly: for λ only |
+# | K4: direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
+# | K5: typical error ≈ 0.01 *J* | no: 0.058; periods +5.2 ± 1.9 % | partly: 0.028; periods +0.2 % |
 # | K6, K7, K9: stripes, series, meV | reproduced | reproduced |
-# | K8: the film cooled again | reproduced | partly: 8 % off |
+# | K8: the film simulated again | reproduced | partly: periods 8 % off |
 #
-# *Why.* K1: a laptop's ResNet18 gains 2.96 ± 0.12 for λ, where 3 is asked for; trainings are short.
-# K2: the paper's CNN is not printed; ours is good, and the three were not trained equally long. K3:
-# the films in the plane fill the corner below *K* = 6.775 *D* − (π*D*)²/2*J*. Lying there alone
-# says that *K*_N is small and *D*_N below about 0.6, so *D* is not worst at the corner's tip but
-# towards the far end of the row *K*_N = 0: at full size at *D*_N ≈ 0.6, where the corner ends. λ
-# alone is worst at the tip. K4: independent errors of *K*_N and *D*_N give a first component 5°
-# from the paper's too, as *K* is a multiple of *D*; what the network adds is that they are
-# anticorrelated, which makes the error of *K* − 2π*D* smaller by a third (full size: nearly half).
-# K5: training is short, 10 epochs at full size for 1000, and its cost was still falling.
+# *Why.* K1: on a laptop, ResNet18 gains a factor of 2.96 ± 0.12 for λ, where 3 is asked for;
+# trainings are short. K2: the paper does not give the layers of its CNN; ours is good, and the
+# three were not trained equally long. K3: films in the plane fill the corner below *K* = 6.775
+# *D* − (π*D*)²/2*J*. The mere fact that a film lies there says that *K*_N is small and *D*_N
+# below about 0.6, so *D* is not worst at the tip of the corner but towards the far end of the row
+# *K*_N = 0. At full size it is worst at *D*_N ≈ 0.6, where the corner ends, and λ alone is worst
+# at the tip. K4: independent errors of *K*_N and *D*_N also give a first component 5° from the
+# paper's, as *K* is a multiple of *D*; what the network adds is that they are anticorrelated,
+# which makes the error of *K* − 2π*D* smaller by a third (full size: nearly half). K5: training
+# is short, 10 epochs at full size instead of 1000, and the cost was still falling.
 #
-# K8: at full size periods are off by 8 % over the series (7 % too long on average), and by 11 % for
-# the film nearest to λ = 0: the series was not cooled at the rate that suits the network. On the
-# laptop, where it was, edges, noise and blur of the panels together raise *K*_N by 0.011 and lower
-# *D*_N by 0.033 on average; corrected by simulation, what is left on average is −0.001 and −0.009.
-# The five periods do not show it: they are 2.4 % off before, 3.3 % after, and 1.9 % for films of
-# the true parameters, as two films of the same parameters differ. The correction stands or falls
-# with the rate of cooling: with the fastest or the slowest of the training it does as much harm as
-# good, or more. (The run at full size had no correction, and its film lay in the middle of the
-# ranges.) The film of K7 to K9 was made by the same simulation as the training: a real film may
-# differ in kind.
+# K8: at full size, periods are off by 8 % over the series (7 % too long on average), and by 11 %
+# for the film nearest to λ = 0, because the series was not cooled at the rate that suits the
+# network. On the laptop, where it was, the edges, noise and blur of the panels together raise
+# *K*_N by 0.011 and lower *D*_N by 0.033 on average; after correction by simulation, −0.001 and
+# −0.009 are left. The five periods do not show this: they are off by 2.4 % before and 3.3 % after
+# the correction, and by 1.9 % for films of the true parameters, which differ by chance. The
+# correction stands or falls with the rate of cooling: with the fastest or the slowest of the
+# training, it does as much harm as good, or more. (The full-size run had no correction, and its
+# film lay in the middle of the ranges.) The film of K7 to K9 was made by the same simulation as
+# the training films: a real film may differ in kind.
 #
-# *What to try next.* A hundred times the epochs, some hours on one GPU; a cut-off of the dipole sum
-# near ten sites, which gives 2π*D*; the rate of cooling as a fourth parameter to be told or found.
+# *What to try next.* A hundred times the epochs, some hours on one GPU; a cut-off of the dipole
+# sum near ten sites, which gives 2π*D*; the rate of cooling as a fourth parameter, given to the
+# network or estimated by it.
 
 # %%
-regression.save_robust(
+kept = regression.save_robust(
     *(robust, ROOT / "data" / f"study02-{profile}-resnet18.safetensors"),
     width=width,
     size=size,
@@ -1480,6 +1501,7 @@ regression.save_robust(
     recipe=recipe_hash(recipe),
     profile=study.label,
 )
+print(kept.relative_to(ROOT))
 
 # %% [markdown]
 # ## About this run

@@ -15,11 +15,11 @@
 # # Appendix: one state through the microscope
 # *What do the networks of the four studies see of a film?*
 #
-# Experiments give pictures of spins, never the spins. One instrument, `spinlib.microscope`, draws
-# such pictures, and `spinlib.pictures` brings pictures made elsewhere to the same form. Study 1
-# sees `colour` and `in_plane`, study 2 `vector`, study 3 `perpendicular`; study 4's autoencoder
-# takes the spins themselves. This page sends one state through every contrast, each with the line
-# that made it, and then back.
+# Experiments give pictures of spins, never the spins themselves. One instrument,
+# `spinlib.microscope`, draws such pictures, and `spinlib.pictures` brings pictures made elsewhere
+# to the same form. Study 1 sees `colour` and `in_plane`, study 2 `vector`, study 3
+# `perpendicular`; study 4's autoencoder takes the spins themselves. This page sends one state
+# through every contrast, each with the line that makes it, and then back to spins.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
@@ -31,9 +31,10 @@ sweeps: int = 800  # Monte Carlo sweeps of the annealing
 
 # %% [markdown]
 # ## A film of iron germanium
-# Cells of 4 nm, one nanometre thick, bulk Dzyaloshinskii–Moriya interaction, 0.18 T along z, cooled
-# from above its ordering temperature to almost none. The helix period 4πA/D is 70 nm. Energies,
-# and with them temperatures, are in zeptojoules (k_B × 300 K = 4.14 zJ).
+# The cells are 4 nm wide and one nanometre thick. The film has a bulk Dzyaloshinskii–Moriya
+# interaction (DMI) and is cooled, in 0.18 T along z, from above its ordering temperature to
+# almost zero. The helix period 4πA/D is 70 nm. Energies, and with them temperatures, are in
+# zeptojoules (k_B × 300 K = 4.14 zJ).
 
 # %%
 import torch
@@ -59,9 +60,9 @@ spins = anneal(
 
 # %% [markdown]
 # ## How spins are drawn
-# Hue is the direction in the plane, lightness the component out of it: white points to the reader,
-# black away, full colours lie flat. The disc on the right unrolls the sphere of directions; the
-# colours of a picture can be looked up there.
+# Hue is the direction in the plane, lightness the component out of it: white points towards the
+# reader, black away, and full colours lie in the plane. The disc on the right is the key: the
+# sphere of directions, unrolled.
 
 # %%
 figure, axes = panels(1, 2, width=4.0)
@@ -79,9 +80,10 @@ contact_sheet((1 + vector[0, :, None]) / 2, ["$m_x$", "$m_y$", "$m_z$"], pixel=f
 
 # %% [markdown]
 # `colour`: the drawing above as an RGB picture. `perpendicular`: m_z alone, as polar Kerr
-# microscopy shows domains. `in_plane`: the rest, as Lorentz microscopy reconstructs it; up and down
-# are both black. (The part without curl, as in Néel walls, is drawn but invisible to electrons; of
-# bulk DMI's textures, as here, it is little, mostly thermal noise.)
+# microscopy shows domains. `in_plane`: the other two components, as Lorentz microscopy
+# reconstructs them; up and down are both black. (The part without curl, as in Néel walls, is
+# drawn here but invisible to electrons; in textures of bulk DMI, as here, it is small and mostly
+# thermal noise.)
 
 # %%
 colours = Microscope("colour")(spins, film.cell)
@@ -97,14 +99,14 @@ study.show(
     "contrasts",
     caption="One state of a film of FeGe in three contrasts: all directions, the component out of "
     "the plane (white up, black down), and the direction in the plane, where up and down are both "
-    "black. Study 1 reads the first and the third, study 3 films in the second.",
+    "black. Study 1 reads the first and the third, study 3 the second.",
 )
 
 # %% [markdown]
-# `lorentz_defocus`: raw Fresnel contrast, I/I₀ = 1 + d (∇×m)_z in first order, drawn as I/(2 I₀).
-# The length d is how far the film deflects an electron on its way to the defocused plane; its sign
-# turns bright into dark. Only walls with a curl show: those of bulk DMI do, those of interfacial
-# DMI do not.
+# `lorentz_defocus`: raw Fresnel contrast to first order, I/I₀ = 1 + d (∇×m)_z, drawn as I/(2 I₀).
+# The length d is how far the film deflects an electron on its way to the defocused plane;
+# changing its sign exchanges bright and dark. Only walls with a curl show: those of bulk DMI do,
+# those of interfacial DMI do not.
 
 # %%
 under = Microscope("lorentz_defocus", defocus=-4e-9)(spins, film.cell)
@@ -114,8 +116,8 @@ contact_sheet(torch.cat([under, over]), ["d = −4 nm", "d = +4 nm"], pixel=film
 # %% [markdown]
 # ## What an instrument loses
 # Blur and pixels act on the magnetisation before it is drawn, so that a wall between up and down
-# turns grey in the middle rather than colourful. Pixels average over their area at any ratio of
-# sides and keep the mean.
+# turns grey in the middle rather than colourful. Pixels average over their area, whatever their
+# size in cells, and keep the mean.
 
 # %%
 blurred = Microscope("colour", blur=10e-9)(spins, film.cell)
@@ -124,7 +126,7 @@ fine = Microscope("colour", pixel_size=2.34e-9, blur=5e-9)(spins, film.cell)
 middle = Microscope("colour", shape=(size // 2, size // 2), pixel_size=film.cell)(spins, film.cell)
 contact_sheet(
     [blurred[0], coarse[0], fine[0], middle[0]],
-    ["blur 10 nm", "pixels of 16 nm", "2.34 nm and blur 5 nm", "half the field of view"],
+    ["blur 10 nm", "pixels of 16 nm", "pixels 2.34, blur 5 nm", "half the field of view"],
     pixel=[film.cell, 16e-9, 2.34e-9, film.cell],
 )
 
@@ -132,8 +134,8 @@ contact_sheet(
 # ## Noise
 # The noise of study 2 turns every vector: S* = normalise(S + ηR) with random unit vectors R. A
 # detector adds its own: readout noise of a given standard deviation (white is 1), counting noise
-# for a given number of quanta, and settings of brightness and contrast that drift between pictures.
-# Each is a function of seed and state alone, so the same state looks the same in any batch.
+# for a given number of quanta per white pixel, and brightness and contrast that drift between
+# pictures. Each depends on seed and state alone, so the same state looks the same in any batch.
 
 # %%
 strengths = (0.0, 0.3, 0.6, 1.0)
@@ -144,8 +146,8 @@ noisy = contact_sheet(turned, [f"η = {eta:g}" for eta in strengths], pixel=film
 study.show(
     noisy,
     "vector_noise",
-    caption="The noise of study 2 at four strengths: η times random unit vectors are added to "
-    "the spins, which are then normalised again.",
+    caption="The noise of study 2 at four strengths: η times a random unit vector is added to "
+    "each spin, which is then normalised again.",
 )
 
 # %%
@@ -156,13 +158,13 @@ drifting = Microscope("perpendicular", contrast_drift=0.3, brightness_drift=0.2)
 )
 contact_sheet(
     torch.cat([readout, counted, drifting]),
-    ["readout noise 0.2", "10 quanta in white", "drift, state 0", "drift, state 1"],
+    ["readout noise 0.2", "white is 10 quanta", "drift, state 0", "drift, state 1"],
     pixel=film.cell,
 )
 
 # %% [markdown]
 # ## Turned by right angles
-# Turning the sample turns places and vectors together: the colours change with the texture.
+# Turning the sample turns positions and vectors together: the colours change with the texture.
 
 # %%
 turns = torch.cat([colour(rotate(spins, quarter)) for quarter in range(4)])
@@ -170,19 +172,19 @@ contact_sheet(turns, ["0°", "90°", "180°", "270°"], pixel=film.cell)
 
 # %% [markdown]
 # ## And back
-# The colours have an inverse. In eight bits it loses most near the poles, where all hues run
-# together; the function says how much. Two independent numbers must agree: the largest angle that
-# was really lost stays below the bound that was reported for its pixel.
+# Colours can be turned back into spins. Eight bits lose most near the poles, where all hues run
+# together; the function says how much may be lost. The check: in every pixel, the angle really
+# lost stays below the bound reported for it.
 
 # %%
 stored = (colours * 255).round() / 255
 found, bound = vectors_from_colour(stored)
 lost = torch.atan2(torch.linalg.cross(spins, found, dim=1).norm(dim=1), (spins * found).sum(dim=1))
-assert bool((lost <= bound + 1e-3).all())  # a thousandth: the rounding of angles in float32
+assert bool((lost <= bound + 1e-3).all())  # 1e-3: rounding of angles in float32
 away = spins[:, 2].abs() < 0.866  # more than 30 degrees from either pole
 print(
     f"Away from the poles: {torch.rad2deg(lost[away].max()):.2f}° lost at most, "
-    f"{torch.rad2deg(bound[away].max()):.2f}° announced; anywhere: "
+    f"{torch.rad2deg(bound[away].max()):.2f}° reported as the bound; anywhere: "
     f"{torch.rad2deg(lost.max()):.1f}° and {torch.rad2deg(bound.max()):.1f}°."
 )
 contact_sheet(
@@ -192,8 +194,8 @@ contact_sheet(
 )
 
 # %% [markdown]
-# A picture file comes in through `read_picture`, which says what it did with it; from there on it
-# is a picture like all of these.
+# A picture file comes in through `read_picture`, which reports what it did to it; from then
+# on it is a picture like all of these.
 #
 #     picture = read_picture("helices.tif", pixel_size=2.34e-9, crop=(0, 0, 1024, 960))
 #     pieces = windows(picture, size=32, step=8)

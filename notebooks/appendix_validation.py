@@ -13,13 +13,14 @@
 
 # %% [markdown]
 # # Appendix: is the micromagnetics right?
-# *Standard problems and closed formulas, against this repository's simulators.*
+# *This repository's simulators against standard problems and closed formulas.*
 #
-# All studies rest on simulated spins. Nearly all data come from the heat bath, Monte Carlo that
-# draws each spin anew from its Boltzmann distribution in the field of the others; studies 1 and 3
-# compare it with the equation of motion below, the Landau–Lifshitz–Gilbert equation. Here both meet
-# problems whose answers are published or exact. Every check adds a row to one table: the reference,
-# our value, the deviation, and the tolerance with its reason.
+# All studies rest on simulated spins. Nearly all data come from the heat bath, a Monte Carlo
+# method that draws each spin anew from its Boltzmann distribution in the field of the others;
+# studies 1 and 3 compare it with the equation of motion below, the Landau–Lifshitz–Gilbert
+# equation. Here both are tested on problems whose answers are published or exact. Every check
+# adds a row to the table at the end: the reference, our value, the deviation, and the tolerance
+# with its reason.
 #
 # $$\frac{\mathrm d\mathbf S}{\mathrm dt} = -\frac{\gamma}{1+\alpha^2}\left[\mathbf S\times\mathbf B
 # + \alpha\,\mathbf S\times(\mathbf S\times\mathbf B)\right],\qquad
@@ -34,7 +35,7 @@ profile: str = "laptop"  # sizes: smoke, laptop or paper
 device: str = "auto"  # auto, cpu or cuda
 seed: int = 1  # seed of all thermal noise
 output: str = ""  # folder of the results; empty is figures/<profile>/appendix_validation
-meshes: list[int] = [100, 128]  # cells along the platelet of standard problem 4; add 200 for more
+meshes: list[int] = [100, 128]  # cells along the platelet of problem 4; add 200 for a finer mesh
 cells: int = 48  # side of the square of macrospins
 
 # %%
@@ -74,12 +75,12 @@ def crossing(x, y):
 
 # %% [markdown]
 # ## muMAG standard problem 4
-# The [problem](https://www.ctcms.nist.gov/~rdm/std4/spec4.html): a platelet of 500 × 125 × 3 nm³ (A
-# = 13 pJ/m, M_s = 800 kA/m, α = 0.02) relaxes to an S-state, its spins along the long side and bent
-# like an S at the ends; two fields then switch it. Both run as one batch. The time at which ⟨m_x⟩
-# crosses zero is the sharp number; later the paths are chaotic. The reference numbers are those of
-# several codes with 128 × 32 cells. γ = 1.7595e11 rad/(T s) as in OOMMF and mumax³; codes with
-# 1.7609e11 are .11 ps earlier.
+# The [problem](https://www.ctcms.nist.gov/~rdm/std4/spec4.html): a platelet of 500 × 125 × 3 nm³
+# (A = 13 pJ/m, M_s = 800 kA/m, α = 0.02) relaxes to an S-state, its spins along the long side but
+# bent like an S at the ends. Each of two fields, F1 and F2, then switches it; both run as one
+# batch. The time at which ⟨m_x⟩ crosses zero is the number to compare; later the trajectories are
+# chaotic. The reference values are those of several codes with 128 × 32 cells. γ = 1.7595e11
+# rad/(T s) as in OOMMF and mumax³; codes with 1.7609e11 are 0.11 ps earlier.
 
 # %%
 fields = torch.tensor([[-24.6e-3, 4.3e-3, 0.0], [-35.5e-3, -6.3e-3, 0.0]])
@@ -101,15 +102,15 @@ for mesh in meshes:
     paths[mesh] = torch.stack([m for _, m in path]).numpy()
     crossings[mesh] = [crossing(times, paths[mesh][:, n, 0]) for n in (0, 1)]
     if mesh == 128:
-        check("SP4", "S-state ⟨m_x⟩", 0.96697, start[0, 0].mean(), 1e-4, "torque left")
-        check("SP4", "S-state ⟨m_y⟩", 0.12527, start[0, 1].mean(), 1e-4, "torque left")
+        check("SP4", "S-state ⟨m_x⟩", 0.96697, start[0, 0].mean(), 1e-4, "residual torque")
+        check("SP4", "S-state ⟨m_y⟩", 0.12527, start[0, 1].mean(), 1e-4, "residual torque")
         for n, zero, across in ((0, 138.5, 0.732), (1, 136.95, -0.2178)):
             check(
-                "SP4", f"F{n + 1}: ⟨m_x⟩ = 0 at (ps)", zero, crossings[mesh][n], 0.3, "γ of codes"
+                "SP4", f"F{n + 1}: ⟨m_x⟩ = 0 at (ps)", zero, crossings[mesh][n], 0.3, "γ in codes"
             )
             at = np.interp(crossings[mesh][n], times, paths[mesh][:, n, 1])
-            check("SP4", f"F{n + 1}: ⟨m_y⟩ there", across, at, 0.003, "γ of codes")
-pd.DataFrame(crossings, index=["F1", "F2"]).rename_axis(columns="⟨m_x⟩ = 0 at (ps), cells")
+            check("SP4", f"F{n + 1}: ⟨m_y⟩ there", across, at, 0.003, "γ in codes")
+pd.DataFrame(crossings, index=["F1", "F2"]).rename_axis(columns="⟨m_x⟩ = 0 at (ps), by cells")
 
 # %%
 figure, axes = panels(1, 2, width=4.0, height=2.6)
@@ -123,13 +124,14 @@ study.show(
     figure,
     "standard_problem_4",
     numbers={"time_ps": times, "crossings_ps": {str(k): v for k, v in crossings.items()}},
-    caption="muMAG standard problem 4: mean magnetisation after a field is switched on. To see is "
-    "that ⟨m_x⟩, black, crosses zero at the dotted line, where other codes have it.",
+    caption="muMAG standard problem 4: mean magnetisation after a field is switched on. ⟨m_x⟩, "
+    "black, crosses zero at the dotted line, as in other codes.",
 )
 
 # %% [markdown]
 # ### The same with magnum.np
-# If magnum.np is installed (an extra of the benchmarks), it runs F1 from our S-state.
+# If magnum.np is installed (an extra of the benchmarks), it runs F1 from our S-state and adds a
+# row to the table.
 
 # %%
 if importlib.util.find_spec("magnumnp"):
@@ -151,15 +153,18 @@ if importlib.util.find_spec("magnumnp"):
     torch.set_default_dtype(default)
     torch.set_default_device(None)
     zero = crossing(np.arange(len(theirs)), np.array(theirs))
-    check("magnum.np", "F1: ⟨m_x⟩ = 0 at (ps)", zero, crossings[mesh][0], 0.3, "γ of codes")
+    check("magnum.np", "F1: ⟨m_x⟩ = 0 at (ps)", zero, crossings[mesh][0], 0.3, "γ in codes")
+else:
+    print("magnum.np is not installed: the comparison is left out.")
 
 # %% [markdown]
 # ## The DMI standard problem
-# Cortés-Ortuño et al. (doi:10.1088/1367-2630/aaea1c): A = 13 pJ/m, D = 3 mJ/m², K_u = 0.4 MJ/m³, no
-# demagnetisation. A wire of 100 nm tilts at its free ends by sin θ = D/(2√(AK)); the first of its
-# 1 nm cells, half a nanometre inside, shows .61345. A disk of 100 nm holds a skyrmion.
+# Cortés-Ortuño et al. (doi:10.1088/1367-2630/aaea1c): A = 13 pJ/m, D = 3 mJ/m², K_u = 0.4 MJ/m³,
+# no demagnetisation. In a wire of 100 nm the spins at the free ends tilt by sin θ = D/(2√(AK));
+# the first of its 1 nm cells, whose centre is half a nanometre inside, shows 0.61345. A disk of
+# 100 nm holds a skyrmion.
 #
-# Boundary: bonds to missing neighbours are left out, nothing else is done at an edge. This is what
+# At an edge, bonds to missing neighbours are left out and nothing else is done. This is what
 # OOMMF's DMI does, and it converges to the natural boundary condition |∂S/∂n| = D/2A.
 
 # %%
@@ -167,7 +172,7 @@ STIFFNESS, DMI, ANISOTROPY, SATURATION = 13e-12, 3e-3, 0.4e6, 0.86e6
 
 
 def strand(cell, **changes):
-    """A wire one cell wide; its cells in nanometres."""
+    """The film of a wire or disk; `cell` in nanometres."""
     values = {"dmi": DMI, "anisotropy": ANISOTROPY, "boundary": "open"} | changes
     return Film(STIFFNESS, SATURATION, cell=cell * 1e-9, thickness=1e-9, **values)
 
@@ -198,14 +203,14 @@ for ax, kind in zip(axes[0], ("interfacial", "bulk"), strict=True):
 study.show(
     figure,
     "disk",
-    caption="The DMI standard problem's skyrmion in a disk of 100 nm: equal radii, but spins turn "
-    "along the radius with interfacial DMI (left) and across it with bulk DMI (right).",
+    caption="The DMI standard problem's skyrmion in a disk of 100 nm: equal radii, but the spins "
+    "of its wall point along the radius with interfacial DMI (left), across it with bulk DMI.",
 )
 
 # %% [markdown]
 # ## Lengths and energies in one dimension
-# A free helix has the period 4πA/D; a wall the width π√(A/K); walls become free at
-# D_c = 4√(AK)/π.
+# A free helix has the period 4πA/D and a wall the width π√(A/K); at D_c = 4√(AK)/π walls cost no
+# energy.
 
 # %%
 start = helix((1, 220), (4, 0), "bulk").to(study.device)
@@ -213,14 +218,14 @@ options = {"demagnetisation": False, "torque": 1e-5}
 spins = relax(start, strand(1.0, anisotropy=0.0), **options)[0, :, 0].double().cpu()
 phase = np.unwrap(torch.atan2(-spins[1], spins[2]).numpy())
 period = 2 * math.pi * (len(phase) - 1) / (phase[-1] - phase[0])
-check("helix", "period (nm)", 1e9 * 4 * math.pi * STIFFNESS / DMI, period, 0.3, "1 nm cells: .24")
+check("helix", "period (nm)", 1e9 * 4 * math.pi * STIFFNESS / DMI, period, 0.3, "1 nm cells: 0.24")
 
 x = torch.arange(100) - 49.5
 start = torch.stack([1 / torch.cosh(x / 3), 0 * x, torch.tanh(x / 3)])[None, :, None]
 spins = relax(start.to(study.device), strand(1.0, dmi=0.0), **options).cpu()
 width = math.pi / torch.diff(torch.atanh(spins[0, 2, 0, 40:60].double())).mean()
 exact = math.pi * 1e9 * math.sqrt(STIFFNESS / ANISOTROPY)
-check("wall", "width (nm)", exact, width, 0.09, "½ %: cells, torque left")
+check("wall", "width (nm)", exact, width, 0.09, "½ %: cells, residual torque")
 
 costs, dmis = [], (2.8e-3, 3.0e-3)
 for dmi in dmis:
@@ -233,16 +238,16 @@ check("walls", "D_c (mJ/m²)", 2.903, critical, 0.0145, "½ %: 1 nm cells")
 
 # %% [markdown]
 # ## Coarse cells
-# A lattice of skyrmions of FeGe in 0.1 T, boxes of 1.2 helix periods, against its energy density
-# on cells of an eightieth of a period: with plain cells, and with bonds whose helices are right on
-# average over directions (`Film.exact_helix`).
+# The energy density of a lattice of skyrmions of FeGe in 0.1 T, in boxes 1.2 helix periods wide,
+# relative to that on cells of an eightieth of a period: with plain cells, and with bonds whose
+# helices are right on average over directions (`Film.exact_helix`).
 
 # %%
 iron = {"exchange_stiffness": 8.78e-12, "saturation": 384e3, "dmi": 1.58e-3, "thickness": 3e-9}
 
 
 def lattice_energy(across, exact):
-    """Energy (zJ per square metre) of two skyrmions in a box, over that of the uniform state."""
+    """Energy (zJ per square metre) of two skyrmions in a box, above that of the uniform state."""
     up = 2 * round(across * math.sqrt(3) / 2)
     film = Film(**iron, cell=1.2 * Film(**iron).helix_period() / across, exact_helix=exact)
     centres = [(across / 4, up / 4), (3 * across / 4, 3 * up / 4)]
@@ -256,17 +261,17 @@ def lattice_energy(across, exact):
 fine = lattice_energy(96, False)
 for across in (10, 14):
     ours, plain = (lattice_energy(across, exact) / fine for exact in (True, False))
-    quantity = f"energy, {across / 1.2:.1f} cells a period"
-    check("skyrmion lattice", quantity, 1.0, ours, 0.01, "½ %: fine cells, too, are finite")
+    quantity = f"energy, {across / 1.2:.1f} cells per period"
+    check("skyrmion lattice", quantity, 1.0, ours, 0.01, "1 %: fine cells are finite, too")
     print(f"{quantity}: {ours:.3f}; on plain cells {plain:.3f}")
 
 # %% [markdown]
 # ## Temperature: the heat bath
-# A free spin in a field along z has ⟨S_z⟩ = coth x − 1/x, with x the energy of the field over that
-# of the temperature. In an open Heisenberg chain neighbours have ⟨S·S'⟩ = coth K − 1/K, K = J/k_B
-# T, for any length (Fisher, doi:10.1119/1.1970340). Vacancies in every other row cut a lattice into
-# chains. Spins with a strong easy axis, −*K S*_z², in a field across it start from random
-# directions and have a hundred sweeps to leave the equator.
+# A free spin in a field along z has ⟨S_z⟩ = coth x − 1/x, where x is the energy in the field over
+# the thermal energy. Neighbours in an open Heisenberg chain have the same law, ⟨S·S'⟩ = coth x −
+# 1/x with x = J/k_B T, for any length (Fisher, doi:10.1119/1.1970340); vacancies in every other
+# row cut a lattice into chains. Spins with a strong easy axis, −*K S*_z², and a field across it
+# start from random directions and have a hundred sweeps to leave the equator.
 
 # %%
 sweeps, lattices = 20, range(8)
@@ -278,7 +283,7 @@ for x in (0.5, 2.0, 10.0):
         sweep(spins, free, torch.ones(1), seed=seed, states=lattices, first_sweep=number)
         seen.append(spins[:, 2].double().mean().item())
     law = 1 / math.tanh(x) - 1 / x
-    # Every sweep draws every spin anew, so all are independent; the variance is Boltzmann's.
+    # Each sweep draws each spin anew: all are independent, with the variance of Boltzmann's law.
     error = math.sqrt((1 - law**2 - 2 * law / x) / (sweeps * len(spins) * 64 * 64))
     reason = "4 standard errors"
     check("heat bath, free spin", f"⟨S_z⟩ at x = {x:g}", law, np.mean(seen), 4 * error, reason)
@@ -293,11 +298,13 @@ for coupling in (1.0, 4.0):
         sweep(spins, chain, torch.ones(10), seed=seed, states=lattices, first_sweep=10 * block)
         bonds = (spins[..., 1:] * spins[..., :-1]).sum(1)[:, 0::2].double()
         seen.append(bonds.mean((1, 2)).cpu())
-    # Stretches of 50 sweeps, longer than any memory, after 100 to come to equilibrium.
+    # Means over 50 sweeps, longer than any correlation, after 100 to reach equilibrium.
     means = torch.stack(seen[10:]).reshape(10, 5, len(lattices)).mean(1).flatten()
     law = 1 / math.tanh(coupling) - 1 / coupling
     error = means.std() / math.sqrt(len(means))
-    check("heat bath, chain", f"⟨S·S'⟩ at K = {coupling:g}", law, means.mean(), 4 * error, reason)
+    check(
+        "heat bath, chain", f"⟨S·S'⟩ at J/k_BT = {coupling:g}", law, means.mean(), 4 * error, reason
+    )
 
 # %%
 z = torch.linspace(-1, 1, 20001, dtype=torch.float64)
@@ -317,9 +324,9 @@ for easy, across, temperature in ((1.0, 0.3, 0.03), (3.0, 1.0, 0.2)):
 # %% [markdown]
 # ## Temperature: the equation of motion
 # Cells without exchange obey Langevin's law ⟨m_z⟩ = coth ξ − 1/ξ, ξ = M_s V B / k_B T. A film's
-# temperature can be read back from its torques and the curvature of its energy (Nurdin and Schotte,
-# doi:10.1103/PhysRevE.61.3579). What deviates at 100 K is the finite step of the explicit midpoint
-# rule: there the temperature is 1.7 % too low, and 0.4 % with half the step.
+# temperature can be read back from its torques and the curvature of its energy (Nurdin and
+# Schotte, doi:10.1103/PhysRevE.61.3579). The deviation at 100 K comes from the finite step of the
+# explicit midpoint rule: the temperature is 1.7 % too low there.
 
 # %%
 macrospins = Film(1e-30, 400e3, cell=4e-9, thickness=1e-9)
@@ -331,7 +338,7 @@ with_field = torch.stack([0 * xi, 0 * xi, along], 1)
 start = uniform((cells, cells)).repeat(len(xi), 1, 1, 1).to(study.device)
 
 with warnings.catch_warnings():
-    warnings.filterwarnings("ignore", message="Cells of 4 nm are larger")  # they are no film
+    warnings.filterwarnings("ignore", message="Cells of 4 nm are larger")  # these are not a film
     run(
         *(start, macrospins),
         time=60 * turn,
@@ -346,7 +353,7 @@ with warnings.catch_warnings():
 measured = torch.stack(seen[20:]).mean(0)
 for value, ours in zip(xi, measured, strict=True):
     law = 1 / math.tanh(value) - 1 / value.item()
-    check("Langevin", f"⟨m_z⟩ at ξ = {value:g}", law, ours, 0.01, "sampling; step ½ %")
+    check("Langevin", f"⟨m_z⟩ at ξ = {value:g}", law, ours, 0.01, "sampling; finite step")
 
 # %%
 film = Film(8.78e-12, 384e3, dmi=1.58e-3, anisotropy=5e4, cell=4e-9, thickness=4e-9)
@@ -367,17 +374,18 @@ for demagnetisation in (True, False):
         seed=seed,
     )
     measured = torch.stack(seen[5:]).mean(0)
-    name = "with demagnetisation" if demagnetisation else "without"
+    name = "with demagnetisation" if demagnetisation else "without demagnetisation"
     for wanted, ours in zip(kelvin.tolist(), measured, strict=True):
         reason = "3 %: step 1.7 %, sampling ⅓ %"
         check(f"film {name}", "temperature (K)", wanted, ours, 0.03 * wanted, reason)
 
 # %% [markdown]
 # ## Loops
-# Stoner and Wohlfarth's particle has one spin and an easy axis; it switches on the astroid, at
-# (cos^⅔ + sin^⅔)^(−3/2) of the anisotropy field B_K for a field at an angle to that axis. Far below
-# the exchange length the particle of muMAG's standard problem 2 (5 : 1 : 0.1, field along [111])
-# has H_c = .05707 M_s.
+# The particle of Stoner and Wohlfarth has one spin and an easy axis. In a field at an angle θ to
+# that axis it switches on the astroid, at (cos^⅔ θ + sin^⅔ θ)^(−3/2) of the anisotropy field B_K;
+# beyond 45° its magnetisation along the field passes zero before, at ½ sin 2θ. The particle of
+# muMAG's standard problem 2 (5 : 1 : 0.1, field along [111]) has H_c = 0.05707 M_s far below the
+# exchange length.
 
 # %%
 particle = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
@@ -397,7 +405,7 @@ for degrees, colour in zip((0, 30, 60, 85), CURVES, strict=False):
     astroid = (math.cos(angle) ** (2 / 3) + math.sin(angle) ** (2 / 3)) ** -1.5
     exact = astroid if degrees <= 45 else 0.5 * math.sin(2 * angle)
     found = loop.summary().coercive_field_T[0] / hard
-    check("Stoner–Wohlfarth", f"H_c/H_K at {degrees}°", exact, found, 0.012, "finest step, kick")
+    check("Stoner–Wohlfarth", f"B_c/B_K at {degrees}°", exact, found, 0.012, "field step, kick")
     for ascending in (False, True):
         b, m = loop.branch(0, ascending)
         label = "" if ascending else f"{degrees}°"
@@ -407,9 +415,9 @@ figure.legend(loc="outside right center", frameon=False)  # the loops fill the a
 study.show(
     figure,
     "stoner_wohlfarth",
-    caption="Loops of one particle, by angle of the field to its easy axis. The dip at 85° is "
-    "real: just before it switches the particle lies closer to the field than after (0.875 and "
-    "0.758 of M_s along it).",
+    caption="Loops of one particle, by the angle between the field and its easy axis. The dip at "
+    "85° is real: just before switching, the magnetisation lies closer to the field than just "
+    "after (0.875 and 0.758 of M_s along it).",
 )
 
 # %%
@@ -433,7 +441,7 @@ check("SP2, small particle", "M_r/M_s", 1 / math.sqrt(3), points.remanence, 3e-3
 
 # %%
 table = pd.DataFrame(
-    rows, columns=["problem", "quantity", "reference", "ours", "tolerance", "because of"]
+    rows, columns=["problem", "quantity", "reference", "ours", "tolerance", "reason"]
 )
 table.insert(4, "deviation", table.ours - table.reference)
 assert (table.deviation.abs() <= table.tolerance).all(), table

@@ -166,7 +166,7 @@ FILMS = {
     },
     "laptop": {
         "saturation": replace(_SATURATION, states=240, size=256, sweeps=600),
-        "dmi": replace(_DMI, states=320, size=256, sweeps=600),
+        "dmi": replace(_DMI, states=640, size=256, sweeps=600),
     },
     "paper": {"saturation": _SATURATION, "dmi": _DMI},
 }

@@ -158,7 +158,7 @@ class Estimate:
             for ascending in (False, True):
                 ax.plot(*loop.branch(state, ascending), color=shade, lw=0.8)
         ax.set(xlabel="field (T)", ylabel="$M/M_s$")
-        ax.set_title("loop; grey: possible as well", fontsize=figures.TITLE)
+        ax.set_title("loop; grey: within the errors", fontsize=figures.TITLE)
         return figure
 
     def _interval(self, ax: Axes, name: str, truth: float | None) -> None:
