@@ -16,18 +16,18 @@
 # *Can the exchange stiffness, the Dzyaloshinskii–Moriya interaction and the saturation
 # magnetisation of a film be read from a single picture of it?*
 #
-# ![A picture, its estimate, and what follows](../figures/paper/01/iron_estimate.png)
+# ![A picture, its estimate, and what follows](../figures/laptop/01/iron_estimate.png)
 #
 # **The answer.** Yes, for simulated films. At full size the mean error on new films at trained
 # values is 1.1 % (*A*), 2.3 % (*D*) and 4.4 % (*M*_s); single films are up to 2.9, 6.8 and 13.8 %
 # off. Behind a virtual microscope, which hides the noise that gives *A* away, FeGe's parameters
-# are found within 7 % (above: 8.17 pJ/m, 1.53 mJ/m² and 374 kA/m, where the truth is 8.78, 1.58
-# and 384), its loop within 10 % and its volume within 2 %. On a laptop, with a twelfth of the
-# training or less, *D* and *M*_s of new films are drawn towards the middle of their ranges. For
-# FeGe the laptop still finds 8.33, 1.52 and 372, with intervals of ± 8 to 16 %, from a picture of
-# a seventh of the area but on better cells than the full-size run had. *D* must be in mJ/m²: in
-# the µJ/m² that the paper prints, no network reads it. [An appendix](appendix_coverage.ipynb)
-# tests such intervals on films of many kinds.
+# are found within 7 % (8.17 pJ/m, 1.53 mJ/m² and 374 kA/m, where the truth is 8.78, 1.58 and 384),
+# its loop within 10 % and its volume within 2 %. On a laptop, with a twelfth of the training or
+# less, *D* and *M*_s of new films are drawn towards the middle of their ranges. For FeGe (above)
+# the laptop still finds 9.28, 1.64 and 383, with intervals of ± 10 to 15 %, from a picture of a
+# seventh of the area but on better cells than the full-size run had. *D* must be in mJ/m²: in the
+# µJ/m² that the paper prints, no network reads it. [An appendix](appendix_coverage.ipynb) tests
+# such intervals on films of many kinds.
 #
 # D. Wang et al., Adv. Sci. 7, 2000566 (2020): simulate a small grid of parameters under the
 # conditions of the one observation, cut the pictures into overlapping windows, train a small
@@ -813,10 +813,10 @@ study.claim(
 
 # %% [markdown]
 # *Why is A best?* Because thermal noise from cell to cell gives 2*At*/$k_B T$ away. On a laptop
-# its strength alone tells *A* in test A to 1.0 %, better than the network does, and nothing about
+# its strength alone tells *A* in test A to 0.9 %, better than the network does, and nothing about
 # *D* and *M*_s (chapter 4). That noise depends on the size of the cells, which a real film does
 # not have, and no microscope sees it: behind a blur of 3 nm and the noise of a camera, *A* is
-# known only to some 8 % (chapter 9), no better than *D*.
+# known only to some 9 % (chapter 9), no better than *D*.
 #
 # ## 6. Pictures of any size (W3)
 # The same network, trained on pictures of one size, now reads films of several sizes; larger ones
@@ -1689,7 +1689,7 @@ study.show(
 # | | laptop | full size |
 # |---|---|---|
 # | W1, W2: values trained on, and between | W1 no, W2 partly: slopes near 0.8 | reproduced |
-# | W3: pictures of any size | partly: *A* is 2.5 to 3.6 % off | partly: 2.2 to 2.4 %, FeGe's film |
+# | W3: pictures of any size | partly: *A* is 3.5 to 3.7 % off | partly: 2.2 to 2.4 %, FeGe's film |
 # | W4: overlap, and 32/8 | reproduced, level with 64/8 | reproduced, level with 64/8 |
 # | W5: what hurts | partly: scaling, not turning | reproduced: 2.1 times, fully connected 7.1 |
 # | W6: texture again | reproduced | partly: 130 skyrmions per µm², picture 92 |
@@ -1704,11 +1704,12 @@ study.show(
 #
 # *Why.* After short trainings, networks answer towards the middle of a range: the laptop's $R^2$
 # is high, but its slopes are too small. W3 is a bias of one network at one point of its ranges,
-# the same for all sizes of picture. W5: three trainings of one network scatter by 8 %, and
-# turning the pictures raises the error by 6 %. W6: the spectra of films of the estimate are 0.10
-# from the picture's and 0.12 from each other's; those from the middle of the ranges are 0.40
-# away. Films of the estimate have fewer skyrmions than films of the truth, and about as many as
-# the picture. The truth of W6 to W9 is ours; whether a real film obeys this energy is not tested.
+# the same for all sizes of picture. W5: three trainings of one network scatter by 8 %, and turning
+# the pictures raises the error by 6 %. W6: the spectra of films of the estimate are 0.17 from the
+# picture's and 0.15 from each other's; those from the middle of the ranges are 0.29 away. The
+# picture happens to have more skyrmions, 142 per µm², than other films of its truth have (104 ± 9
+# and 117 ± 12), among which the films of the estimate lie with 111 ± 15. The truth of W6 to W9 is
+# ours; whether a real film obeys this energy is not tested.
 #
 # *Why too many skyrmions in W6 at full size?* Open. A period that is 4 % too short, as estimated
 # on plain cells, makes them 9 % denser, out of 41 %. The counter has also been corrected since
