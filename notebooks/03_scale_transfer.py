@@ -529,7 +529,7 @@ def scatter(name, panels):
         for scale in scales_:
             truth, found = (low + span(name) * each for each in ask(name, label, scale)[:2])
             score = result(name, label, scale)
-            words = f"{scale} µm: R² {short(score.r2)}, MAE {score.mae * span(name):.2g}"
+            words = f"{scale} µm: R² {short(score.r2)}, MAE {score.mae * span(name):{DIGITS[name]}}"
             look = {"ls": "", "color": SHADES[scale]}
             inside = (found > bottom) & (found < top)
             ax.plot(truth[inside], found[inside], ".", ms=3, **look)
