@@ -887,7 +887,7 @@ ends = np.array([periods[chosen].min(), periods[chosen].max()])
 ax.plot(ends, ends, color="black", lw=0.8)
 ax.fill_between(ends, 0.95 * ends, 1.05 * ends, color="0.9")
 ax.set(xlabel="stripe period of the film (sites)", ylabel="period when simulated again (sites)")
-ax.legend(frameon=False)
+ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)  # off the dots
 study.show(
     figure,
     "cooled_again",
@@ -1440,7 +1440,7 @@ flags = figures.contact_sheet(
     [colour(picture)[0] for picture in (plain, *strange.values())],
     ["as it is", *strange],
     columns=5,
-    width=1.6,
+    width=1.8,
 )
 study.show(
     flags,
