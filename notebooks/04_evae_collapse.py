@@ -46,7 +46,7 @@ betas: list[float] = [1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0]  # th
 beta_epochs: list[int] = [3, 3, 8, 12, 3, 3, 3, 3, 3]  # epochs at each β
 gammas: list[float] = [1.0, 10.0, 100.0, 500.0, 1e3, 1.5e3, 2e3, 5e3, 1e4, 1e5]  # the γ sweep
 gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5]  # γ of the other trainings
-gamma_epochs: int = 5  # epochs at each γ; twice as many at the last
+gamma_epochs: int = 8  # epochs at each γ; twice as many at the last
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
 settling: int = 5000  # sweeps at zero temperature that relax a generated state
@@ -877,7 +877,11 @@ else:
         mean, apart = np.sqrt(one * two), max(one, two) / min(one, two)
         where = (
             "critical γ "
-            + " and ".join(f"{onset.position:.0f} ± {onset.uncertainty:.0f}" for onset in pair)
+            + " and ".join(
+                f"{onset.position:.0f} "
+                + (f"± {onset.uncertainty:.0f}" if onset.uncertainty < onset.position else "(?)")
+                for onset in pair
+            )
             + f" at β = 10⁻³, geometric mean {mean:.0f}"
         )
     if weak := onsets["β = 10⁻⁴"]:
