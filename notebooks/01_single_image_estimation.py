@@ -1690,7 +1690,7 @@ study.show(
 # |---|---|---|
 # | W1, W2: values trained on, and between | W1 no, W2 partly: slopes near 0.8 | reproduced |
 # | W3: pictures of any size | partly: *A* is 3.5 to 3.7 % off | partly: 2.2 to 2.4 %, FeGe's film |
-# | W4: overlap, and 32/8 | reproduced, level with 64/8 | reproduced, level with 64/8 |
+# | W4: overlap, and 32/8 | partly: window 16 gains too little | reproduced, level with 64/8 |
 # | W5: what hurts | partly: scaling, not turning | reproduced: 2.1 times, fully connected 7.1 |
 # | W6: texture again | reproduced | partly: 130 skyrmions per µm², picture 92 |
 # | W7, W9: FeGe, its volume | reproduced | reproduced, with intervals about half as wide |
@@ -1704,8 +1704,9 @@ study.show(
 #
 # *Why.* After short trainings, networks answer towards the middle of a range: the laptop's $R^2$
 # is high, but its slopes are too small. W3 is a bias of one network at one point of its ranges,
-# the same for all sizes of picture. W5: three trainings of one network scatter by 8 %, and turning
-# the pictures raises the error by 6 %. W6: the spectra of films of the estimate are 0.17 from the
+# the same for all sizes of picture. W4 and W5: trainings of the same kind scatter by 11 % of their
+# error, and three of each are too few to show the 7 % that overlap brings windows of 16, or the 13
+# % by which turned pictures are worse. W6: the spectra of films of the estimate are 0.17 from the
 # picture's and 0.15 from each other's; those from the middle of the ranges are 0.29 away. The
 # picture happens to have more skyrmions, 142 per µm², than other films of its truth have (104 ± 9
 # and 117 ± 12), among which the films of the estimate lie with 111 ± 15. The truth of W6 to W9 is
