@@ -125,7 +125,8 @@ def train_windows(
     device = torch.device(device)
     sets = []
     for pictures, targets in (training, validation):
-        cut = Windows(pictures.to(device), network.window, step)
+        pictures = pictures.to(device, memory_format=torch.channels_last)  # as networks read them
+        cut = Windows(pictures, network.window, step)
         sets.append((cut, targets.to(device)))
     (train_cut, train_targets), (validation_cut, validation_targets) = sets
 
@@ -243,10 +244,11 @@ def estimate_windows(
     batch_size: int = 512,
 ) -> WindowEstimates:
     """Estimates of pictures (pictures, channels, height, width) of any size from one window on."""
-    network.eval().to(device)
+    network.eval().to(device, memory_format=torch.channels_last)
     mean, spread = [], []
     for picture in pictures.split(1):  # one at a time: large pictures may be many
-        cut = Windows(picture.to(device, torch.float32), network.window, step)
+        picture = picture.to(device, torch.float32, memory_format=torch.channels_last)
+        cut = Windows(picture, network.window, step)
         parts = torch.arange(len(cut), device=cut.view.device).split(batch_size)
         found = torch.cat([network(cut[part]).float() for part in parts]).double().cpu()
         mean.append(found.mean(0))

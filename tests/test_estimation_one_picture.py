@@ -172,8 +172,11 @@ def test_training_sees_each_film_under_every_symmetry(root):
     """
     work = work_for(root)
     asked = work, RANGES, work.plan.cells[0], work.number(0), 0
-    once, rows = learning._pictures(*asked)
-    copies, all_rows = learning._pictures(*asked, copies=True)
+    once, rows, _ = zip(*learning._pictures(*asked), strict=True)
+    copies, all_rows, numbers = zip(*learning._pictures(*asked, copies=True), strict=True)
+    assert list(numbers) == np.cumsum([0, *map(len, copies)])[:-1].tolist()
+    once, copies = torch.cat(once), torch.cat(copies)
+    rows, all_rows = pd.concat(rows), pd.concat(all_rows, ignore_index=True)
     assert len(copies) == 8 * len(once) == 8 * 8
     assert torch.equal(copies[:8], once)
     pd.testing.assert_frame_equal(all_rows, pd.concat([rows] * 8, ignore_index=True))

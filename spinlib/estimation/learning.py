@@ -5,6 +5,7 @@ them: the second finds what was simulated and learnt for the first.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -183,11 +184,12 @@ def read(network: WindowedCNN, pictures: torch.Tensor, work: Work) -> WindowEsti
 
 def _pictures(
     work: Work, ranges: Ranges, cells: int, seed: int, drawn: int, copies: bool = False
-) -> tuple[torch.Tensor, pd.DataFrame]:
+) -> Iterator[tuple[torch.Tensor, pd.DataFrame, int]]:
     """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters.
 
-    With `copies` each film is seen as it is and under every other symmetry it has, each time with
-    a blur of its own: films of the same parameters, for the price of a look.
+    They come a few at a time, with the number of the first: they may have far more pixels than a
+    network sees. With `copies` each film is seen as it is and then under every other symmetry it
+    has, each time with a blur of its own: films of the same parameters, for the price of a look.
     """
     films = planning.recipe(
         *(work.plan, work.conditions, ranges, work.effort), cells=cells, seed=seed, drawn=drawn
@@ -196,21 +198,21 @@ def _pictures(
     group = (Operation(),)
     if copies:
         group = point_group(films.film(data.parameters).hamiltonian(films.field), films.size)
-    seen = [
-        observation.see(
-            *(act(spins, operation), work.plan, work.conditions),
-            seed=seed,
-            first=number * films.states + int(rows.index[0]),
-        )
-        for number, operation in enumerate(group)
-        for rows, spins in data
-    ]
-    return torch.cat(seen), pd.concat([data.parameters] * len(group), ignore_index=True)
+    for number, operation in enumerate(group):
+        for rows, spins in data:
+            first = number * films.states + int(rows.index[0])
+            turned = act(spins, operation)
+            yield (
+                observation.see(turned, work.plan, work.conditions, seed=seed, first=first),
+                rows,
+                first,
+            )
 
 
 def _noise(work: Work) -> float:
     """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
-    clean, _ = _pictures(work, work.simulated, work.plan.cells[0], work.number(0), 0)
+    made = _pictures(work, work.simulated, work.plan.cells[0], work.number(0), 0)
+    clean = torch.cat([pictures for pictures, *_ in made])
     some = clean[:: -(-len(clean) // 4)]
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
     return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
@@ -246,11 +248,12 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
     for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
         part = "training" if name in ("grid", "drawn") else name
         ranges = work.ranges if part in ("held_out", "tested") else work.simulated
-        clean, parameters = _pictures(work, ranges, cells, seed, drawn, copies=part == "training")
-        recorded = observation.record(clean, noise, work.conditions, seed=seed)
-        pictures = observation.at_seen_pixels(recorded, plan)
-        parts.setdefault(part, []).append(States(pictures, parameters))
-        looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
+        asked = work, ranges, cells, seed, drawn
+        for clean, rows, first in _pictures(*asked, copies=part == "training"):
+            recorded = observation.record(clean, noise, work.conditions, seed=seed, first=first)
+            pictures = observation.at_seen_pixels(recorded, plan)
+            parts.setdefault(part, []).append(States(pictures, rows))
+            looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
         work.bar.to("simulating", done / len(jobs))
     sets = {
         name: States(
