@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -40,6 +41,7 @@ from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
 from spinlib.study import device_name, resolve_device
+from spinlib.training import keep_memory
 from spinlib.widgets import reading, render
 
 BENCHMARKS: dict[str, Callable[[torch.device], Iterator["Row"]]] = {}
@@ -285,6 +287,27 @@ def explorer_redraw(device: torch.device) -> Iterator[Row]:
         (times,) = seconds(redraw, device=device)
     yield Row(
         "explorer, decode and redraw 128×128, one thread", statistics.median(times) * 1e3, "ms", 1
+    )
+
+
+@benchmark
+def memory_in_training(device: torch.device) -> Iterator[Row]:
+    """Training on the host, where steps keep their memory and where glibc returns it."""
+    if device.type == "cuda":
+        return
+    # The highest that glibc sets by itself.
+    returned = partial(keep_memory, 2**25, 2**26)
+
+    def train() -> None:
+        scales.pictures_per_second(device)
+
+    def returning() -> None:
+        with patch("spinlib.training.keep_memory", returned):
+            train()
+
+    yield compare(
+        *("training, six-block network of study 3, one core", 768, "pictures/s", on(1, train)),
+        *("memory returned to the system", on(1, returning), device),
     )
 
 

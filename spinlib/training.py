@@ -134,7 +134,7 @@ def fit(
     """
     device = resolve_device(device)
     if device.type == "cpu":
-        _keep_memory()
+        keep_memory()
     count = _check(train, validation, batch_size, epochs)
     train, validation = _on(train, device), _on(validation, device)
     network.to(device, memory_format=torch.channels_last)
@@ -247,16 +247,17 @@ def side_by_side(
             raise
 
 
-def _keep_memory() -> None:
-    """Keep what one step of a training gives back for the next one, where libc is glibc.
+def keep_memory(buffer: int = 2**30, altogether: int = 2**31 - 1) -> None:
+    """Let glibc keep memory that was given back, in buffers of up to so many bytes.
 
-    It would be returned to the system instead, as torch's buffers are large, and each step would
-    have all its memory cleared and mapped again, page by page: a third of the time and more.
+    By itself it returns large buffers, such as torch's, to the system, so that in each step of a
+    training all memory is mapped and cleared again, page by page. That may take half of the time
+    (`make bench`). Other libraries do as they like.
     """
-    keep = getattr(ctypes.CDLL(None), "mallopt", None)
-    for setting, size in ((M_MMAP_THRESHOLD, 2**30), (M_TRIM_THRESHOLD, 2**31 - 1)):
-        if keep:
-            keep(setting, size)
+    setting = getattr(ctypes.CDLL(None), "mallopt", None)
+    if setting:
+        setting(M_MMAP_THRESHOLD, buffer)
+        setting(M_TRIM_THRESHOLD, altogether)
 
 
 def _start_work(parent: int) -> None:
@@ -315,11 +316,9 @@ def _optimiser(
 ) -> torch.optim.Optimizer:
     adam = torch.optim.AdamW if decay else torch.optim.Adam
     kind = torch.optim.SGD if descent == "SGD" else adam
-    if device.type == "cuda":
-        # One kernel for many weights, which reads the rate where it can change between replays.
-        on_device = torch.tensor(rate, dtype=torch.float32, device=device)
-        return kind(network.parameters(), lr=on_device, weight_decay=decay, fused=True)
-    return kind(network.parameters(), lr=rate, weight_decay=decay)
+    # In one pass over all weights. A GPU reads the rate where it can change between replays.
+    on_device = torch.tensor(rate, device=device) if device.type == "cuda" else rate
+    return kind(network.parameters(), lr=on_device, weight_decay=decay, fused=True)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
