@@ -241,10 +241,12 @@ def estimate_windows(
     *,
     step: int = 8,
     device: torch.device | str = "cpu",
-    batch_size: int = 512,
+    batch_size: int | None = None,
 ) -> WindowEstimates:
     """Estimates of pictures (pictures, channels, height, width) of any size from one window on."""
     network.eval().to(device, memory_format=torch.channels_last)
+    # On the host few windows at a time: what a layer makes of them should fit into caches.
+    batch_size = batch_size or (512 if torch.device(device).type == "cuda" else 128)
     mean, spread = [], []
     for picture in pictures.split(1):  # one at a time: large pictures may be many
         picture = picture.to(device, torch.float32, memory_format=torch.channels_last)
