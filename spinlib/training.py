@@ -256,7 +256,8 @@ def keep_memory(buffer: int = 2**30, altogether: int = 2**31 - 1) -> None:
     """
     setting = getattr(ctypes.CDLL(None), "mallopt", None)
     if setting:
-        setting(M_MMAP_THRESHOLD, buffer)
+        # Older versions refuse more than 32 MiB.
+        setting(M_MMAP_THRESHOLD, buffer) or setting(M_MMAP_THRESHOLD, 2**25)
         setting(M_TRIM_THRESHOLD, altogether)
 
 
@@ -317,7 +318,9 @@ def _optimiser(
     adam = torch.optim.AdamW if decay else torch.optim.Adam
     kind = torch.optim.SGD if descent == "SGD" else adam
     # In one pass over all weights. A GPU reads the rate where it can change between replays.
-    on_device = torch.tensor(rate, device=device) if device.type == "cuda" else rate
+    on_device = (
+        torch.tensor(rate, dtype=torch.float32, device=device) if device.type == "cuda" else rate
+    )
     return kind(network.parameters(), lr=on_device, weight_decay=decay, fused=True)
 
 

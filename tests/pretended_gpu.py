@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial, partialmethod
 
 import torch
-from gpu_on_host import HostLaunch
+from gpu_on_host import PROPERTIES, HostLaunch
 from torch.optim import Optimizer
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
 from torch.utils._pytree import tree_leaves, tree_map
@@ -276,7 +276,7 @@ def install() -> None:
         "is_available": lambda: True,
         "device_count": lambda: 1,
         "_lazy_init": lambda: None,
-        "get_device_capability": lambda device=None: (9, 0),
+        "get_device_properties": lambda device=None: PROPERTIES,
         "mem_get_info": lambda device=None: (2**36, 2**36),
         "get_rng_state": lambda device=None: torch.zeros(16, dtype=torch.uint8),
         "set_rng_state": lambda state, device=None: None,

@@ -25,9 +25,6 @@ COUPLINGS = (
 # Sweeps that one launch makes at most; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
 
-# Shared memory one thread block may have, by the GPU's major compute capability.
-_SHARED_BYTES = {8: 163 * 1024, 9: 227 * 1024, 10: 227 * 1024}
-
 
 def heat_bath(
     spins: torch.Tensor,
@@ -103,8 +100,8 @@ class _GpuSweeps:
         shared = 2 * 3 * height * half * 4
         self._whole = driver != "grid"
         if self._whole:
-            generation = torch.cuda.get_device_capability(device)[0]
-            fits = shared <= _SHARED_BYTES.get(generation, 48 * 1024) and half <= 512
+            room = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+            fits = shared <= room and half <= 512
             if driver == "block" and not fits:
                 raise ValueError(
                     f"A lattice of {height}×{width} sites does not fit into the shared memory of "

@@ -74,6 +74,8 @@ class Launch:
         self._values = {name: _cuda_value(value) for name, value in arguments.items()}
 
     def __call__(self, **others) -> None:
+        if 0 in self.grid:  # nothing to do; CuPy would start one block nevertheless
+            return
         others = {name: _cuda_value(value) for name, value in others.items()}
         values = tuple((self._values | others).values())
         pointer = torch.cuda.current_stream(self.device).cuda_stream
