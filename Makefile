@@ -20,7 +20,7 @@ $(if $(unknown),$(error There is no setting $(firstword $(unknown)); the setting
 
 # These values go to the programs through the environment and are not expanded on the way: neither
 # make nor the shell reads them as commands.
-$(foreach v,PROFILE STUDY DEVICE JOBS P PARAMETERS ONLY,$(eval override $(v) := $$(value $(v))))
+$(foreach v,$(SETTINGS),$(eval override $(v) := $$(value $(v))))
 export PROFILE STUDY DEVICE JOBS P PARAMETERS ONLY
 
 # Idle threads of torch give their core to others (see spinlib/__init__.py).

@@ -57,6 +57,18 @@ def test_an_onset_is_found_where_it_was_put():
     assert found([800.0])[0] == pytest.approx(0.5, abs=1e-3)
 
 
+def test_the_uncertainty_of_an_onset_is_that_of_repeated_measurements():
+    x = np.logspace(2, 4, 60)
+    chance = np.random.default_rng(1)
+    found = [
+        analysis.fit_onset(x, 1 / (1 + (x / 800) ** 2) + 0.1 * chance.normal(size=60), 1.0)
+        for _ in range(200)
+    ]
+    # The spread of 200 fits is known to 5 %; where the curve is bent, least squares is off by more.
+    scatter = np.std([each.position for each in found])
+    assert np.mean([each.uncertainty for each in found]) == pytest.approx(scatter, rel=0.2)
+
+
 def test_without_a_crossing_there_is_no_onset():
     assert analysis.fit_onset([1, 10, 100], [1.0, 0.9, 0.8], 1.0) is None
     assert analysis.fit_onset([1, 10], [0.1, 0.01], 1.0) is None
@@ -68,6 +80,7 @@ def test_the_best_lattice_that_fits_is_at_least_as_good_as_the_one_known():
     assert len(table) == len(states) <= 6
     energies = table["energy per site (J)"].to_numpy()
     assert (np.diff(energies) >= 0).all()
+    np.testing.assert_allclose(HAMILTONIAN.energy_per_site(states), energies, atol=1e-6)
     known = quench(textures.skyrmion_lattice((64, 64), 2, 4), HAMILTONIAN, torque=1e-3)
     # The same lattice by another maker, relaxed to the same torque.
     assert energies[0] <= HAMILTONIAN.energy_per_site(known).item() + 1e-6

@@ -95,6 +95,9 @@ def test_defocus_shows_the_curl_of_the_magnetisation():
     # A row of spins that turns about the y axis (a Neel wall) has no curl along z: no contrast.
     neel = torch.stack([(q * x).sin(), 0 * x, (q * x).cos()])[None]
     torch.testing.assert_close(lorentz_defocus(neel, 2.0), torch.full((1, 1, 48, 64), 0.5))
+    # m_y = 0.01 x has the same curl everywhere, up to open edges.
+    slope = torch.stack([0 * x, 0.01 * x, 0 * x])[None]
+    torch.testing.assert_close(lorentz_defocus(slope, 2.0), torch.full((1, 1, 48, 64), 0.51))
 
 
 def test_defocus_sign_follows_the_sense_of_a_vortex():

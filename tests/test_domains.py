@@ -38,8 +38,11 @@ def test_sharp_stripes_have_the_period_of_their_fundamental():
 def test_noise_does_not_move_the_period():
     clean = textures.helix((64, 64), (4, 2)).expand(8, -1, -1, -1)
     noisy = vector_noise(clean, 1.0, seed=1)
-    # 4096 sites of noise 0.6 about a wave of 0.6: the ring's centre moves by about half a percent.
-    assert domains.stripe_period(noisy) == pytest.approx(domains.stripe_period(clean), rel=0.02)
+    # 4096 sites of noise 0.6 about a wave of 0.6: the ring's centre moves by about half a percent
+    # in one film. In the mean of eight, noise that is not subtracted would show with 0.3 %.
+    found, expected = domains.stripe_period(noisy), domains.stripe_period(clean)
+    assert found == pytest.approx(expected, rel=0.02)
+    assert found.mean() == pytest.approx(expected.mean(), rel=1e-3)
 
 
 @pytest.mark.parametrize("period", [9.3, 14.0, 21.7])

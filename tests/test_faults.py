@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 
 import fault_worker
@@ -227,8 +228,11 @@ def test_killed_runs_leave_whole_results_of_the_old_or_the_new(root, first_run, 
     no_orphans(root)
 
 
+WRITTEN = ("figures/report.html", "figures/scoreboard.md", "README.md", "notebooks/index.ipynb")
+
+
 def report_is_whole(root: Path, old: dict[str, bytes], new: dict[str, bytes]) -> None:
-    for name in ("README.md", "figures/report.html"):
+    for name in WRITTEN:
         assert (root / name).read_bytes() in (old[name], new[name])
 
 
@@ -242,19 +246,20 @@ def two_reports(root) -> tuple[dict[str, bytes], dict[str, bytes]]:
     laptop.write_text(claims.read_text().replace('"smoke"', '"laptop"'))
     report.write(root)
     new = content(root)
-    assert all(old[name] != new[name] for name in ("README.md", "figures/report.html"))
+    assert all(old[name] != new[name] for name in WRITTEN)
     restore(root, old)
     return old, new
 
 
 def restore(root: Path, old: dict[str, bytes]) -> None:
-    for name in ("README.md", "figures/report.html"):
+    for name in WRITTEN:
         (root / name).write_bytes(old[name])
 
 
 def test_a_report_killed_at_every_step_of_writing(root, two_reports):
     old, new = two_reports
-    for step in range(1, 5):  # report and README: an fsync and a rename each
+    for step in range(1, 2 * len(WRITTEN) + 1):  # an fsync and a rename each
+        restore(root, old)
         process = start([*WORKER, "report", root, str(step)])
         finish(process)
         assert process.returncode == -signal.SIGKILL
@@ -389,6 +394,13 @@ def test_a_clock_that_jumps_changes_nothing(first_run, tmp_path, monkeypatch):
         os.utime(path, (4e9, 4e9) if number % 2 else (0, 0))
     clock = iter(range(4_000_000_000, 0, -86_400))
     monkeypatch.setattr(time, "time", lambda: float(next(clock)))
+
+    class Backwards(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return cls.fromtimestamp(next(clock), zone)
+
+    monkeypatch.setattr("spinlib.study.datetime", Backwards)
     (run,) = reproduce.plan(
         reproduce.request_parser().parse_args(["--profile", "smoke", "--device", "cpu"]), root
     )

@@ -165,7 +165,7 @@ def test_curves_differ_in_grey_print_too():
         0.0722,
     )
     assert len(set(CURVES)) == len(CURVES)
-    assert (np.diff(luminance[:3]) > 0.05).all()
+    assert (np.diff(luminance[:3]) > 0.05).all() and (np.diff(luminance) > 0.01).all()
 
 
 @pytest.mark.parametrize("shape", [(8, 8), (2, 8, 8), (1, 3, 8, 8)])
