@@ -19,10 +19,15 @@ evaluations share the work, because neither is good everywhere:
 The absolute error of every element is thus below 1e-11.
 """
 
+import math
+
 import numpy as np
 
 NEAR = 8
 _TINY = 1e-300  # added to denominators whose numerators vanish with them
+# Those of libm: NumPy's own differ in the last bit between processors, which the sixth differences
+# carry into a few elements in single precision, and a chain into all spins.
+_asinh, _atan = np.vectorize(math.asinh), np.vectorize(math.atan)
 
 
 def point_dipole_tensor(
@@ -79,9 +84,9 @@ def _newell_f(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     x2, y2, z2 = x * x, y * y, z * z
     r = np.sqrt(x2 + y2 + z2)
     return (
-        0.5 * y * (z2 - x2) * np.arcsinh(y / (np.sqrt(x2 + z2) + _TINY))
-        + 0.5 * z * (y2 - x2) * np.arcsinh(z / (np.sqrt(x2 + y2) + _TINY))
-        - x * y * z * np.arctan(y * z / (x * r + _TINY))
+        0.5 * y * (z2 - x2) * _asinh(y / (np.sqrt(x2 + z2) + _TINY))
+        + 0.5 * z * (y2 - x2) * _asinh(z / (np.sqrt(x2 + y2) + _TINY))
+        - x * y * z * _atan(y * z / (x * r + _TINY))
         + (2.0 * x2 - y2 - z2) * r / 6.0
     )
 
@@ -91,12 +96,12 @@ def _newell_g(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
     x2, y2, z2 = x * x, y * y, z * z
     r = np.sqrt(x2 + y2 + z2)
     return (
-        x * y * z * np.arcsinh(z / (np.sqrt(x2 + y2) + _TINY))
-        + y / 6.0 * (3.0 * z2 - y2) * np.arcsinh(x / (np.sqrt(y2 + z2) + _TINY))
-        + x / 6.0 * (3.0 * z2 - x2) * np.arcsinh(y / (np.sqrt(x2 + z2) + _TINY))
-        - z * z2 / 6.0 * np.arctan(x * y / (z * r + _TINY))
-        - 0.5 * z * y2 * np.arctan(x * z / (y * r + _TINY))
-        - 0.5 * z * x2 * np.arctan(y * z / (x * r + _TINY))
+        x * y * z * _asinh(z / (np.sqrt(x2 + y2) + _TINY))
+        + y / 6.0 * (3.0 * z2 - y2) * _asinh(x / (np.sqrt(y2 + z2) + _TINY))
+        + x / 6.0 * (3.0 * z2 - x2) * _asinh(y / (np.sqrt(x2 + z2) + _TINY))
+        - z * z2 / 6.0 * _atan(x * y / (z * r + _TINY))
+        - 0.5 * z * y2 * _atan(x * z / (y * r + _TINY))
+        - 0.5 * z * x2 * _atan(y * z / (x * r + _TINY))
         - x * y * r / 3.0
     )
 

@@ -37,7 +37,7 @@ class ThermalFilms:
                  spins, for `time` nanoseconds.
     """
 
-    version: ClassVar[int] = 5  # heat-bath moves are rounded otherwise
+    version: ClassVar[int] = 6  # a demagnetising tensor that is the same on all processors
     exchange: tuple[float, ...]  # A, pJ/m
     dmi: tuple[float, ...]  # D, mJ/m²
     saturation: tuple[float, ...]  # M_s, kA/m

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from spinlib.kernels import launch
+
 # The same examples each time: what is found must be found again. HYPOTHESIS_PROFILE=default tries
 # others.
 hypothesis.settings.register_profile("repeatable", derandomize=True)
@@ -47,6 +49,15 @@ def pytest_collection_modifyitems(config, items) -> None:
 def long(request) -> bool:
     """Whether the long mode was asked for: pytest -m faults --long."""
     return request.config.getoption("--long")
+
+
+@pytest.fixture
+def builds(monkeypatch) -> list[tuple[str, tuple[str, ...]]]:
+    """The files, and the flags they were built with, of the host's kernels that a test calls."""
+    asked = []
+    library = launch.host_library
+    monkeypatch.setattr(launch, "host_library", lambda *of: asked.append(of) or library(*of))
+    return asked
 
 
 # As a text: asked before a test runs, when a pretended GPU is in its place.

@@ -10,6 +10,7 @@ touched; kernels are compiled into a cache of the copy's own.
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -470,6 +471,8 @@ def _plant(copy: Path, fault: Fault) -> bool:
         code, said = _test(copy, fault.test)
     finally:
         path.write_text(whole)
+    broken = re.search(r"(?m)^\S+\.py:\d+: (KernelError|NameError|AttributeError)$", said)
+    code = broken[1] if broken else code
     verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"pytest ended with {code}")
     seconds = time.perf_counter() - start
     print(f"{verdict:<9} {seconds:4.0f} s  {fault.name:<52} {fault.test}", flush=True)

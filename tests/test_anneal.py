@@ -230,6 +230,7 @@ def test_the_gpus_sweeps_are_the_hosts(over_relaxations, boundary, size, driver,
         *(gpu, replicas, None, field[0].numel(), periodic, False),
         *(over_relaxations, round_keys(4), driver),
     )
+    assert sweeps._launch.name == f"heat_bath_{'block' if driver == 'block' else 'colour'}"
     sweeps(temperatures, field, 3)
     # Rounding, blown up where a spin points along its field.
     assert (host - gpu).abs().max() < 1e-3 and (host - gpu).abs().median() < 1e-6

@@ -326,7 +326,7 @@ def test_local_field_is_the_hamiltonians(device, boundary, kind):
     assert (spins[:, :, 4, 5] == 0).all()
 
 
-def test_vectorised_and_scalar_builds_agree_bit_for_bit():
+def test_vectorised_and_scalar_builds_agree_bit_for_bit(builds):
     """The plain build is the test of the fast one."""
     hamiltonian = Hamiltonian(dmi=0.3, anisotropy=0.2, zeeman=0.05)
     results = []
@@ -336,6 +336,7 @@ def test_vectorised_and_scalar_builds_agree_bit_for_bit():
         schedule = torch.linspace(1.0, 0.0, 20).expand(2, 20)
         heat_bath(spins, table, schedule, seed=4, states=range(2), over_relaxations=1, flags=flags)
         results.append(spins)
+        assert ("heatbath.cu", flags) in builds
     assert torch.equal(*results)
 
 

@@ -44,7 +44,7 @@ def test_a_sweep_interrupted_between_stages_ends_as_an_unbroken_one(trained, tmp
     assert all(path.stat().st_mtime_ns == when for path, when in files.items())
 
 
-def test_rows_belong_to_their_stages_and_gamma_lowers_the_energy(trained):
+def test_rows_belong_to_their_stages_and_gamma_lowers_the_energy(trained, tmp_path):
     table, networks = trained
     assert table[["beta", "gamma", "epochs"]].to_numpy().tolist() == [
         [1e-4, 0.0, 2],
@@ -52,7 +52,9 @@ def test_rows_belong_to_their_stages_and_gamma_lowers_the_energy(trained):
         [1e-3, 10.0, 2],
     ]
     assert len(networks) == 3
-    assert table["validation L_H"].iloc[2] < table["validation L_H"].iloc[1]
+    # Without γ it falls as well, but not as far.
+    without, _ = train([*STAGES[:2], Stage(1e-3, 0.0, 2)], tmp_path)
+    assert table["validation L_H"].iloc[2] < 0.1 * without["validation L_H"].iloc[2]
 
 
 def test_another_start_seed_recipe_or_state_does_not_find_these_checkpoints(tmp_path):

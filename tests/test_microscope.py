@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from conftest import random_spins
+from conftest import NEEDS_GPU, random_spins
 
 from spinlib.estimation.planning import CHANNELS
 from spinlib.microscope import CONTRASTS, Microscope
@@ -127,7 +127,18 @@ def test_impossible_samples_are_refused():
         vector_noise(spins, -0.1)
 
 
-def test_every_device_takes_the_same_picture(device):
+def test_a_periodic_film_has_no_edge():
+    """Moved along, it gives the same picture moved along; with open edges it does not."""
+    spins = random_spins(1, 24, 32)
+    for boundary in ("periodic", "open"):
+        see = Microscope("vector", blur=2.0, boundary=boundary)
+        moved = see(spins.roll(7, -1)) - see(spins).roll(7, -1)
+        assert (moved.abs().max() < 1e-5) == (boundary == "periodic")
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_a_gpu_takes_the_same_picture(device="cuda"):
     spins = random_spins(2, 32, 40)
     see = Microscope("vector", pixel_size=2.5, blur=1.3, noise=0.4, readout=0.1)
     # Sums in another order and other last bits of the random numbers' logarithms and cosines.

@@ -146,6 +146,7 @@ def run_of(path, root, changes="", edit=lambda notebook: None):
     folder = root / "figures" / "laptop" / "04"
     folder.mkdir(parents=True)
     notebook.metadata["spinlib"] = {"profile": "laptop", "changes": changes}
+    notebook.metadata["papermill"] = {"duration": 1.0}
     nbformat.write(notebook, folder / "04_page.ipynb")
 
 

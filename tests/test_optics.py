@@ -57,6 +57,11 @@ def test_blur_keeps_the_mean_and_a_uniform_film(boundary):
     torch.testing.assert_close(
         blurred.mean(dim=(-1, -2)), field.mean(dim=(-1, -2)), atol=1e-6, rtol=0
     )
+    # Open edges are mirrors: a film beside its mirror images has none.
+    twice = torch.cat((field, field.flip(-1)), -1)
+    twice = torch.cat((twice, twice.flip(-2)), -2)
+    mirrored = blur(twice, 9.0, "periodic")[..., :40, :30]
+    assert torch.allclose(blurred, mirrored, atol=1e-6) == (boundary == "open")
     ones = torch.ones(1, 1, 40, 30)
     torch.testing.assert_close(blur(ones, 9.0, boundary), ones, atol=1e-6, rtol=0)
 

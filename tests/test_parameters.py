@@ -92,7 +92,7 @@ def test_films(change, field):
         return numbers, film.exchange_length(), film.helix_period()
 
     # A film's values may be refused as those of the lattice they make.
-    if made := outcome(make, [*change, *STRENGTHS, "field", "film", "cell", "prism", "thick"]):
+    if made := outcome(make, [*change, *STRENGTHS, "field", "cell", "prism", "thick"]):
         assert all(map(finite, made[0]))
         assert made[1] >= 0 and made[2] >= 0
 
@@ -107,7 +107,7 @@ def test_microscopes(change, contrast, cell):
         valid = {"contrast": contrast, "defocus": float(contrast == "lorentz_defocus")}
         return Microscope(**(valid | change))(SPINS, cell)
 
-    made = outcome(make, [*change, "cell", "contrast"])
+    made = outcome(make, [*change, *["cell"][: type(cell) is not float or cell != 1.0]])
     assert made is None or (finite(made) and made.numel() > 0)
 
 
@@ -141,7 +141,7 @@ def test_recipes(name, data, tmp_path_factory):
     def make():
         return dataset(kind(**(valid | change)), root, device="cpu", progress=False)
 
-    made = outcome(make, [*change, "DipolarDomains", "cooling", "cell", "fit"])
+    made = outcome(make, [*change, "cooling", "cell", "fit"])
     if made is None:
         assert not list(root.iterdir()), "refused, but only after something was written"
     else:

@@ -166,7 +166,7 @@ def test_vector_fields(tmp_path):
 
 
 def test_pages(tmp_path):
-    stack = np.stack([stored(), stored()[::-1], 255 - stored(), stored() // 2])
+    stack = np.stack([stored(), stored()[::-1], 255 - stored(), stored()[:, ::-1]])
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
     tifffile.imwrite(tmp_path / "imagej.tif", stack, imagej=True)
     np.save(tmp_path / "stack.npy", stack[:, ::-1])
@@ -266,6 +266,9 @@ def test_scale_survives_captions_bars_and_dead_pixels(tmp_path):
     untouched[dead] = False
     untouched = (untouched.reshape(grey.shape) & ~mask[:100])[::-1].copy()
     difference = (picture.pixels - clean)[0].abs()[torch.from_numpy(untouched)]
+    # Part of it, from a corner of its own.
+    part = read_picture(tmp_path / "spoilt.png", crop=(30, 20, 90, 70))
+    assert torch.equal(part.pixels, read_picture_of(tmp_path, spoilt[20:70, 30:90]))
     # 40 of 12 000 pixels are dead, 0.17 % at each end: the percentiles move by that much only.
     assert difference.max() < 0.02
     # The bar is filled from its surroundings, not left white.
@@ -304,7 +307,7 @@ def test_files_that_are_no_pictures(tmp_path):
     refused(tmp_path / "missing.png", "does not exist")
     refused(tmp_path, "folder")
     (tmp_path / "empty.png").write_bytes(b"")
-    refused(tmp_path / "empty.png", "empty")
+    refused(tmp_path / "empty.png", "is empty")
     (tmp_path / "text.png").write_text("This is no picture.")
     refused(tmp_path / "text.png", "not a picture")
     refused(tmp_path / "nul\0byte.png", "cannot be opened")

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -80,7 +81,8 @@ def test_random_films_fill_the_box():
         assert 0 < unit.min() < 0.01 and 0.99 < unit.max() < 1
         # Four standard errors of the mean of 4000 uniform numbers.
         assert unit.mean() == pytest.approx(0.5, abs=4 / math.sqrt(12 * 4000))
-    assert table[["dmi_N", "anisotropy_N", "dipolar_N"]].corr().abs().to_numpy().min() < 0.1
+    related = table[["dmi_N", "anisotropy_N", "dipolar_N"]].corr().abs().to_numpy()
+    assert related[np.triu_indices(3, 1)].max() < 0.1
     fewer = replace(recipe, states=10).parameters()
     assert fewer.equals(table.iloc[:10])
 

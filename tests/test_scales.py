@@ -110,15 +110,20 @@ def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):
     m_z = discs(96, 20, [(30, 40), (70, 70)])
     path = tmp_path / "film.png"
     # Files store the top row first.
-    Image.fromarray(((m_z[0].flip(0) + 1) * 127.5).byte().numpy()).save(path)
+    rows = ((m_z[0].flip(0) + 1) * 127.5).byte().numpy()
+    Image.fromarray(rows).save(path)
     square, view = scales.read_square(path, network.views, pixel_size_nm=5.0)
     found, seen = scales.estimate_picture(network, square, view)
     assert view == pytest.approx(480)
     cuts = cutting.cut(Films(m_z, torch.zeros(1, dtype=torch.long), 5.0), [96], 64)
     assert torch.allclose(seen, cuts.pictures[0].float(), atol=1e-3)  # half precision
-    assert found == pytest.approx(scales.estimate(network, cuts)[0], abs=2e-3)
+    same = Cuts(seen[None], torch.tensor([480.0]), torch.zeros(1, dtype=torch.long))
+    assert found == pytest.approx(scales.estimate(network, same)[0], abs=1e-6)
     again, same = scales.read_square(path, network.views, field_of_view_nm=480.0)
     assert torch.equal(again, square) and same == pytest.approx(view)
+    Image.fromarray(np.hstack((rows[:, -10:], rows, rows[:, :10]))).save(tmp_path / "wide.png")
+    middle, _ = scales.read_square(tmp_path / "wide.png", network.views, pixel_size_nm=5.0)
+    assert torch.equal(middle, square)
     for wrong, sentence in (
         ({"pixel_size_nm": 50.0}, "shows 4800 nm, .* from 256 to 1024 nm"),
         ({"field_of_view_nm": 100.0}, "from 256 to 1024 nm"),

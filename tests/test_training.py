@@ -241,10 +241,12 @@ def test_plain_descent_takes_steps_along_the_gradient_and_ends_when_it_is_told(t
     path = tmp_path / "line.safetensors"
     settings = {"epochs": 9, "seed": 1, "learning_rate": 0.1, "checkpoint": path}
     settings |= {"descent": "SGD", "stop": lambda losses: len(losses) == 3}
+    settings["schedule"] = lambda share: 1 - share
     curve = fit(network, squared, line(), line(), **settings)
-    for _ in range(3):
+    for number in range(3):
         error = inputs * weight + bias - targets
-        step = 0.1 * 2 * (error * inputs).mean(), 0.1 * 2 * error.mean()
+        rate = 0.1 * (1 - number / 9)
+        step = rate * 2 * (error * inputs).mean(), rate * 2 * error.mean()
         weight, bias = weight - step[0], bias - step[1]
     assert len(curve) == 3
     # Three steps in float32.

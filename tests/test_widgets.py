@@ -1,6 +1,7 @@
 """The explorer: pure decoding, what its picture shows, and the shell around it."""
 
 import io
+from itertools import product
 
 import numpy as np
 import pytest
@@ -49,8 +50,9 @@ def test_offsets_move_the_informative_latents_and_nothing_else(walk):
 
 
 def test_decoding_is_what_the_network_says(walk):
-    expected = latent.decode(walk.legs[0.0].network, walk.code(0.0, -4))
-    assert torch.equal(walk.decode(0.0, -4), expected)
+    for gamma, leg in walk.legs.items():
+        expected = latent.decode(leg.network, walk.code(gamma, -4))
+        assert torch.equal(walk.decode(gamma, -4), expected)
 
 
 def test_the_picture_holds_the_colours_and_the_stability_of_the_state():
@@ -120,6 +122,9 @@ def test_the_film_holds_every_frame_and_needs_no_network(walk):
     page = widgets.film(walk, [0.0, 100.0], step=15)
     assert page.count("<img") == 2 * 5
     assert page.count(" hidden>") == 4
+    for gamma, place in product((0.0, 100.0), (-30, -15, 0, 15, 30)):
+        about = widgets.reading(walk.decode(gamma, place), HAMILTONIAN)
+        assert f"γ = {gamma:g}, R = {place}: {about}" in page
     assert "http" not in page
     assert "<script" not in page
 

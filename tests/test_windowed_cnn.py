@@ -173,7 +173,7 @@ def test_brightness_is_learnt(settings):
 
 
 def test_a_training_repeats_itself(tmp_path):
-    found = []
+    found, written = [], []
     for checkpoint in (tmp_path / "a.safetensors", tmp_path / "a.safetensors", None):
         with seeded(1):
             network = WindowedCNN(16)
@@ -182,6 +182,8 @@ def test_a_training_repeats_itself(tmp_path):
             **{"epochs": 2, "seed": 1, "batch_size": 16, "checkpoint": checkpoint},
         )
         found.append((curve, network.state_dict()))
+        written.append((tmp_path / "a.safetensors").stat().st_mtime_ns)
+    assert written[0] == written[1]  # the second comes from the checkpoint
     for curve, weights in found[1:]:
         pd.testing.assert_frame_equal(curve, found[0][0])
         assert all(torch.equal(weights[name], found[0][1][name]) for name in weights)
