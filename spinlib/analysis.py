@@ -12,7 +12,7 @@ import torch
 from scipy import ndimage
 from scipy.optimize import OptimizeWarning, curve_fit
 
-from spinlib import textures
+from spinlib import symmetry, textures
 from spinlib.anneal import quench
 from spinlib.hamiltonian import Hamiltonian
 
@@ -118,6 +118,10 @@ def commensurate_lattices(
             for _, distance, *_, centres in rows
         ]
     )
+    if torch.as_tensor(hamiltonian.dmi).max() < 0:
+        start = symmetry.reverse_dmi(start)
+    if torch.as_tensor(hamiltonian.zeeman).reshape(-1)[-1] < 0:  # along z
+        start = -start
     # One by one, as some take a hundred times longer than others; a GPU has room for all at once.
     alone = torch.device(device).type == "cpu"
     pieces = start.to(device).split(1 if alone else len(start))

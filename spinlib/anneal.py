@@ -37,6 +37,7 @@ from spinlib.kernels.heatbath import COUPLINGS, heat_bath_with_dipoles
 # Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
 
+_WEAKEST = 1e-5  # a move adds 1e-10 to its field, lest there be none
 _HOTTEST = 1e30  # beyond it single precision overflows on the way
 
 # A float32 field of magnitude B leaves a torque of about this times B, however well relaxed.
@@ -179,6 +180,14 @@ def sweep(
             )
         kernel, own = _positive(hamiltonian.dipoles(height, width, hamiltonian.boundary))
         couplings[:, COUPLINGS.index("anisotropy")] += dipolar * own
+    strongest = largest_field(couplings, anisotropy, dipolar)
+    hottest = torch.nn.functional.pad(temperatures, (0, 1)).amax(1)  # of no sweeps 0
+    largest = torch.maximum(strongest, hottest.double().cpu())
+    if ((strongest > 0) & (largest < _WEAKEST)).any():
+        raise ValueError(
+            f"Couplings and temperatures of {largest.min():.2g} at most are below {_WEAKEST:g} and "
+            "lost in single precision: give energies in a unit of about their size, as J."
+        )
     options = {
         "seed": seed,
         "states": states,
@@ -244,6 +253,7 @@ def quench(
             f"A quench to a torque of {torque} in {max_sweeps} sweeps cannot be: both are positive."
         )
     _check(hamiltonian, spins)
+    check_lengths(spins)
     spins = spins.to(torch.float32, copy=True).contiguous()
     states = range(len(spins))
     couplings, anisotropy = coupling_table(hamiltonian, spins)
@@ -329,7 +339,7 @@ def coupling_table(
 
 def _per_state(value, spins: torch.Tensor) -> torch.Tensor:
     value = torch.as_tensor(value, dtype=torch.float32, device=spins.device)
-    if value.ndim > 1 or (value.ndim == 1 and len(value) != len(spins)):
+    if value.ndim > 1 or (value.ndim == 1 and len(value) not in (1, len(spins))):
         raise ValueError(
             f"A coupling is one number or one per state: got shape {tuple(value.shape)} for "
             f"{len(spins)} states."

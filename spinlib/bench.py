@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
@@ -40,6 +41,7 @@ from spinlib.networks.resnet import NETWORKS
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
+from spinlib.store import wait_for_lock, write_whole
 from spinlib.study import device_name, resolve_device
 from spinlib.training import keep_memory
 from spinlib.widgets import reading, render
@@ -394,18 +396,26 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    path = ROOT / "figures" / "bench.json"
-    kept = json.loads(path.read_text()) if path.exists() else []
-    rows = {(row["name"], row["device"]): row for row in kept}
     machine = {"device": device_name(device), "machine": platform.machine()}
     for name in chosen:
+        found = []
         for row in BENCHMARKS[name](device):
             against = f"   {row.ratio:.2f} × {row.reference}" if row.ratio else ""
             print(f"{row.name:52s} {row.value:10.4g} {row.unit}{against}", flush=True)
-            rows[row.name, machine["device"]] = asdict(row) | machine
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(list(rows.values()), indent=1, ensure_ascii=False) + "\n")
+            found.append(asdict(row) | machine)
+        _keep(found, ROOT / "figures" / "bench.json")
     return 0
+
+
+def _keep(found: list[dict], path: Path) -> None:
+    """Put rows in the place of those of the same name and device; others may do so, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(".bench.lock").open("ab") as lock:
+        wait_for_lock(lock, str(path))
+        kept = json.loads(path.read_text()) if path.exists() else []
+        rows = {(row["name"], row["device"]): row for row in [*kept, *found]}
+        text = json.dumps(list(rows.values()), indent=1, ensure_ascii=False) + "\n"
+        write_whole(path, text.encode())
 
 
 if __name__ == "__main__":

@@ -69,15 +69,15 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
     2 to 5 %, five or more within 1 %.
     """
     k, power = structure_factor(spins, boundary)
-    ring = np.rint(k * min(k.shape) / (2 * np.pi)).astype(int)
-    modes = np.bincount(ring.ravel())
+    ring = np.rint(k * max(k.shape) / (2 * np.pi)).astype(int)
+    modes = np.bincount(ring.ravel()).clip(1)  # a narrow picture has none in some rings
     periods = np.full(len(power), np.nan)
     for number, spectrum in enumerate(power):
         if spectrum.sum() < _FLAT:
             continue
         radial = np.bincount(ring.ravel(), spectrum.ravel()) / modes
-        peak = 1 + int(np.argmax(radial[1 : min(k.shape) // 2]))
-        mean = 2 * np.pi * peak / min(k.shape)
+        peak = 1 + int(np.argmax(radial[1 : max(k.shape) // 2]))
+        mean = 2 * np.pi * peak / max(k.shape)
         for _ in range(100):
             near = (k > 0.5 * mean) & (k < 1.5 * mean)
             total = spectrum[near].sum()
@@ -173,7 +173,7 @@ def _profiles(m_z: np.ndarray, reach: int, boundary: Boundary) -> tuple[np.ndarr
         after = np.roll(smooth, -1, axis)
         # A wall is met once: along the axis that is nearer to its normal.
         steep = np.abs(slope[axis]) >= np.abs(slope[1 - axis])
-        crossed = np.argwhere((smooth * after < 0) & steep)
+        crossed = np.argwhere(((smooth < 0) != (after < 0)) & steep)
         at = tuple(crossed.T)
         share = smooth[at] / (smooth[at] - after[at])
         place = crossed.astype(float)

@@ -89,7 +89,7 @@ def principal_components(vectors: np.ndarray, *, seed: int = 0) -> Principal:
 
 
 def _components(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    variances, axes = np.linalg.eigh(np.cov(vectors.T))
+    variances, axes = np.linalg.eigh(np.atleast_2d(np.cov(vectors.T)))
     axes = axes.T[::-1]
     largest = np.take_along_axis(axes, np.abs(axes).argmax(1)[:, None], 1)
     return axes * np.sign(largest), variances[::-1] / variances.sum()
@@ -99,5 +99,6 @@ def angle_between(a: np.ndarray, b: np.ndarray) -> float:
     """Angle between two axes in degrees, 0 to 90: an axis has no sign."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     # By the tangent: the inverse cosine would lose half the digits for small angles.
-    across = np.linalg.norm(np.cross(a, b))
-    return float(np.degrees(np.arctan2(across, abs(a @ b))))
+    along = a @ b / (a @ a)
+    across = np.linalg.norm(b - along * a)
+    return float(np.degrees(np.arctan2(across, abs(along) * np.linalg.norm(a))))

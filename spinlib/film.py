@@ -131,7 +131,8 @@ class Film:
             dmi=1e21 * dmi * area,
             anisotropy=1e21 * self.anisotropy * volume,
             zeeman=1e21 * saturation * vector * volume,
-            dipolar=1e21 * VACUUM_PERMEABILITY * self.saturation**2 * volume,
+            # As a float first: the square of a whole number may not fit into its 32 bits.
+            dipolar=1e21 * VACUUM_PERMEABILITY * (1.0 * self.saturation) ** 2 * volume,
             dmi_kind=self.dmi_kind,
             boundary=self.boundary,
             dipoles=partial(_film_dipoles, cell=self.cell, thickness=self.thickness),

@@ -148,7 +148,7 @@ class Dipolar:
         return _per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
 
 
-_LARGEST = 1e30  # beyond it, sums in single precision overflow
+_LARGEST = 1e17  # beyond it, squares of fields in single precision may overflow
 
 
 def real_numbers(name: str, value: object, wanted: str) -> torch.Tensor:

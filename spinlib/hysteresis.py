@@ -105,7 +105,8 @@ def hysteresis(
             f"The finest step of {finest_step} T, the step of {step} T and the largest field of "
             f"{largest_field} T are positive and in rising order."
         )
-    if (kelvin > 0).any() != (kelvin > 0).all() or not torch.isfinite(kelvin).all():
+    alike = (kelvin > 0).any() == (kelvin > 0).all()
+    if not (alike and torch.isfinite(kelvin).all() and (kelvin >= 0).all()):
         raise ValueError(
             f"Loops of one batch are taken all at T = 0 or all above, got {kelvin.tolist()} K."
         )
@@ -129,7 +130,8 @@ def hysteresis(
         spins = spins.clone()
         energy = film.hamiltonian(vector)
         energy = energy if demagnetisation else replace(energy, dipolar=0.0)
-        parts = [sweeps - sweeps // 2] + [_SWEEPS_PER_SAMPLE] * (sweeps // 2 // _SWEEPS_PER_SAMPLE)
+        samples = sweeps // 2 // _SWEEPS_PER_SAMPLE
+        parts = [sweeps - samples * _SWEEPS_PER_SAMPLE] + [_SWEEPS_PER_SAMPLE] * samples
         moments, first = [], number * sweeps
         for part in parts:
             temperatures = thermal_energy(kelvin)[:, None].expand(-1, part)

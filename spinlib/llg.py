@@ -111,8 +111,10 @@ def run(
 ) -> torch.Tensor:
     """Let the spins move for `time` seconds; returns new spins.
 
-    field, damping, temperature (kelvin)   numbers, or one per state; `field` also three components
-    every, watch   `watch(seconds, spins)` is called at 0 and then every so many seconds
+    field          a number along z, or three components (3,), or those of each state (batch, 3)
+    damping, temperature   (kelvin) numbers, or one per state
+    every, watch   `watch(seconds, spins)` is called at 0 and then every so many seconds, with spins
+                   that it may keep
     tolerance      at T = 0: error of any component in one step, by which the step adapts
     seed, states   name the thermal field's random numbers; to go on with fresh ones, give another
                    seed
@@ -130,6 +132,8 @@ def run(
     for name, value in (("time", time), ("every", time if every is None else every)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} is a positive number of seconds, got {value}.")
+    if not 0 < tolerance < math.inf:
+        raise ValueError(f"The tolerance of a step is a positive number, got {tolerance}.")
     if (kelvin > 0).any() and not ((kelvin > 0) & (alpha > 0)).all():
         raise ValueError(
             "A batch is run either at T = 0 or with a positive temperature and damping for every "
@@ -142,12 +146,12 @@ def run(
         integrator = BogackiShampine(system, spins, tolerance)
     intervals = max(1, math.ceil(time / every - 1e-9)) if every else 1
     if watch:
-        watch(0.0, integrator.spins)
+        watch(0.0, integrator.spins.clone())
     for number in range(1, intervals + 1):
         until = time if number == intervals else number * every
         integrator.go_on(until)
         if watch:
-            watch(until, integrator.spins)
+            watch(until, integrator.spins.clone())
     return integrator.spins
 
 

@@ -162,14 +162,18 @@ class Microscope:
         vectors = blur_and_resample(vectors, self.blur / cell, shape, pixel / cell, self.boundary)
         if self.noise:
             vectors = vector_noise(vectors, self.noise, **stream)
-        pictures = self._develop(vectors, self.defocus / pixel)
+        # Opposite edges of a picture meet only if it shows the whole of a periodic sample.
+        whole = np.allclose(np.multiply(shape, pixel), np.multiply(spins.shape[-2:], cell))
+        pictures = self._develop(vectors, self.defocus / pixel, self.boundary if whole else "open")
         return self._detect(pictures, stream)
 
-    def _develop(self, vectors: torch.Tensor, displacement: float) -> torch.Tensor:
+    def _develop(
+        self, vectors: torch.Tensor, displacement: float, boundary: Boundary
+    ) -> torch.Tensor:
         if self.contrast == "vector":
             return vectors
         if self.contrast == "lorentz_defocus":
-            return lorentz_defocus(vectors, displacement, self.boundary)
+            return lorentz_defocus(vectors, displacement, boundary)
         return _DRAWN[self.contrast](vectors)
 
     def _detect(self, pictures: torch.Tensor, stream: dict) -> torch.Tensor:

@@ -241,6 +241,8 @@ def write_ovf(
     cell = (float(cell),) * 3 if np.ndim(cell) == 0 else tuple(float(side) for side in cell)
     if len(cell) != 3 or not all(math.isfinite(side) and side > 0 for side in cell):
         raise OvfError(f"{path} is not written: a cell of {cell} m has no three positive sides.")
+    if encoding == "binary 4" and np.abs(array).max() > np.finfo(np.float32).max:
+        raise OvfError(f"{path} is not written: some values need encoding='binary 8' or 'text'.")
     if encoding not in ENCODINGS:
         raise OvfError(f"{path} is not written: {encoding!r} is none of {', '.join(ENCODINGS)}.")
 

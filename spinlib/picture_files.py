@@ -178,7 +178,8 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
             sides = [0.0254 / dpi if dpi else math.nan for dpi in image.info["dpi"]]
             size, notes = _pixel_size(*sides, f"the {image.format} resolution")
         # 0 is full resolution, -1 unknown (grey, or another kind of colours).
-        coarse = image.format == "JPEG" and JpegImagePlugin.get_sampling(image) > 0
+        # MPO is JPEG with more pictures behind the first, as cameras write it.
+        coarse = image.format in ("JPEG", "MPO") and JpegImagePlugin.get_sampling(image) > 0
     return Decoded(values, size, notes, coarse_colours=coarse)
 
 
@@ -219,26 +220,35 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
             )
         values = _tiff_values(path, frame, index, kind)
         size, notes = _tiff_pixel_size(file, frame)
-    return Decoded(values, size, notes)
+        sampling = tuple(frame.tags.valueof("YCbCrSubSampling", (2, 2)))
+    coarse = kind == "YCBCR" and sampling != (1, 1)
+    return Decoded(values, size, notes, coarse_colours=coarse)
 
 
 def _tiff_values(path: Path, frame: tifffile.TiffPage, index: int, kind: str) -> np.ndarray:
+    values = None
     try:
-        values = frame.asarray()
+        if kind != "YCBCR":  # which tifffile may leave as they are
+            values = frame.asarray()
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
+    inverted = kind == "MINISWHITE"
+    if values is None:
         # tifffile alone does not know LZW or JPEG inside TIFF; Pillow's own libtiff does.
         with Image.open(path, formats=("TIFF",)) as image:
             image.seek(index)
-            return _pillow_values(path, image)
-    if kind == "PALETTE":
-        return frame.colormap[:, values]
-    if values.ndim == 3 and frame.axes[-1] == "S":
+            values = _pillow_values(path, image)
+        inverted &= frame.bitspersample > 8  # up to there it inverts by itself
+    elif kind == "PALETTE":
+        values = frame.colormap[:, values]
+    elif values.ndim == 3 and frame.axes[-1] == "S":
         values = values.transpose(2, 0, 1)
     values = values[None] if values.ndim == 2 else values
-    if kind == "MINISWHITE":
-        values = np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else -values
+    if values.dtype.kind == "b":
+        values = values.astype(np.uint8)
+    if inverted:  # by the complement, as the negative of the lowest integer is none
+        values = -values if values.dtype.kind == "f" else ~values
     return values
 
 

@@ -6,7 +6,9 @@ top row first are turned over on reading. Boxes and masks are given as the file 
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ __all__ = ["Picture", "PictureError", "read_picture", "windows"]
 # Grey levels are stretched between these percentiles: up to half a percent of dead or hot pixels
 # at either end changes nothing.
 PERCENTILES = (0.5, 99.5)
+ROUNDED = 1e-3  # by which colours from 0 to 1 may lie beyond
 LARGEST = 1e15  # no instrument counts so far; larger numbers are damage and overflow when squared
 
 
@@ -49,11 +52,11 @@ def read_picture(
     neither for the grey scale nor as texture, and are filled from the nearest pixel that counts.
 
     Grey levels are stretched to 0...1 between the 0.5 and 99.5 percentiles. RGB keeps its
-    values, relative to the file's full range, since colours carry angles. Three components with
-    negative values are a vector field m / M_s, stored as (1 + m) / 2.
+    values, since colours carry angles: relative to the full range of 8 or 16 bit, or floats from 0
+    to 1. Three components with negative values are a vector field m / M_s, stored as (1 + m) / 2.
     """
     path = Path(path)
-    if page is not None and not (isinstance(page, int) and page >= 0):
+    if page is not None and not (isinstance(page, Integral) and page >= 0):
         raise PictureError(f"{path} has no page {page!r}: pages count 0, 1, 2, ...")
     if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
         raise PictureError(
@@ -74,7 +77,7 @@ def read_picture(
     values = _checked(path, values, ignored)
     if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
         values = values[:1]  # a grey picture saved as RGB
-    pixels, how = _scaled(values, decoded.values.dtype, ~ignored, decoded.vectors)
+    pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, decoded.vectors)
     notes.append(how)
     if ignored.any():
         nearest = distance_transform_edt(ignored, return_distances=False, return_indices=True)
@@ -99,9 +102,12 @@ def _mask(path: Path, mask: np.ndarray | None, shape: tuple[int, int]) -> np.nda
 
 
 def _box(path: Path, crop, shape: tuple[int, int]) -> tuple[int, int, int, int]:
-    if len(crop) != 4:
-        raise PictureError(f"{path} needs a crop box (left, top, right, bottom), not {crop!r}.")
-    left, top, right, bottom = (int(edge) for edge in crop)
+    edges = tuple(crop) if isinstance(crop, Iterable) else ()
+    if len(edges) != 4 or not all(isinstance(edge, Integral) for edge in edges):
+        raise PictureError(
+            f"{path} needs a crop box (left, top, right, bottom) in whole pixels, not {crop!r}."
+        )
+    left, top, right, bottom = (int(edge) for edge in edges)
     if not (0 <= left < right <= shape[1] and 0 <= top < bottom <= shape[0]):
         raise PictureError(
             f"{path} has {shape[1]} x {shape[0]} pixels: the crop box (left, top, right, bottom) = "
@@ -128,18 +134,23 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
 
 
 def _scaled(
-    values: np.ndarray, dtype: np.dtype, valid: np.ndarray, vectors: bool
+    path: Path, values: np.ndarray, dtype: np.dtype, valid: np.ndarray, vectors: bool
 ) -> tuple[np.ndarray, str]:
     """Values from 0 to 1, and a note that says how they came there."""
     counted = values[:, valid]
-    if len(values) == 3 and (vectors or counted.min() < 0):
+    if len(values) == 3 and (vectors or counted.min() < -ROUNDED):
         length = np.percentile(np.linalg.norm(counted, axis=0), PERCENTILES[1])
         length = length or np.abs(counted).max()
         scaled = (1 + values / length) / 2
         return np.clip(scaled, 0, 1), f"three components m are (1 + m/{length:.4g})/2"
-    if len(values) == 3 and dtype.kind in "ui":
+    if len(values) == 3 and dtype in (np.uint8, np.uint16):
         return values / np.iinfo(dtype).max, f"colours are fractions of {np.iinfo(dtype).max}"
-    if len(values) == 3 and counted.max() <= 1:
+    if len(values) == 3:
+        if dtype.kind != "f" or counted.max() > 1 + ROUNDED:
+            raise PictureError(
+                f"{path} has colours of type {dtype} up to {counted.max():g}, of which nobody says "
+                "what is white: save them as 8 or 16 bit, or as floats from 0 to 1."
+            )
         return np.clip(values, 0, 1), "colours were from 0 to 1 already"
     low, high = np.percentile(counted, PERCENTILES)
     if not low < high:

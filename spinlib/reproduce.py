@@ -3,7 +3,8 @@
     python -m spinlib.reproduce --profile laptop --study 04 -p name=value --device auto --jobs 1
 
 A study's results appear in figures/<profile>/<study>/ only when they are complete, and are made
-again only if the notebook, its parameters, anything in spinlib or the pins changed.
+again only if the notebook, its parameters, the picture they name, anything in spinlib or the pins
+changed.
 """
 
 # Only the standard library up here, as in spinlib.request.
@@ -44,8 +45,10 @@ def fingerprint(run: Run, root: Path = ROOT) -> str:
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     )
-    for path in [run.notebook, root / "requirements.txt", *sources]:
-        if path.exists():
+    # A picture of the user's own: another one may come under the same name.
+    own = [root / run.values["image"]] if run.values.get("image") else []
+    for path in [run.notebook, root / "requirements.txt", *own, *sources]:
+        if path.is_file():
             digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

@@ -18,6 +18,7 @@ import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 import pandas as pd
 
@@ -49,6 +50,9 @@ def plan(
     return runs
 
 
+_one_at_a_time = Lock()
+
+
 def carry_out(run: Run, root: Path = ROOT) -> str:
     """Run one set unless its results are there; return what went wrong, or nothing."""
 
@@ -58,7 +62,8 @@ def carry_out(run: Run, root: Path = ROOT) -> str:
                 reproduce.execute(run, root)
 
     try:
-        with reproduce.environment(run.changes, root):
+        # A worker may have several threads, and its sets have one environment.
+        with _one_at_a_time, reproduce.environment(run.changes, root):
             reproduce.out_of_reach([work])
     except Exception as error:  # one set that fails does not end the sweep
         return reproduce.in_short(error)
@@ -77,7 +82,11 @@ def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> p
     else:
         import distributed
 
-        with distributed.Client(scheduler, set_as_default=False) as client:
+        try:
+            client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
+        except OSError as error:
+            raise Refused(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
+        with client:
             futures = client.map(carry_out, distinct.values(), root=root, pure=False)
             errors = dict(zip(distinct, client.gather(futures), strict=True))
     rows = []
@@ -111,11 +120,10 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if not isinstance(sets, list) or not sets:
             raise Refused(f"{options.sets} must be a list of sets, as in `- {{seed: 3}}`.")
         runs = plan(options.study, sets, options.profile, options.device, root)
+        table = sweep(runs, options.scheduler, root)
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
-    try:
-        table = sweep(runs, options.scheduler, root)
     except KeyboardInterrupt:
         print("Stopped; finished sets are kept, call it again to go on.", file=sys.stderr)
         return 130

@@ -71,7 +71,8 @@ def skyrmions(
     """Skyrmions at centres (x, y), cores along -z in a background along +z, as D > 0 turns them.
 
     Around each centre the polar angle goes linearly from π to 0 within `radius` sites, or within
-    half the distance to the next centre if that is shorter, so that each skyrmion is whole.
+    half the distance to the next centre if that is shorter, so that each skyrmion is whole. With
+    periodic edges a skyrmion's own images count as well.
     """
     if not radius > 0:
         raise ValueError(f"Skyrmions have a radius above zero, got {radius}.")
@@ -91,7 +92,7 @@ def skyrmions(
     away_x, away_y = torch.zeros_like(x), torch.zeros_like(x)
     for number, centre in enumerate(centres):
         gaps = away(centre, *places.T)[0]
-        gaps[number] = math.inf
+        gaps[number] = min(size) if periodic else math.inf  # to its own image
         own = min(radius, 0.5 * gaps.min().item())
         if own < min(radius, 1):
             raise ValueError(f"Two skyrmions are less than two sites apart, one at {centre}.")
@@ -132,7 +133,8 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
 
     Each plaquette is two spherical triangles (Nucl. Phys. B 190, 412 (1981),
     doi:10.1016/0550-3213(81)90568-X). With periodic edges the charge is an integer; a skyrmion with
-    its core along -z counts -1.
+    its core along -z counts -1. Spins count by their directions; where one is missing there is no
+    triangle.
     """
     if boundary not in ("periodic", "open"):
         raise ValueError(f"The boundary is periodic or open, got {boundary!r}.")
@@ -141,22 +143,23 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
             f"Spins have shape (batch, 3, height, width), got {tuple(spins.shape)}: a single "
             "state needs a batch of one, spins[None]."
         )
-    here = spins.double()
+    whole = here = torch.nn.functional.normalize(spins.double(), dim=1)
     if boundary == "periodic":
         right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)
         across = torch.roll(right, -1, -2)
     else:
         here, right = here[..., :-1, :-1], here[..., :-1, 1:]
-        up, across = spins.double()[..., 1:, :-1], spins.double()[..., 1:, 1:]
+        up, across = whole[..., 1:, :-1], whole[..., 1:, 1:]
     angles = _solid_angle(here, right, across) + _solid_angle(here, across, up)
     return angles.flatten(1).sum(1) / (4 * math.pi)
 
 
 def _solid_angle(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    """Signed area of the spherical triangle between three unit vectors, in -2π … 2π."""
+    """Signed area of the spherical triangle between three unit vectors, in -2π … 2π; of zeros 0."""
     volume = (a * torch.linalg.cross(b, c, dim=1)).sum(1)
     cosines = (a * b).sum(1) + (b * c).sum(1) + (c * a).sum(1)
-    return 2 * torch.atan2(volume, 1 + cosines)
+    occupied = (a.any(1) & b.any(1) & c.any(1)).double()
+    return 2 * occupied * torch.atan2(volume, 1 + cosines)
 
 
 def _checked_size(size: Size, states: int = 1) -> Size:

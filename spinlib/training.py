@@ -49,7 +49,7 @@ class Numbers:
     device: torch.device
 
     def uniform(self, shape: Sequence[int], purpose: str) -> torch.Tensor:
-        """Numbers in (0, 1), shape (samples, *shape)."""
+        """Numbers in (0, 1], shape (samples, *shape)."""
         return self._draw(random_uniform, shape, purpose)
 
     def normal(self, shape: Sequence[int], purpose: str) -> torch.Tensor:
@@ -190,11 +190,12 @@ def fit(
                     take(samples, epoch)
             row = {f"train {name}": total for name, total in _read_off(totals).items()}
             row |= evaluate(network, losses, validation, seed=seed, device=device)
-            if not np.isfinite(row["train loss"]):
-                raise TrainingError(
-                    f"The training loss became {row['train loss']} in epoch {epoch}: lower the "
-                    f"learning rate of {learning_rate:g}, or look for bad samples."
-                )
+            for part in ("train", "validation"):
+                if not np.isfinite(row[f"{part} loss"]):
+                    raise TrainingError(
+                        f"The {part} loss became {row[f'{part} loss']} in epoch {epoch}: lower the "
+                        f"learning rate of {learning_rate:g}, or look for bad samples."
+                    )
             state.end_epoch(row)
             due = device.type == "cpu" or time.monotonic() - saved > SECONDS
             if checkpoint is not None and (due or state.finished):

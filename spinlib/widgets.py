@@ -208,7 +208,7 @@ def film(walk: Walk, gammas: Sequence[float], step: int = 0) -> str:
     a `step` there are fewer frames of larger states.
     """
     step = step or (2 if walk.legs[gammas[0]].network.size <= 64 else 6)
-    positions = list(range(-REACH, REACH + 1, step))
+    positions = list(range(-(REACH // step * step), REACH + 1, step))
     frames, middle = [], positions.index(0)
     for number, position in enumerate(positions):
         rows = []

@@ -34,6 +34,8 @@ class Ranges:
     names: tuple[str, ...] = NAMES
 
     def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, tuple(map(float, getattr(self, end))))
         if not len(self.low) == len(self.high) == len(self.names):
             raise ValueError(f"{self} needs one low and one high value for each name.")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):

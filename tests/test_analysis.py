@@ -128,3 +128,16 @@ def test_centres_are_where_the_skyrmions_were_put():
     # Discs on sites: their centres are good to a fraction of one.
     found = sorted(analysis.skyrmion_centres(spins))
     assert np.allclose(found, centres, atol=0.1)
+
+
+@pytest.mark.parametrize(("dmi", "field"), [(-0.6, 0.18), (0.6, -0.18), (-0.6, -0.18)])
+def test_lattices_of_either_sense_and_polarity_have_one_energy(dmi, field):
+    usual, _ = analysis.commensurate_lattices(
+        24, [4], Hamiltonian(dmi=0.6, zeeman=0.18), candidates=2
+    )
+    other, _ = analysis.commensurate_lattices(
+        24, [4], Hamiltonian(dmi=dmi, zeeman=field), candidates=2
+    )
+    name = "energy per site (J)"
+    np.testing.assert_allclose(other[name], usual[name], atol=1e-6)
+    assert (other["topological charge"].abs() == usual["topological charge"].abs()).all()

@@ -165,3 +165,18 @@ def test_domain_size_of_stripes_and_discs():
     stripes = torch.where(torch.arange(256) % 32 < 16, 1.0, -1.0).expand(1, 256, 256)
     # All walls along y: 1/16 per cell of x, none along y, so 4/π of the width, 16 cells.
     assert domains.domain_size(stripes, 4.0)[0] == pytest.approx(4 / np.pi * 64)
+
+
+@pytest.mark.parametrize("size", [(16, 128), (128, 16), (16, 96), (48, 96)])
+def test_the_period_in_a_picture_narrower_than_it(size):
+    waves = (2, 0) if size[1] > size[0] else (0, 2)
+    found = domains.stripe_period(textures.helix(size, waves))
+    assert found == pytest.approx([max(size) / 2], rel=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.25])
+def test_walls_whose_middle_is_on_a_site(shift):
+    x = torch.arange(96.0).expand(48, 96) + shift
+    m_z = torch.tanh((x - 24) / 3) * torch.tanh((72 - x) / 3)
+    found = domains.wall(film(m_z)[0])
+    assert found.width == pytest.approx(3, rel=0.01)

@@ -61,3 +61,11 @@ def test_an_error_map_averages_cells_and_leaves_empty_ones_open():
     cut = errors.error_map(table, "error", "x", "D", bins=2)
     assert list(cut.index) == [0.75, 2.25]  # the middles of 0 … 1.5 and 1.5 … 3
     assert cut.loc[0.75, 0] == 2 and cut.loc[2.25, 0] == 5
+
+
+@pytest.mark.parametrize("parameters", [1, 2, 4])
+def test_components_of_any_number_of_parameters(parameters):
+    samples = normal(500, parameters) * np.arange(parameters, 0, -1)
+    found = errors.principal_components(samples)
+    assert errors.angle_between(found.directions[0], np.eye(parameters)[0]) < 10
+    assert found.shares.sum() == pytest.approx(1)

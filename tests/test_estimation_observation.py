@@ -1,9 +1,11 @@
 """How a picture is planned and seen: refusals, cells, and one texture on cells of two sizes."""
 
+import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ from spinlib.estimation.planning import (
     Conditions,
     Effort,
     FieldOfView,
+    check_series,
     helix_period,
     plan,
     recipe,
@@ -157,6 +160,16 @@ def test_films_of_the_plan():
     drawn = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=50)
     unit = RANGES.unit(drawn.parameters())
     assert unit.min() >= 0 and unit.max() <= 1 and unit.std() > 0.2
+
+
+def test_numbers_of_any_kind_are_the_same_conditions():
+    row = pd.Series({"K": 265, "T": 0, "nm": 2}, dtype=np.int64)
+    made = Conditions(row["K"], row["T"], np.float32(2), anisotropy_kJ_m3=np.array([0, 30]))
+    assert made == Conditions(265.0, 0.0, 2.0, anisotropy_kJ_m3=(0.0, 30.0))
+    assert json.loads(json.dumps(asdict(made)))["temperature_K"] == 265.0
+    check_series(2, [replace(CONDITIONS, thickness_nm=thickness) for thickness in (3, 3.0)])
+    low, high = np.array([5, 1, 200]), [12, 2, 600]
+    assert Ranges(low, high) == Ranges((5.0, 1.0, 200.0), (12.0, 2.0, 600.0))
 
 
 def test_films_have_the_anisotropy_and_the_dmi_of_the_conditions():

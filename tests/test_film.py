@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import random_spins
@@ -210,3 +211,10 @@ def test_coarse_cells_are_warned_of_with_both_lengths():
         Film(13e-12, 800e3, cell=8e-9).hamiltonian()
     with pytest.warns(UserWarning, match=r"period 15\.1 nm .* four cells of 4 nm"):
         Film(6e-12, 3e5, dmi=5e-3).hamiltonian()
+
+
+def test_whole_numbers_of_32_bits_are_squared_as_floats():
+    """400 000² is more than 32 bits hold."""
+    expected = Film(1e-11, 4e5).hamiltonian().dipolar
+    for whole in (np.int32(400_000), torch.tensor([400_000], dtype=torch.int32)):
+        assert float(Film(1e-11, whole).hamiltonian().dipolar) == pytest.approx(expected, rel=1e-6)

@@ -103,3 +103,22 @@ def test_wrong_loops_are_refused():
     for spins, message in ((start[0], "needs a batch of one"), (2 * start, "lengths go from 2 to")):
         with pytest.raises(ValueError, match=message):
             hysteresis(film, spins, largest_field=1.0)
+
+
+@pytest.mark.parametrize("sweeps", [1, 19, 39, 200])
+def test_every_field_has_all_its_sweeps(sweeps, monkeypatch):
+    made = []
+
+    def count(spins, energy, temperatures, **_):
+        made.append(temperatures.shape[-1])
+
+    monkeypatch.setattr("spinlib.hysteresis.sweep", count)
+    start = uniform((4, 4))
+    options = {"temperature": 100.0, "largest_field": 0.1, "step": 0.1, "sweeps": sweeps}
+    found = hysteresis(Film(8.78e-12, 384e3), start, **options)
+    assert sum(made) == len(found.points) * sweeps
+
+
+def test_a_loop_below_absolute_zero_is_refused():
+    with pytest.raises(ValueError, match="at T = 0 or all above"):
+        hysteresis(Film(8.78e-12, 384e3), uniform((4, 4)), temperature=-300.0, largest_field=0.1)

@@ -281,3 +281,19 @@ def test_wrong_runs_are_refused(change, message):
     good = {"spins": uniform((4, 4)).repeat(2, 1, 1, 1), "time": 1e-12, "damping": 0.1}
     with pytest.raises(ValueError, match=message):
         run(film=Film(**FILM), **(good | change))
+
+
+def test_whoever_watches_may_keep_the_spins():
+    kept = []
+    options = {"damping": 0.1, "field": 0.1, "time": 1e-11, "every": 2e-12}
+
+    def watch(_, spins):
+        kept.append((spins, spins.clone()))
+
+    run(uniform((4, 4), (1.0, 0.0, 0.0)), Film(**FILM), watch=watch, **options)
+    assert len(kept) == 6 and all(torch.equal(*pair) for pair in kept)
+
+
+def test_steps_without_a_tolerance_are_refused():
+    with pytest.raises(ValueError, match="tolerance of a step is a positive number"):
+        run(uniform((4, 4)), Film(**FILM), damping=0.1, time=1e-12, tolerance=0.0)

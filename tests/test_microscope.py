@@ -1,11 +1,13 @@
 """The whole instrument: the order of its parts, its geometry, its random numbers, its refusals."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from conftest import NEEDS_GPU, random_spins
 
+from spinlib import textures
 from spinlib.estimation.planning import CHANNELS
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.noise import vector_noise
@@ -143,3 +145,14 @@ def test_a_gpu_takes_the_same_picture(device="cuda"):
     see = Microscope("vector", pixel_size=2.5, blur=1.3, noise=0.4, readout=0.1)
     # Sums in another order and other last bits of the random numbers' logarithms and cosines.
     torch.testing.assert_close(see(spins.to(device)).cpu(), see(spins), atol=1e-4, rtol=0)
+
+
+def test_part_of_a_periodic_film_is_defocused_as_in_the_whole():
+    """Its edges do not meet: no seam; and differences at an open edge lean to one side."""
+    spins = textures.helix((64, 64), (2, 0), kind="bulk")
+    whole = Microscope("lorentz_defocus", defocus=2.0, boundary="periodic")
+    part = replace(whole, shape=(24, 24), pixel_size=1.0)
+    seen, expected = part(spins), whole(spins)[..., 20:44, 20:44]
+    torch.testing.assert_close(seen[..., 1:-1, 1:-1], expected[..., 1:-1, 1:-1])
+    # A one-sided difference is off by q/2 of the slope, q = 2π/32.
+    assert (seen - expected).abs().max() < 0.1 * (expected.max() - expected.min())

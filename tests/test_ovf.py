@@ -215,3 +215,9 @@ def test_refused_states_leave_no_file(tmp_path, change, words):
     assert not list(tmp_path.iterdir())
     with pytest.raises(OvfError, match="cannot be written"):
         write_ovf(tmp_path / "no folder" / "m.ovf", np.ones((3, 2, 2)), 1e-9)
+
+
+def test_numbers_too_large_for_their_encoding_are_refused(tmp_path):
+    with pytest.raises(OvfError, match="need encoding='binary 8'"):
+        write_ovf(tmp_path / "a.ovf", np.full((1, 2, 2), 1e300), 1e-9)
+    write_ovf(tmp_path / "a.ovf", np.full((1, 2, 2), 1e300), 1e-9, encoding="binary 8")

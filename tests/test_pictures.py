@@ -95,6 +95,8 @@ def test_grey_pictures_of_every_format(tmp_path, name, bits, tolerance):
         ("a.jpg", {"quality": 95, "subsampling": "4:4:4"}, False),
         ("a.jpg", {"quality": 95, "subsampling": "4:2:2"}, True),
         ("a.jpg", {"quality": 95}, True),  # 4:2:0
+        ("a.tif", {"compression": "jpeg", "quality": 95, "tiffinfo": {262: 6}}, True),
+        ("a.mpo", {"quality": 95, "save_all": True}, True),
     ],
 )
 def test_colours_on_coarser_pixels_than_brightness_are_noticed(tmp_path, name, how, coarse):
@@ -138,9 +140,44 @@ def test_palettes_greys_saved_as_colour_and_inverted_greys(tmp_path):
     table = np.stack([np.arange(256, dtype=np.uint16) * 257] * 3)
     tifffile.imwrite(tmp_path / "palette.tif", grey, photometric="palette", colormap=table)
     Image.fromarray(grey).save(tmp_path / "lzw.tif", compression="tiff_lzw")
-    for name in ("rgb.png", "palette.png", "white.tif", "palette.tif", "lzw.tif"):
-        pixels = read_picture(tmp_path / name).pixels
-        torch.testing.assert_close(pixels, expected, atol=1e-6, rtol=0)
+    fine = 257 * (255 - grey.astype(np.uint16))
+    white = {"compression": "tiff_lzw", "tiffinfo": {262: 0}}
+    Image.fromarray(fine).save(tmp_path / "white lzw.tif", **white)
+    signed = fine.astype(np.int32) - 2**15  # of which the lowest has no negative
+    signed = signed.astype(np.int16)
+    tifffile.imwrite(tmp_path / "white signed.tif", signed, photometric="miniswhite")
+    for path in tmp_path.iterdir():
+        torch.testing.assert_close(read_picture(path).pixels, expected, atol=1e-6, rtol=0)
+
+
+def test_a_picture_of_one_bit(tmp_path):
+    bits = texture(40, 50) > 0.5
+    expected = torch.from_numpy(bits[::-1].copy()).float()[None]
+    Image.fromarray(bits).save(tmp_path / "bits.png")
+    tifffile.imwrite(tmp_path / "black.tif", bits, photometric="minisblack")
+    tifffile.imwrite(tmp_path / "white.tif", ~bits, photometric="miniswhite")
+    for path in tmp_path.iterdir():
+        assert torch.equal(read_picture(path).pixels, expected), path
+
+
+def test_colours_in_tiff_that_are_kept_as_brightness_and_hue(tmp_path):
+    rgb = np.zeros((40, 50, 3), np.uint8)
+    rgb[:20, :, 0] = rgb[20:, :, 1] = 255
+    Image.fromarray(rgb).convert("YCbCr").save(tmp_path / "film.tif")
+    picture = read_picture(tmp_path / "film.tif")
+    expected = torch.from_numpy(rgb[::-1].copy()).permute(2, 0, 1) / 255
+    # Three numbers of 8 bits stand for three others.
+    torch.testing.assert_close(picture.pixels, expected, atol=2 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("values", [255 * texture(20, 30), np.round(255 * texture(20, 30))])
+@pytest.mark.parametrize("kind", [np.float32, np.int16, np.int64])
+def test_colours_without_a_white_are_refused(tmp_path, values, kind):
+    rgb = np.stack([values, values[::-1], values[:, ::-1]]).astype(kind)
+    np.save(tmp_path / "film.npy", rgb)
+    refused(tmp_path / "film.npy", "what is white", "8 or 16 bit")
+    np.save(tmp_path / "film.npy", rgb.astype(np.float32) / 255 * 1.0002 - 1e-4)
+    assert read_picture(tmp_path / "film.npy").notes[-1] == "colours were from 0 to 1 already"
 
 
 def read_picture_of(tmp_path, values):

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dask
@@ -13,6 +14,7 @@ import pytest
 import yaml
 
 from spinlib import sweep
+from spinlib.notebooks import CHANGES
 
 SETS = [{"seed": 1, "pause": 0.0}, {"seed": 2, "pause": 0.0}]
 
@@ -65,6 +67,27 @@ def test_a_sweep_runs_every_set_once_and_tells_which_failed(root, capsys):
     assert made == {path: path.stat().st_mtime_ns for path in made}  # nothing was run again
     assert list(table.loc[table["claim"] == "V7", "ours"]) == [1.0, 1.0]
     assert set(table["set"]) == {"seed=1 pause=0.0"}
+
+
+def test_sets_on_one_worker_do_not_see_each_others_parameters(root, monkeypatch):
+    runs = sweep.plan("04", [{"seed": seed} for seed in range(1, 5)], "smoke", "cpu", root)
+    seen = {}
+
+    def execute(run, root):
+        time.sleep(0.05)
+        seen[run.changes] = os.environ[CHANGES]
+
+    monkeypatch.setattr(sweep.reproduce, "execute", execute)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda run: sweep.carry_out(run, root), runs)) == [""] * 4
+    assert all(told == changes for changes, told in seen.items()) and len(seen) == 4
+
+
+def test_a_sweep_without_its_scheduler_is_refused_in_a_sentence(root, tmp_path, capsys):
+    (tmp_path / "sets.yaml").write_text("- {seed: 1}")
+    words = [str(tmp_path / "sets.yaml"), "--study", "04", "--profile", "smoke", "--device", "cpu"]
+    assert sweep.main([*words, "--scheduler", "tcp://127.0.0.1:9"], root) == 2
+    assert "No Dask scheduler answers" in capsys.readouterr().err
 
 
 @pytest.mark.faults

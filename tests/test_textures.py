@@ -9,6 +9,7 @@ import torch
 from spinlib import textures
 from spinlib.anneal import quench
 from spinlib.hamiltonian import Hamiltonian
+from spinlib.optics import blur
 from spinlib.textures import topological_charge
 
 CHIRAL = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
@@ -169,3 +170,21 @@ def test_the_charge_of_one_state_wants_a_batch():
 def test_nonsense_is_refused(make, sentence):
     with pytest.raises(ValueError, match=sentence):
         make()
+
+
+def test_the_charge_counts_directions_alone():
+    """Not lengths, as of averaged or stored spins, and nothing where spins are missing."""
+    whole = textures.skyrmions((32, 32), [(16, 16)], 10)
+    for spins in (whole, 0.5 * whole, whole.half(), blur(whole, 2.0, "periodic")):
+        assert textures.topological_charge(spins).item() == pytest.approx(-1, abs=1e-9)
+    hole = textures.uniform((4, 4), (0.6, 0.0, 0.8))
+    hole[0, :, 1, 1] = 0
+    hole[0, :, 1, 2] *= -1
+    hole[0, :, 2, 1] *= -(1 - 1e-7)
+    assert abs(textures.topological_charge(hole).item()) < 1e-6
+
+
+@pytest.mark.parametrize("radius", [6, 12, 20, 40])
+def test_a_skyrmion_is_whole_whatever_its_box(radius):
+    spins = textures.skyrmions((16, 16), [(8, 8)], radius)
+    assert textures.topological_charge(spins).item() == pytest.approx(-1, abs=1e-9)

@@ -217,10 +217,12 @@ def test_bad_requests_are_refused_in_words(train, changes, words):
         fit(linear(), squared, train, line(), **{"epochs": 1, "seed": 1} | changes)
 
 
-def test_a_loss_that_is_no_number_ends_the_training():
+@pytest.mark.parametrize("part", ["training", "validation"])
+def test_a_loss_that_is_no_number_ends_the_training(part):
     bad = (torch.full((4, 1), np.nan), torch.zeros(4, 1))
-    with pytest.raises(TrainingError, match="became nan in epoch 0"):
-        fit(linear(), squared, bad, line(), epochs=2, seed=1)
+    sets = (bad, line()) if part == "training" else (line(), bad)
+    with pytest.raises(TrainingError, match=f"{part[:5]}.* loss became nan in epoch 0"):
+        fit(linear(), squared, *sets, epochs=2, seed=1)
 
 
 def test_no_batch_is_left_with_a_single_sample():

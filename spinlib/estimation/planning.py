@@ -8,7 +8,7 @@ Lengths are in nm.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -32,6 +32,9 @@ ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ 
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
 
 
+_WORDS = ("contrast", "dmi_kind")
+
+
 @dataclass(frozen=True)
 class Conditions:
     """Under what conditions a picture was taken."""
@@ -53,6 +56,13 @@ class Conditions:
     dmi_kind: Literal["bulk", "interfacial"] = "bulk"
 
     def __post_init__(self) -> None:
+        # Numbers of whatever kind, as a table gives them, become floats: equal ones are the same.
+        for name in (field.name for field in fields(self) if field.name not in _WORDS):
+            value = getattr(self, name)
+            if name == "anisotropy_kJ_m3" and np.ndim(value):
+                object.__setattr__(self, name, tuple(map(float, value)))
+            elif value is not None:
+                object.__setattr__(self, name, float(value))
         for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -223,10 +233,10 @@ def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
             "either at least, and as many."
         )
     for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind"):
-        values = {str(getattr(each, name)) for each in conditions}
+        values = list(dict.fromkeys(getattr(each, name) for each in conditions))
         if len(values) > 1:
             raise ValueError(
-                f"Pictures of one film have one {name}, not {', '.join(sorted(values))}: "
+                f"Pictures of one film have one {name}, not {', '.join(map(str, values))}: "
                 "ask for films one by one."
             )
 

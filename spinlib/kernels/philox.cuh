@@ -55,5 +55,5 @@ SITE Words philox(uint32 site, uint32 sweep, uint32 state, uint32 stream, uint64
     return philox(site, sweep, state, stream, round_keys(seed));
 }
 
-// Uniform in the open interval (0, 1): the 24 leading bits, at the middle of their bin.
+// Uniform in (0, 1]: the 24 leading bits, at the middle of their bin; the last bin's is rounded up.
 SITE float uniform(uint32 word) { return (float)(int)(word >> 8) * 5.9604645e-8f + 2.9802322e-8f; }

@@ -3,7 +3,7 @@
 // counter (n / 4, draw, s, purpose): a pure function of what it is for.
 #include "normal.cuh"
 
-// Four words of one block -> four uniforms in (0, 1).
+// Four words of one block -> four uniforms in (0, 1].
 SITE void four_uniform(Words w, float* out) {
     out[0] = uniform(w.a);
     out[1] = uniform(w.b);

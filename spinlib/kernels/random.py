@@ -22,7 +22,7 @@ def random_uniform(
     draw: int = 0,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
-    """Uniform numbers in (0, 1), float32 of shape (len(states), *shape).
+    """Uniform numbers in (0, 1], float32 of shape (len(states), *shape).
 
     `states` are the indices of the states the numbers belong to, `purpose` a name that keeps
     different uses of one seed apart, `draw` a counter for repeated draws (an epoch, say).
