@@ -117,6 +117,8 @@ def _derivative(field: torch.Tensor, axis: int, boundary: Boundary) -> torch.Ten
     """Central difference per pixel; one-sided at an open edge."""
     if boundary == "periodic":
         return (field.roll(-1, axis) - field.roll(1, axis)) / 2
+    if field.shape[axis] == 1:  # there is nothing to differ from
+        return torch.zeros_like(field)
     return torch.gradient(field, dim=axis)[0]
 
 

@@ -98,6 +98,8 @@ def test_defocus_shows_the_curl_of_the_magnetisation():
     # m_y = 0.01 x has the same curl everywhere, up to open edges.
     slope = torch.stack([0 * x, 0.01 * x, 0 * x])[None]
     torch.testing.assert_close(lorentz_defocus(slope, 2.0), torch.full((1, 1, 48, 64), 0.51))
+    one_row = lorentz_defocus(slope[:, :, :1], 2.0)
+    torch.testing.assert_close(one_row, torch.full((1, 1, 1, 64), 0.51))
 
 
 def test_defocus_sign_follows_the_sense_of_a_vortex():
