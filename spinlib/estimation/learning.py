@@ -252,16 +252,17 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
         for clean, rows, first in _pictures(*asked, copies=part == "training"):
             recorded = observation.record(clean, noise, work.conditions, seed=seed, first=first)
             pictures = observation.at_seen_pixels(recorded, plan)
-            parts.setdefault(part, []).append(States(pictures, rows))
+            # Half precision is finer than any camera, and there are thousands of them.
+            parts.setdefault(part, []).append(States(pictures.half(), rows))
             looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
         work.bar.to("simulating", done / len(jobs))
-    sets = {
-        name: States(
+    sets = {}
+    for name in list(parts):
+        batches = parts.pop(name)
+        sets[name] = States(
             torch.cat([states.pictures for states in batches]),
             pd.concat([states.parameters for states in batches], ignore_index=True),
         )
-        for name, batches in parts.items()
-    }
     return sets, pd.concat(looks).agg(["min", "max"])
 
 
