@@ -95,7 +95,6 @@ def test_grey_pictures_of_every_format(tmp_path, name, bits, tolerance):
         ("a.jpg", {"quality": 95, "subsampling": "4:4:4"}, False),
         ("a.jpg", {"quality": 95, "subsampling": "4:2:2"}, True),
         ("a.jpg", {"quality": 95}, True),  # 4:2:0
-        ("a.tif", {"compression": "jpeg", "quality": 95, "tiffinfo": {262: 6}}, True),
         ("a.mpo", {"quality": 95, "save_all": True}, True),
     ],
 )
@@ -106,6 +105,26 @@ def test_colours_on_coarser_pixels_than_brightness_are_noticed(tmp_path, name, h
     grey = Image.fromarray(rgb[..., :1].repeat(3, 2))  # no colours to be coarse
     grey.save(tmp_path / name, **how)
     assert not read_picture(tmp_path / name).coarse_colours
+
+
+def test_jpeg_inside_tiff_has_coarse_colours_too(tmp_path):
+    rgb = np.round(colour(spins())[0].numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+    Image.fromarray(rgb).save(tmp_path / "film.jpg", quality=95)  # 4:2:0
+    jpeg = (tmp_path / "film.jpg").read_bytes()
+    jpeg += b"\0" * (len(jpeg) % 2)
+    height, width, _ = rgb.shape
+    behind = 8 + len(jpeg)  # three numbers of bits, and then the tags
+    tags = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, behind), (259, 3, 1, 7)]
+    tags += [(262, 3, 1, 6), (273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height)]
+    tags += [(279, 4, 1, len(jpeg)), (530, 3, 2, 2 + (2 << 16))]
+    tiff = (
+        struct.pack("<2sHI", b"II", 42, behind + 6) + jpeg + struct.pack("<3HH", 8, 8, 8, len(tags))
+    )
+    tiff += b"".join(struct.pack("<HHII", *tag) for tag in tags) + struct.pack("<I", 0)
+    (tmp_path / "film.tif").write_bytes(tiff)
+    in_tiff, alone = (read_picture(tmp_path / f"film.{kind}") for kind in ("tif", "jpg"))
+    assert in_tiff.coarse_colours and alone.coarse_colours
+    assert torch.equal(in_tiff.pixels, alone.pixels)
 
 
 def test_colour_picture_becomes_spins_the_right_way_up(tmp_path):
