@@ -445,25 +445,25 @@ of_axis
 # ## What to take from it
 # - In a weak field the intervals can be taken at their word, on average over the ranges, if what
 #   is said about the picture is true; in the outer tenths of the ranges they hold a little less
-#   often, because estimates are drawn towards the middle. (An earlier run, with other spins in its
-#   films and other networks, had 94, 90, 92 and 94 % for the four quantities.) The intervals of
-#   4π*A*/*D* reach 6 % to either side, those of *A* and *D* a quarter, of which the errors are
-#   about two thirds.
+#   often, because estimates are drawn towards the middle. (Two earlier runs, with other spins in
+#   their films and other networks, had 91, 92, 85 and 90 %, and 94, 90, 92 and 94 % for the four
+#   quantities.) The intervals of 4π*A*/*D* reach 7 % to either side, those of *A* and *D* a
+#   quarter, of which the errors are about two thirds.
 # - A picture in a stronger field says more about *A*, *D* and *M*_s, though not about the period.
 #   The field that unwinds helices of a known period *L* goes as *D*²/2*AM*_s = 2π*D*/*LM*_s, so
 #   that what a field does to a texture shows *D* as well as *M*_s. On a laptop the errors of *A*
-#   and *D* fall from 17 % to 9 and 8 %. But here the blur matters. The intervals allow for any
-#   blur up to two pixels, on average over it, whereas an instrument has one. With a blur of 3 nm
-#   of which `estimate` is not told, *M*_s is read 3 % too high and its intervals hold in 80 ± 5 %
-#   of cases, with both pictures in 75 ± 5 %. With the blur told, the error of *M*_s is 8 % instead
-#   of 10 %, and they hold in 85 ± 5 %.
-# - For films with an interfacial DMI and an easy axis that is told, the intervals of *D* and *M*_s
-#   held in 78 ± 5 % of cases (88 % in the earlier run): take them for four fifths rather than nine
-#   tenths.
+#   and *D* fall from 15 and 17 % to 8 and 7 %. But here the blur matters. The intervals allow for
+#   any blur up to two pixels, on average over it, whereas an instrument has one. With a blur of
+#   3 nm of which `estimate` is not told, *M*_s is read 4 % too high and its intervals hold in
+#   88 ± 5 % of cases (80 and 78 % in the earlier runs). With the blur told, it is read 1 ± 1 % too
+#   high, its error is 8 % instead of 10 %, and they hold in 93 ± 5 % (85 and 88 %).
+# - For films with an interfacial DMI and an easy axis that is told, the intervals held in
+#   90 ± 5 % of cases for each of the four quantities. In the run before this one, those of *D* and
+#   *M*_s held in 78 % only.
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the width of the intervals. An error in the pixel size passes straight into lengths:
-#   if pixels are 3 % larger than said, 4π*A*/*D* comes out 3 % too small, *A* 2 % too small, and
-#   *M*_s 3 % too large.
+#   if pixels are 3 % larger than said, 4π*A*/*D* and *A* come out 3 % too small, and *M*_s 3 % too
+#   large.
 # - Wrong physics may pass unnoticed if it makes textures that other parameters make, too. An easy
 #   axis works against the demagnetising field, through which *M*_s is seen: *M*_s is read too low,
 #   and nothing warns of it. A blur beyond what was allowed for also goes unnoticed, but does less,
