@@ -319,11 +319,10 @@ def _optimiser(
 ) -> torch.optim.Optimizer:
     adam = torch.optim.AdamW if decay else torch.optim.Adam
     kind = torch.optim.SGD if descent == "SGD" else adam
-    # In one pass over all weights. A GPU reads the rate where it can change between replays.
-    on_device = (
-        torch.tensor(rate, dtype=torch.float32, device=device) if device.type == "cuda" else rate
-    )
-    return kind(network.parameters(), lr=on_device, weight_decay=decay, fused=True)
+    if device.type == "cuda":  # which reads the rate where it can change between replays
+        rate = torch.tensor(rate, dtype=torch.float32, device=device)
+    # In one pass over all weights.
+    return kind(network.parameters(), lr=rate, weight_decay=decay, fused=True)
 
 
 def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:

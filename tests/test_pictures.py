@@ -162,8 +162,7 @@ def test_palettes_greys_saved_as_colour_and_inverted_greys(tmp_path):
     fine = 257 * (255 - grey.astype(np.uint16))
     white = {"compression": "tiff_lzw", "tiffinfo": {262: 0}}
     Image.fromarray(fine).save(tmp_path / "white lzw.tif", **white)
-    signed = fine.astype(np.int32) - 2**15  # of which the lowest has no negative
-    signed = signed.astype(np.int16)
+    signed = (fine.astype(np.int32) - 2**15).astype(np.int16)  # the lowest has no negative
     tifffile.imwrite(tmp_path / "white signed.tif", signed, photometric="miniswhite")
     for path in tmp_path.iterdir():
         torch.testing.assert_close(read_picture(path).pixels, expected, atol=1e-6, rtol=0)

@@ -201,12 +201,9 @@ def _pictures(
     for number, operation in enumerate(group):
         for rows, spins in data:
             first = number * films.states + int(rows.index[0])
-            turned = act(spins, operation)
-            yield (
-                observation.see(turned, work.plan, work.conditions, seed=seed, first=first),
-                rows,
-                first,
-            )
+            draw = {"seed": seed, "first": first}
+            seen = observation.see(act(spins, operation), work.plan, work.conditions, **draw)
+            yield seen, rows, first
 
 
 def _noise(work: Work) -> float:
