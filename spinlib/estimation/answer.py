@@ -15,9 +15,9 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from spinlib import figures
-from spinlib.estimation.planning import ANISOTROPY
+from spinlib.estimation.planning import ANISOTROPY, helix_period
 from spinlib.estimation.prediction import magnetisation, volume
-from spinlib.estimation.quantities import symbol_and_unit
+from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.hysteresis import Loop
 from spinlib.store import write_whole
 from spinlib.study import plain
@@ -126,8 +126,13 @@ class Estimate:
         size = self.again.shape[-1]
         rows, columns = ((n - size) // 2 for n in self.picture.shape[-2:])
         own = self.picture[:, rows : rows + size, columns : columns + size]
-        figures.draw_picture(own, axes[0, 0], pixel=pixel, title="picture")
-        figures.draw_picture(self.again[0], axes[0, 1], pixel=pixel, title="simulated again")
+        titles = {"picture": "picture", "simulations": "simulated again"}
+        for ax, pixels, (kind, title) in zip(
+            axes[0, :2], (own, self.again[0]), titles.items(), strict=True
+        ):
+            density = self.texture[f"skyrmions per µm², {kind}"]
+            seen = f": {density:.0f} skyrmions/µm²" if density else ""
+            figures.draw_picture(pixels, ax, pixel=pixel, title=title + seen)
         waves = np.array(self.spectra["waves per nm"])
         ax = axes[0, 2]
         for shares in self.spectra["simulations"]:
@@ -136,9 +141,11 @@ class Estimate:
         ax.plot([], [], color=figures.ESTIMATED, label="simulated again")
         ax.set(xlabel="wavelength (nm)", ylabel="share of the power")
         ax.legend(frameon=False, fontsize=figures.LABEL)
-        for number, name in enumerate(NAMES):
-            ax = axes[1, 0].inset_axes((0.0, 0.76 - 0.38 * number, 1.0, 0.14))
-            self._interval(ax, name, None if truth is None else float(list(truth)[number]))
+        true = None if truth is None else [float(value) for value in truth]
+        true = true and [*true, float(helix_period(*true[:2]))]
+        for number, name in enumerate(QUANTITIES):
+            ax = axes[1, 0].inset_axes((0.0, 0.84 - 0.28 * number, 1.0, 0.1))
+            self._interval(ax, name, true and true[number])
         axes[1, 0].set_axis_off()
         ax = axes[1, 1]
         for name in NAMES:
@@ -154,17 +161,20 @@ class Estimate:
         ax = axes[1, 2]
         loop = Loop(self.loop, torch.empty(0))
         for state in self.loop.state.unique()[::-1]:
-            shade = figures.ESTIMATED if state < self.repeats else "0.75"
+            # Those within the errors are broad, or the estimate would hide them.
+            shade, width = (figures.ESTIMATED, 0.8) if state < self.repeats else ("0.8", 2.5)
             for ascending in (False, True):
-                ax.plot(*loop.branch(state, ascending), color=shade, lw=0.8)
+                ax.plot(*loop.branch(state, ascending), color=shade, lw=width)
         ax.set(xlabel="field (T)", ylabel="$M/M_s$")
         ax.set_title("loop; grey: within the errors", fontsize=figures.TITLE)
         return figure
 
     def _interval(self, ax: Axes, name: str, truth: float | None) -> None:
-        """The interval of one parameter on the range that was simulated."""
+        """The interval of one quantity on the range that was simulated."""
         row, shade = self.table.loc[name], _colour(name)
-        low, high = (self.settings["simulated"][end][NAMES.index(name)] for end in ("low", "high"))
+        (a, d, m_s), (b, e, n_s) = (self.settings["simulated"][end] for end in ("low", "high"))
+        lows, highs = (a, d, m_s, helix_period(a, e)), (b, e, n_s, helix_period(b, d))
+        low, high = (float(ends[QUANTITIES.index(name)]) for ends in (lows, highs))
         ends = np.clip([row["low"], row["high"]], low, high)
         ax.plot(ends, [0, 0], color=shade, lw=5, alpha=0.4, solid_capstyle="butt")
         ax.plot([row["estimate"]], [0], "o", color=shade)
@@ -234,4 +244,4 @@ def _number(x: Any) -> Any:
 
 
 def _colour(name: str) -> str:
-    return figures.PARAMETERS[symbol_and_unit(name)[0]]
+    return figures.PARAMETERS.get(symbol_and_unit(name)[0], figures.CURVES[0])
