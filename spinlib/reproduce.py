@@ -4,7 +4,8 @@
 
 A study's results appear in figures/<profile>/<study>/ only when they are complete, and are made
 again only if the notebook, its parameters, the picture they name, anything in spinlib or the pins
-changed.
+changed. With parameters other than the profile's, they appear in a folder of their own below
+figures/changed/.
 """
 
 # Only the standard library up here, as in spinlib.request.
@@ -66,14 +67,15 @@ def execute(run: Run, root: Path = ROOT, bar: bool = True) -> None:
     """Run one study into a folder of its own; move it into place once it is complete.
 
     On an error the previous results stay, and the executed part, with the error in it, goes to
-    figures/<profile>/<study>.failed/. To be called inside `environment` and `out_of_reach`.
+    <folder>.failed/ beside them. To be called inside `environment` and `out_of_reach`.
     """
     before = fingerprint(run, root)
     # A name of its own: the notebook of a run that was killed may live for another second.
-    part = run.folder.with_name(f".{run.study}.{os.getpid()}.part")
-    failed = run.folder.with_name(f"{run.study}.failed")
-    old = run.folder.with_name(f".{run.study}.old")
-    for leftover in (*run.folder.parent.glob(f".{run.study}.*part"), failed):
+    name = run.folder.name
+    part = run.folder.with_name(f".{name}.{os.getpid()}.part")
+    failed = run.folder.with_name(f"{name}.failed")
+    old = run.folder.with_name(f".{name}.old")
+    for leftover in (*run.folder.parent.glob(f".{name}.*part"), failed):
         shutil.rmtree(leftover, ignore_errors=True)
     part.mkdir(parents=True)
     page = part / run.notebook.with_suffix(".ipynb").name
@@ -199,9 +201,10 @@ def alone(run: Run, root: Path) -> Iterator[None]:
     from spinlib.store import wait_for_lock
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.folder.with_name(f".{run.study}.lock").open("ab") as lock:
+    name = run.folder.name
+    with run.folder.with_name(f".{name}.lock").open("ab") as lock:
         wait_for_lock(lock, str(run.folder.relative_to(root)), _stopping)
-        old = run.folder.with_name(f".{run.study}.old")
+        old = run.folder.with_name(f".{name}.old")
         if old.exists() and not run.folder.exists():
             old.rename(run.folder)
         yield
@@ -221,7 +224,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         # The same parameters are changed in all runs of a request.
         with environment(runs[0].changes if runs else "", root, jobs):
             failures = sum(out_of_reach(calls, jobs))
-        return 1 if _report(root) + failures else 0
+        # Changed parameters speak for no profile: report and scoreboard stay as they are.
+        told = any(run.changes for run in runs) or not _report(root)
+        return 0 if told and not failures else 1
     except Refused as refusal:
         print(refusal, file=sys.stderr)
         return 2
@@ -245,7 +250,7 @@ def _carry_out(run: Run, force: bool, root: Path, bar: bool) -> bool:
             print(f"Study {run.study}: {run.notebook.relative_to(root)} → {place}", flush=True)
             execute(run, root, bar)
     except Exception as error:  # whatever ends one study, the others still run
-        page = place.with_name(f"{run.study}.failed") / f"{run.notebook.stem}.ipynb"
+        page = place.with_name(f"{place.name}.failed") / f"{run.notebook.stem}.ipynb"
         lines = [f"Study {run.study} failed: {in_short(error)}"]
         if (root / page).exists():
             lines.append(f"The notebook up to the error: {page}")
@@ -270,7 +275,7 @@ def _report(root: Path) -> bool:
 
 
 def _need(device: str) -> None:
-    from spinlib.study import resolve_device
+    from spinlib.kernels import resolve_device
 
     try:
         resolve_device(device)
@@ -305,7 +310,8 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     notebook["metadata"]["spinlib"] = {"profile": run.values["profile"], "changes": run.changes}
     text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
     text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
-    text = text.replace("](../figures/", "](../../")  # pictures, as seen from here
+    here = os.path.relpath(root / "figures", run.folder)
+    text = text.replace("](../figures/", f"]({here}/")  # pictures, as seen from there
     page.write_text(text, encoding="utf-8")
 
 

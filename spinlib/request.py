@@ -4,6 +4,7 @@ Only the standard library up here: a wrong request is refused before anything is
 """
 
 import argparse
+import hashlib
 import re
 import shlex
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from spinlib.notebooks import PROFILES, ROOT, Parameter, Refused, find, paramete
 RUNNERS_OWN = {
     "profile": "choose it with --profile",
     "device": "choose it with --device",
-    "output": "results go to figures/<profile>/<study>",
+    "output": "results go to figures/<profile>/<study>, or figures/changed/ with other parameters",
 }
 
 
@@ -53,16 +54,32 @@ def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
     runs = []
     for study in [options.study] if options.study else notebooks:
         known = parameters(notebooks[study])
-        folder = root / "figures" / options.profile / study
         # The laptop profile is the notebook as it is written.
         sized = (sizes.get(options.profile) or {}).get(study) or {}
         asked = take(known, wanted, f"study {study}")
         values = {name: parameter.default for name, parameter in known.items()}
         values |= take(known, sized, f"study {study} (in profiles.yaml)") | asked
+        changes = in_words(asked)
+        folder = root / results(options.profile, study, changes)
         values |= {"profile": options.profile, "device": options.device, "output": str(folder)}
-        changes = " ".join(_word(name, entry) for name, entry in asked.items())
         runs.append(Run(study, notebooks[study], folder, values, changes))
     return runs
+
+
+def results(profile: str, study: str, changes: str) -> Path:
+    """Where a run's results belong, relative to the repository.
+
+    Those of a run with changed parameters, such as one's own picture, do not replace its profile's.
+    """
+    if not changes:
+        return Path("figures", profile, study)
+    digest = hashlib.sha256(changes.encode()).hexdigest()[:12]
+    return Path("figures", "changed", profile, f"{study}-{digest}")
+
+
+def in_words(changes: dict[str, Any]) -> str:
+    """Write changed parameters as one line of name=value, such that `_words` reads it."""
+    return " ".join(_word(name, entry) for name, entry in changes.items())
 
 
 def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dict[str, Any]:
@@ -87,7 +104,7 @@ def request_parser() -> argparse.ArgumentParser:
     """What `python -m spinlib.reproduce` and `spinlib.sweep` can be asked."""
     parser = Parser(prog="python -m spinlib.reproduce", description="Run studies into figures/.")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
-    parser.add_argument("--study", default="", help="01 to 04; all of them if not given")
+    parser.add_argument("--study", default="", help="01 to 04 or an appendix; all if not given")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     parser.add_argument(
         "--jobs", default="1", help="studies at a time (1); more pay on a GPU or on many cores"

@@ -25,13 +25,15 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
+from IPython import get_ipython
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from spinlib import claims
 from spinlib.figures import true_minus, with_palette
 from spinlib.kernels import resolve_device
-from spinlib.notebooks import CHANGES, PROFILES, ROOT
+from spinlib.notebooks import CHANGES, PROFILES, ROOT, find, parameters
+from spinlib.request import RUNNERS_OWN, in_words, results
 
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
 
@@ -39,8 +41,12 @@ LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
 class Study:
     """A run of one study: its device, its results folder, its claims.
 
-    `study` is "01" to "04"; `profile` is smoke, laptop or paper; `output` is a folder (relative to
-    the repository), empty for figures/<profile>/<study>; `device` is auto, cpu or cuda.
+    `study` is "01" to "04" or an appendix; `profile` is smoke, laptop or paper; `output` is a
+    folder (relative to the repository), empty for the one where such results belong; `device` is
+    auto, cpu or cuda.
+
+    The runner says which parameters were changed. Without it, in JupyterLab or papermill, they are
+    those of the parameters cell that have another value than in the notebook.
     """
 
     def __init__(
@@ -60,7 +66,9 @@ class Study:
         self.profile = profile
         self.seed = seed
         self.device = resolve_device(device)
-        self.output = ROOT / (output or Path("figures", profile, study))
+        told = os.environ.get(CHANGES)
+        self.changes = _changed_by_hand(study, profile) if told is None else told
+        self.output = ROOT / (output or results(profile, study, self.changes))
         self.commit = commit()
         self._claims = dict(claims.of_study(study))
         if self.device.type == "cuda":
@@ -76,17 +84,15 @@ class Study:
     @property
     def label(self) -> str:
         """The profile, with what was changed in it."""
-        changes = os.environ.get(CHANGES, "")
-        return f"{self.profile} with {changes}" if changes else self.profile
+        return f"{self.profile} with {self.changes}" if self.changes else self.profile
 
     @property
     def command(self) -> str:
         """The command that makes these results again."""
-        changes = os.environ.get(CHANGES, "")
         again = f"make reproduce PROFILE={self.profile} STUDY={self.study}"
         if self.device != resolve_device("auto"):
             again += f" DEVICE={self.device}"
-        return f"{again} P={shlex.quote(changes)}" if changes else again
+        return f"{again} P={shlex.quote(self.changes)}" if self.changes else again
 
     def show(self, figure: Figure, name: str, *, caption: str, **saved: dict | str) -> None:
         """`save` a figure, and show it with its caption below."""
@@ -209,6 +215,24 @@ class Study:
             "memory": f"{peak_memory(self.device):.1f} GB at most",
         }
         return pd.DataFrame({"about this run": facts})
+
+
+def _changed_by_hand(study: str, profile: str) -> str:
+    """What a notebook that runs without the runner has other than its `.py`, as name=value."""
+    shell, page = get_ipython(), find(ROOT).get(study)
+    if shell is None or page is None:
+        return ""
+    known = {name: each for name, each in parameters(page).items() if name not in RUNNERS_OWN}
+    here = {name: shell.user_ns.get(name, each.default) for name, each in known.items()}
+    if profile != "laptop":
+        raise ValueError(
+            f"The sizes of profile {profile!r} are set by the runner: make reproduce "
+            f"PROFILE={profile} STUDY={study}. Elsewhere leave profile at 'laptop' and change the "
+            "parameters themselves."
+        )
+    return in_words(
+        {name: here[name] for name, each in known.items() if here[name] != each.default}
+    )
 
 
 def device_name(device: torch.device) -> str:

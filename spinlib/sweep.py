@@ -14,7 +14,6 @@ one after the other.
 """
 
 import argparse
-import hashlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -42,7 +41,7 @@ def plan(
             (run,) = plan_one(parser.parse_args([*common, *words]), root)
         except ValueError as refusal:
             raise Refused(f"Set {number}: {refusal}") from None
-        name = hashlib.sha256(run.changes.encode()).hexdigest()[:12]
+        name = run.folder.name.removeprefix(f"{study}-")
         folder = root / "data" / "sweeps" / profile / study / name
         runs.append(
             replace(run, study=name, folder=folder, values=run.values | {"output": str(folder)})
@@ -110,7 +109,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("sets", type=Path, help="YAML file: a list of sets of parameters")
-    parser.add_argument("--study", required=True, help="01 to 04")
+    parser.add_argument("--study", required=True, help="01 to 04, or an appendix")
     parser.add_argument("--profile", default="laptop", help="smoke, laptop (default) or paper")
     parser.add_argument("--device", default="auto", help="auto (default), cpu or cuda")
     parser.add_argument("--scheduler", help="address of a Dask scheduler, tcp://host:8786")

@@ -12,6 +12,7 @@ tolerance: results are compared byte by byte.
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -189,6 +190,16 @@ def root(first_run, tmp_path) -> Path:
     return Path(shutil.copytree(first_run[0], tmp_path / "root"))
 
 
+def set_in_notebook(root: Path, **values: float) -> None:
+    """Write other values into the notebook's parameters cell: its results are to be made again."""
+    page = root / "notebooks" / "04_page.py"
+    text = page.read_text()
+    for name, value in values.items():
+        text, count = re.subn(rf"(?m)^({name}: \w+ =) \S+", rf"\1 {value}", text)
+        assert count == 1
+    page.write_text(text)
+
+
 def seed_of(folder: Path) -> int:
     """See that a study's results are complete and belong together; return the seed they are of."""
     stamp = json.loads((folder / ".stamp").read_text())
@@ -221,7 +232,8 @@ def test_killed_runs_leave_whole_results_of_the_old_or_the_new(root, first_run, 
         there = results if results.exists() else results.with_name(".04.old")
         assert seed_of(there) in (1, 2)
 
-    command = reproduce_command(root, "--force", "-p", "seed=2")
+    set_in_notebook(root, seed=2)
+    command = reproduce_command(root, "--force")
     kill_at_random(command, first_run[1], kills, 3, whole, lambda: None)
     assert seed_of(results) == 2
     assert {path.name for path in results.parent.iterdir()} == {".04.lock", ".begun", "04"}
@@ -301,7 +313,8 @@ def rivals(command: list, under_way: Callable[[], bool], tmp_path: Path) -> list
 def test_two_runs_of_one_study_take_turns(root, tmp_path):
     begun = root / "figures" / "smoke" / ".begun"
     begun.unlink()
-    command = reproduce_command(root, "-p", "seed=3", "-p", "pause=0.5")
+    set_in_notebook(root, seed=3, pause=0.5)
+    command = reproduce_command(root)
     said = rivals(command, begun.exists, tmp_path)
     assert "done in" in said[0] and "nothing changed" not in said[0]
     assert "Another process is making figures/smoke/04; waiting for it." in said[1]
@@ -327,8 +340,9 @@ def small_files(limit: int = 2**14) -> None:
 
 
 def test_a_study_without_room_on_the_disk_is_a_sentence_and_keeps_the_results(root):
+    set_in_notebook(root, seed=2)
     before = content(root)
-    process = start(reproduce_command(root, "-p", "seed=2"), preexec_fn=small_files)
+    process = start(reproduce_command(root), preexec_fn=small_files)
     said = finish(process)
     assert process.returncode == 1
     assert "Study 04 failed:" in said and "File too large" in said and "Traceback" not in said
@@ -437,8 +451,9 @@ def in_so_many_words(said: str) -> list[str]:
 def test_ctrl_c_during_a_run_is_one_sentence_and_leaves_nothing(root, moment):
     begun = root / "figures" / "smoke" / ".begun"
     begun.unlink()
+    set_in_notebook(root, pause=30.0, seed=2)
     before = content(root)
-    process = start(reproduce_command(root, "-p", "pause=30", "-p", "seed=2", "--force"))
+    process = start(reproduce_command(root, "--force"))
     ready = {
         "before there is a kernel": lambda: list(begun.parent.glob(".04.*.part")),
         "a kernel starts": lambda: kernels_of(process),
@@ -455,6 +470,7 @@ def test_ctrl_c_during_a_run_is_one_sentence_and_leaves_nothing(root, moment):
 
 @pytest.mark.parametrize("moment", ["kernels start", "in cells"])
 def test_ctrl_c_ends_studies_that_run_at_the_same_time(root, moment):
+    set_in_notebook(root, pause=30.0, seed=2)
     page = root / "notebooks" / "04_page.py"
     page.with_name("05_page.py").write_text(page.read_text().replace(".begun", ".begun.05"))
     # A third, which would begin when one of them has ended.
@@ -462,7 +478,7 @@ def test_ctrl_c_ends_studies_that_run_at_the_same_time(root, moment):
     figures = root / "figures" / "smoke"
     (figures / ".begun").unlink()
     before = content(root)
-    command = reproduce_command(root, "-p", "pause=30", "-p", "seed=2", "--force", "--jobs", "2")
+    command = reproduce_command(root, "--force", "--jobs", "2")
     process = start(command)
     ready = {
         "kernels start": lambda: len(kernels_of(process)) == 2,

@@ -16,12 +16,15 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spinlib import claims, reproduce
+from spinlib.kernels import resolve_device
+from spinlib.notebooks import ROOT
 from spinlib.store import WAITING
-from spinlib.study import Study, resolve_device
+from spinlib.study import Study
 
 PAGE = """\
 # %% [markdown]
 # # 4. A page
+# ![](../figures/laptop/04/x.png)
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes
@@ -223,9 +226,11 @@ def test_run_reuse_change_and_failure(root, capsys):
 
     # A failing study keeps the results there are, leaves its page with the error, and is told; the
     # other study runs all the same.
-    other = PAGE.replace("states < 100", "states < 1000")
+    many = PAGE.replace("states: int = 4", "states: int = 500")
+    other = many.replace("states < 100", "states < 1000")
+    (root / "notebooks" / "04_page.py").write_text(many)
     (root / "notebooks" / "05_other.py").write_text(other)
-    assert reproduce.main(["--device", "cpu", "-p", "states=500"], root) == 1
+    assert reproduce.main(["--device", "cpu"], root) == 1
     said = capsys.readouterr()
     assert "Study 04 failed: AssertionError: too many states" in said.err
     assert "figures/laptop/04.failed/04_page.ipynb" in said.err
@@ -233,10 +238,23 @@ def test_run_reuse_change_and_failure(root, capsys):
     page = (root / "figures" / "laptop" / "04.failed" / "04_page.ipynb").read_text()
     assert "too many states" in page and str(root) not in page
     assert json.loads((folder / "claims.json").read_text())[6]["ours"] == 4
-    (seventh,) = [row for row in claims.read(folder.with_name("05")) if row.id == "V7"]
-    assert seventh.profile == "laptop with states=500"
-    provenance = json.loads((folder.with_name("05") / "blank.json").read_text())["provenance"]
-    assert provenance["command"] == "make reproduce PROFILE=laptop STUDY=04 P=states=500"
+
+    # With changed parameters results go elsewhere, and neither page nor report of the profile hear
+    # of it.
+    figures = root / "figures"
+    before, report = everything(folder.parent), (figures / "report.html").stat().st_mtime_ns
+    assert reproduce.main(["--study", "05", "--device", "cpu", "-p", "states=7"], root) == 0
+    said = capsys.readouterr().out
+    (changed,) = (figures / "changed" / "laptop").glob("05-*")
+    assert str(changed.relative_to(root)) in said and "Report" not in said
+    assert everything(folder.parent) == before
+    assert (figures / "report.html").stat().st_mtime_ns == report
+    (seventh,) = [row for row in claims.read(changed) if row.id == "V7"]
+    assert (seventh.ours, seventh.profile) == (7, "laptop with states=7")
+    provenance = json.loads((changed / "blank.json").read_text())["provenance"]
+    assert provenance["command"] == "make reproduce PROFILE=laptop STUDY=04 P=states=7"
+    header = f"![]({os.path.relpath(figures / 'laptop', changed)}/04/x.png)"
+    assert header in (changed / "05_other.ipynb").read_text()
 
 
 # Writes what it found, and when it ran. As long as two may run, it waits for another.
@@ -280,7 +298,7 @@ def test_studies_run_at_the_same_time_and_one_that_fails_stops_no_other(root, ca
     (root / "notebooks" / "03_fails.py").write_text(TIMED.replace("numbers =", "1 / 0, "))
     (root / "notebooks" / "04_page.py").write_text(TIMED)
 
-    assert reproduce.main(["--device", "cpu", "--jobs", "2", "-p", "others=1"], root) == 1
+    assert reproduce.main(["--device", "cpu", "--jobs", "2"], root) == 1
     assert outside == (dict(os.environ), Path.cwd())
     said = capsys.readouterr()
     # A line as each begins and as it ends, in whatever order, and no bars.
@@ -304,7 +322,6 @@ def test_studies_run_at_the_same_time_and_one_that_fails_stops_no_other(root, ca
     assert len(starts) == 3 and first[0] in starts[:2] and third[0] == starts[2]
     assert starts[1] < first[1]
     for record in found:  # also of the one that began when another had ended
-        assert record["provenance"]["profile"] == "laptop with others=1"
         assert record["numbers"]["threads"] == str(max(1, os.cpu_count() // 2))
 
 
@@ -371,9 +388,23 @@ def test_about_names_commit_device_versions_seed_and_time(tmp_path):
     assert "bit" in facts["processor"] and str(os.cpu_count()) in facts["processor"]
 
 
+def test_parameters_changed_by_hand_are_told_apart_and_other_sizes_are_the_runners(monkeypatch):
+    """In JupyterLab, or papermill without the runner, nobody says what was changed."""
+    monkeypatch.delenv("SPINLIB_CHANGES", raising=False)
+    names = {"seed": 7, "epochs_of_mine": 3, "device": "cpu", "gammas_again": [1.0]}
+    monkeypatch.setattr("spinlib.study.get_ipython", lambda: SimpleNamespace(user_ns=names))
+    study = Study("04", device="cpu")
+    assert study.label == "laptop with seed=7 gammas_again=[1.0]"
+    assert study.output.parent == ROOT / "figures" / "changed" / "laptop"
+    names.clear()
+    assert Study("04", device="cpu").output == ROOT / "figures" / "laptop" / "04"
+    with pytest.raises(ValueError, match="make reproduce PROFILE=paper STUDY=04"):
+        Study("04", profile="paper", device="cpu")
+
+
 def test_default_folder_is_that_of_profile_and_study():
     study = Study("04", profile="smoke", device="cpu")
-    assert study.output == Path(__file__).parent.parent / "figures" / "smoke" / "04"
+    assert study.output == ROOT / "figures" / "smoke" / "04"
 
 
 def test_a_page_drops_bars_and_waits_and_if_too_large_gives_its_largest_pictures_a_palette(
