@@ -52,7 +52,8 @@ def decode(path: Path, page: int | None) -> Decoded:
         with path.open("rb") as file:
             start = file.read(32)
     except FileNotFoundError:
-        raise PictureError(f"{path} does not exist.") from None
+        place = "" if path.is_absolute() else f" in {Path.cwd()}"
+        raise PictureError(f"{path} does not exist{place}.") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise PictureError(f"{path} cannot be opened: {_words(error)}.") from None
     if not start:
@@ -132,7 +133,7 @@ def _check_page(path: Path, page: int | None, pages: int) -> int:
 
 def _refuse_alpha(path: Path) -> NoReturn:
     raise PictureError(
-        f"{path} has an alpha channel, so its colours depend on what lies behind it: save it "
+        f"{path} is transparent in part, so its colours depend on what lies behind it: save it "
         "without transparency."
     )
 
@@ -165,8 +166,8 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
         if start.startswith((b"\x89PNG", b"\xff\xd8", b"GIF8")):
             raise PictureError(f"{path} is damaged: its header makes no sense.") from None
         raise PictureError(
-            f"{path} is not a picture that can be read: known are PNG, JPEG, GIF, TIFF, NPY, OVF, "
-            "DM3 and DM4."
+            f"{path} is not a picture that can be read: save it as PNG or TIFF (JPEG, GIF, NPY, "
+            "OVF, DM3 and DM4 are known, too)."
         ) from None
     with image:
         _check_size(path, *image.size)
@@ -185,7 +186,12 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
 
 def _pillow_values(path: Path, image: Image.Image) -> np.ndarray:
     if "transparency" in image.info or image.mode in ("LA", "La", "PA", "RGBA", "RGBa"):
-        _refuse_alpha(path)
+        if image.mode.startswith("I"):  # grey of 16 bits, which would lose eight of them here
+            _refuse_alpha(path)
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:
+            _refuse_alpha(path)
+        image = image.convert("RGB")
     if image.mode in ("P", "CMYK", "YCbCr"):
         image = image.convert("RGB")
     elif image.mode == "1":
@@ -207,8 +213,6 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
             raise PictureError(f"{path} holds a volume of {frame.imagedepth} slices, no picture.")
         if kind == "PALETTE" and frame.bitspersample > 8:
             _refuse_palette(path, frame.bitspersample)
-        if samples in (2, 4) or any(extra in (1, 2) for extra in frame.extrasamples):
-            _refuse_alpha(path)
         if kind not in ("MINISBLACK", "MINISWHITE", "RGB", "PALETTE", "YCBCR") or samples > 4:
             raise PictureError(
                 f"{path} has {samples} channels of TIFF kind {kind}: save it as grey or RGB."
@@ -219,6 +223,11 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
                 f"{path} is stored turned (orientation {turned!r:.20}): save it upright."
             )
         values = _tiff_values(path, frame, index, kind)
+        if len(values) in (2, 4):
+            opaque = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
+            if (values[-1] != opaque).any():
+                _refuse_alpha(path)
+            values = values[:-1]
         size, notes = _tiff_pixel_size(file, frame)
         sampling = tuple(frame.tags.valueof("YCbCrSubSampling", (2, 2)))
     coarse = kind == "YCBCR" and sampling != (1, 1)
@@ -309,7 +318,7 @@ def _decode_dm(path: Path, page: int | None) -> Decoded:
     except ImportError:
         raise PictureError(
             f"{path} is a DigitalMicrograph file, which needs the optional package rosettasciio: "
-            "pip install 'spinlib[dm]'."
+            "in the repository, .venv/bin/python -m pip install -c requirements.txt -e '.[dm]'."
         ) from None
     pictures = file_reader(str(path), lazy=True)
     signal = pictures[0]

@@ -35,6 +35,7 @@ class Picture:
     source: str  # the file it came from
     notes: tuple[str, ...] = ()  # what was done on reading, for the reader's eyes
     coarse_colours: bool = False  # the file keeps hues on coarser pixels than brightness
+    vectors: bool = False  # the channels are (1 + m) / 2, not colours
 
 
 def read_picture(
@@ -55,7 +56,7 @@ def read_picture(
     values, since colours carry angles: relative to the full range of 8 or 16 bit, or floats from 0
     to 1. Three components with negative values are a vector field m / M_s, stored as (1 + m) / 2.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if page is not None and not (isinstance(page, Integral) and page >= 0):
         raise PictureError(f"{path} has no page {page!r}: pages count 0, 1, 2, ...")
     if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
@@ -75,9 +76,11 @@ def read_picture(
     if ignored.all():
         raise PictureError(f"{path} has no pixel left: the mask covers all of it.")
     values = _checked(path, values, ignored)
+    counted = values[:, ~ignored]
+    vectors = len(values) == 3 and (decoded.vectors or counted.min() < -ROUNDED)
     if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
         values = values[:1]  # a grey picture saved as RGB
-    pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, decoded.vectors)
+    pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, vectors)
     notes.append(how)
     if ignored.any():
         nearest = distance_transform_edt(ignored, return_distances=False, return_indices=True)
@@ -86,7 +89,8 @@ def read_picture(
     upright = np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)
     size = decoded.pixel_size if pixel_size is None else float(pixel_size)
     coarse = decoded.coarse_colours and len(pixels) == 3
-    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes), coarse)
+    vectors &= len(pixels) == 3
+    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes), coarse, vectors)
 
 
 def _mask(path: Path, mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
@@ -138,7 +142,7 @@ def _scaled(
 ) -> tuple[np.ndarray, str]:
     """Values from 0 to 1, and a note that says how they came there."""
     counted = values[:, valid]
-    if len(values) == 3 and (vectors or counted.min() < -ROUNDED):
+    if len(values) == 3 and vectors:
         length = np.percentile(np.linalg.norm(counted, axis=0), PERCENTILES[1])
         length = length or np.abs(counted).max()
         scaled = (1 + values / length) / 2

@@ -60,7 +60,7 @@ def test_only_a_ratio_or_a_product_is_known(sign, known):
     (sentence,) = doubts.not_apart(NAMES, *states(error), guess())
     assert sentence.startswith("A and D cannot be told apart") and f"only {known} " in sentence
     # The number that is known, to the standard error of 30 states' deviation.
-    left = float(sentence.split("to ")[-1].rstrip("%.")) / 100
+    left = float(sentence.split(" is known, to ")[1].split(" %")[0]) / 100
     assert left == pytest.approx(0.01 * math.sqrt(2), rel=4 / math.sqrt(60))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from spinlib import textures
+from spinlib.contrast import colour, in_plane, perpendicular
 from spinlib.estimation.observation import (
     at_seen_pixels,
     even,
@@ -30,6 +31,7 @@ from spinlib.estimation.planning import (
     recipe,
 )
 from spinlib.film import VACUUM_PERMEABILITY
+from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
 from spinlib.thermal_recipes import NAMES
@@ -50,11 +52,26 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
+        ({"pixel_size_nm": 2.34e-9}, "pixel_size of 2.34e-09 nm is none: is it in nm"),
+        ({"field_T": 180.0}, "field of 180 T is none: is it in T"),
     ],
 )
 def test_conditions_are_refused_in_words(wrong, words):
     with pytest.raises(ValueError, match=words):
         replace(CONDITIONS, **wrong)
+
+
+@pytest.mark.parametrize("contrast", ["colour", "in_plane", "perpendicular"])
+def test_vectors_are_drawn_as_the_instrument_shows_them(tmp_path, contrast):
+    spins = textures.skyrmions((48, 48), [(24, 24)], 20.0, "bulk")
+    write_ovf(tmp_path / "spins.ovf", spins[0], (2e-9,) * 3)
+    np.save(tmp_path / "spins.npy", spins[0].numpy())
+    taken = replace(CONDITIONS, contrast=contrast)
+    shown = even(
+        {"colour": colour, "in_plane": in_plane}.get(contrast, perpendicular)(spins), taken
+    )
+    for name in ("spins.ovf", "spins.npy"):
+        torch.testing.assert_close(observed(tmp_path / name, taken), shown[0], rtol=0, atol=1e-5)
 
 
 def test_helix_period_of_iron_germanium():
@@ -71,7 +88,9 @@ def test_cells_resolve_the_shortest_lengths():
     assert made.box / made.cells[1] < made.cell and made.seen_pixel >= 2.34
     assert len({*made.cells, made.between, made.finer}) == 4
     assert all(n % 4 == 0 for n in (*made.cells, made.between, made.finer))
-    assert len(made.notes) == 1 and f"{made.box:.4g} nm" in made.notes[0]
+    said, boxes = made.notes
+    assert "3 nm thick, with bulk DMI and no anisotropy, at 265 K in 0.18 T" in said
+    assert f"{made.box:.4g} nm" in boxes
 
 
 def test_few_cells_give_up_the_exchange_length_and_say_so():
@@ -132,10 +151,13 @@ def test_notes_of_thickness_and_of_clipping():
 
 
 def test_pictures_and_ranges_that_are_refused():
-    with pytest.raises(PictureError, match="20 pixels across"):
+    with pytest.raises(PictureError, match=r"20 pixels across.*shows 20 that tell"):
         plan((20, 300), CONDITIONS, RANGES, EFFORT["laptop"])
     with pytest.raises(ValueError, match="begin above zero"):
         plan((192, 192), CONDITIONS, Ranges((5.0, 0.0, 200.0), RANGES.high), EFFORT["laptop"])
+    joules = Ranges((5e-12, 1e-3, 2e5), (12e-12, 2.2e-3, 6e5))
+    with pytest.raises(ValueError, match=r"exchange.* from 5e-12 to 1.2e-11 .* is it in pJ/m"):
+        plan((192, 192), CONDITIONS, joules, EFFORT["laptop"])
     with pytest.raises(PictureError, match="1 channel"):
         observed(torch.zeros(1, 64, 64), CONDITIONS)
     with pytest.raises(PictureError, match=r"a\.png has 3 channel.* in grey"):

@@ -18,10 +18,11 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from spinlib import figures
+from spinlib import figures, textures
 from spinlib.estimation import (
     PERIOD,
     Conditions,
+    Estimate,
     FieldOfView,
     Ranges,
     estimate,
@@ -29,9 +30,11 @@ from spinlib.estimation import (
     one_picture,
     plan,
 )
+from spinlib.estimation import __main__ as shell
 from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
 from spinlib.estimation.quantities import QUANTITIES
+from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.thermal_recipes import NAMES, thermal_states
 
@@ -106,8 +109,67 @@ def test_figure_marks_the_truth_where_it_is_known(answer):
             if line.get_color() == figures.OBSERVED
         ]
 
-    assert marks(answer.figure(truth=truth)) == pytest.approx(truth.tolist())
+    period = 4 * np.pi * 8.0 / 1.7
+    assert marks(answer.figure(truth=truth)) == pytest.approx([*truth, period])
     assert marks(answer.figure()) == []
+
+
+SAID = (
+    "--temperature-K 265 --field-T 0.05 0.2 --thickness-nm 30 --A 5 12 --D 1 2.2 --M_s 200 600 "
+    "--anisotropy-kJ-m3 0 30 --blur-nm 3"
+).split()
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    """Two picture files, of which the first says how large its pixels are (2.5 nm)."""
+    write_ovf(tmp_path / "one.ovf", textures.vortex((40, 40))[0], (2.5e-9,) * 3)
+    np.save(tmp_path / "two.npy", np.random.default_rng(1).random((40, 40, 3)))
+    return [str(tmp_path / name) for name in ("one.ovf", "two.npy")]
+
+
+def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(shell, "estimate", lambda *args, **rest: asked.append(args) or answer)
+    made = tmp_path / "answer.json", tmp_path / "answer.png"
+    out = ["--json", str(made[0]), "--figure", str(made[1])]
+    assert shell.main([*files, *SAID, "--pixel-size-nm", "2.34", *out]) == 0
+    ((pictures, taken, ranges),) = asked
+    assert [picture.vectors for picture in pictures] == [True, False]
+    common = {"thickness_nm": 30, "anisotropy_kJ_m3": (0, 30), "blur_nm": 3}
+    assert taken == [Conditions(265, field, 2.34, **common) for field in (0.05, 0.2)]
+    assert ranges == Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
+    assert str(answer) in capsys.readouterr().out
+    assert json.loads(made[0].read_text()) == json.loads(answer.to_json())
+    assert made[1].read_bytes().startswith(b"\x89PNG")
+
+    one = [files[0], *(word for word in SAID if word != "0.2")]
+    assert shell.main(one) == 0  # the file says how large its pixels are
+    assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
+
+
+def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(shell, "estimate", lambda *_, **__: pytest.fail("it is not refused"))
+    for arguments, sentence in [
+        ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
+        ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
+        (["no.png", *SAID], "no.png does not exist in "),
+        ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
+        ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
+        (files, "The request cannot be read: the following arguments are required"),
+    ]:
+        assert shell.main(arguments) == 2
+        said = capsys.readouterr()
+        assert sentence in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+def test_an_answer_cut_short_is_told(answer, tmp_path):
+    path = tmp_path / "answer.safetensors"
+    answer.keep(str(path))
+    pd.testing.assert_frame_equal(Estimate.load(path).table, answer.table)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="holds no whole estimate"):
+        Estimate.load(path)
 
 
 def test_volume_from_the_saturated_moment(answer):
@@ -303,7 +365,7 @@ def test_picture_unlike_all_simulations_is_told(root):
 
 
 def test_bad_input_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(PictureError, match="12 pixels across"):
+    with pytest.raises(PictureError, match="Of the picture's 12 pixels across"):
         ask(tmp_path, picture=torch.rand(3, 12, 40))
     with pytest.raises(PictureError, match="1 channel"):
         ask(tmp_path, picture=torch.rand(1, 60, 60))

@@ -393,15 +393,27 @@ def test_pictures_without_a_texture(tmp_path):
 
 
 def test_alpha_channels(tmp_path):
-    for mode in ("RGBA", "LA"):
-        Image.fromarray(stored()).convert(mode).save(tmp_path / f"{mode}.png")
-        refused(tmp_path / f"{mode}.png", "alpha channel")
+    colours = Image.fromarray(np.stack([stored(), stored()[::-1], stored()[:, ::-1]], axis=-1))
+    colours.save(tmp_path / "colours.png")
+    Image.fromarray(stored()).save(tmp_path / "grey.png")
+    for mode, plain in (("RGBA", colours), ("LA", Image.fromarray(stored()))):
+        # As screenshots are: nothing lies behind them.
+        opaque = plain.convert(mode)
+        opaque.save(tmp_path / f"{mode}.png")
+        same = read_picture(tmp_path / ("colours.png" if mode == "RGBA" else "grey.png"))
+        assert torch.equal(read_picture(tmp_path / f"{mode}.png").pixels, same.pixels)
+        opaque.putalpha(Image.fromarray(np.where(stored() > 20, 255, 254).astype(np.uint8)))
+        opaque.save(tmp_path / f"{mode}.png")
+        refused(tmp_path / f"{mode}.png", "transparent in part")
     palette = Image.fromarray(stored()).convert("P")
     palette.save(tmp_path / "palette.png", transparency=3)
-    refused(tmp_path / "palette.png", "alpha channel")
-    rgba = np.stack([stored()] * 4, axis=-1)
-    tifffile.imwrite(tmp_path / "a.tif", rgba, photometric="rgb", extrasamples=["unassalpha"])
-    refused(tmp_path / "a.tif", "alpha channel")
+    refused(tmp_path / "palette.png", "transparent in part")
+    for name, alpha in (("a.tif", stored()), ("b.tif", np.full_like(stored(), 255))):
+        rgba = np.stack([*np.moveaxis(np.asarray(colours), -1, 0), alpha], axis=-1)
+        tifffile.imwrite(tmp_path / name, rgba, photometric="rgb", extrasamples=["unassalpha"])
+    refused(tmp_path / "a.tif", "transparent in part")
+    same = read_picture(tmp_path / "colours.png")
+    assert torch.equal(read_picture(tmp_path / "b.tif").pixels, same.pixels)
 
 
 def test_palettes_of_sixteen_bits(tmp_path):

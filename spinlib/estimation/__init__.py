@@ -17,9 +17,11 @@
         ▼
     answer               all of it: a table, a figure, a JSON, a file
 
-`one_picture` walks this way in one call, `estimate`.
+`one_picture` walks this way in one call, `estimate`; `python -m spinlib.estimation --help` says how
+to make it from a shell.
 """
 
+from spinlib.estimation.answer import Estimate
 from spinlib.estimation.observation import observed
 from spinlib.estimation.one_picture import estimate
 from spinlib.estimation.planning import EFFORT, Conditions, FieldOfView, plan
@@ -31,6 +33,7 @@ __all__ = [
     "EFFORT",
     "PERIOD",
     "Conditions",
+    "Estimate",
     "FieldOfView",
     "Ranges",
     "estimate",

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from spinlib import figures
@@ -207,7 +207,7 @@ class Estimate:
 
     # --- keeping -------------------------------------------------------------------------------
 
-    def keep(self, path: Path) -> "Estimate":
+    def keep(self, path: str | Path) -> "Estimate":
         """Write everything to a file, whole or not at all."""
         about = {
             name: getattr(self, name)
@@ -220,15 +220,18 @@ class Estimate:
         }
         content = json.dumps({"about": about, "tables": tables}, default=_number)
         pictures = {"picture": self.picture.contiguous(), "again": self.again.contiguous()}
-        write_whole(path, save(pictures, {"estimate": content}))
+        write_whole(Path(path), save(pictures, {"estimate": content}))
         return self
 
     @classmethod
-    def load(cls, path: Path) -> "Estimate":
+    def load(cls, path: str | Path) -> "Estimate":
         """Read what `keep` wrote."""
-        with safe_open(path, framework="pt") as file:
-            content = json.loads(file.metadata()["estimate"])
-            pictures = {name: file.get_tensor(name) for name in ("picture", "again")}
+        try:
+            with safe_open(path, framework="pt") as file:
+                content = json.loads(file.metadata()["estimate"])
+                pictures = {name: file.get_tensor(name) for name in ("picture", "again")}
+        except (SafetensorError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} holds no whole estimate ({error}); remove it.") from None
         tables = {}
         for name, table in content["tables"].items():
             index = None if name in ("tested", "loop", "films") else table["index"]
@@ -244,4 +247,4 @@ def _number(x: Any) -> Any:
 
 
 def _colour(name: str) -> str:
-    return figures.PARAMETERS.get(symbol_and_unit(name)[0], figures.CURVES[0])
+    return figures.PARAMETERS.get(symbol_and_unit(name)[0], "0.4")

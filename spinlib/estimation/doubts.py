@@ -16,6 +16,14 @@ TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which 
 OTHER_PIXEL = 0.02  # of a pixel, by which the file may differ from the conditions
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
+_OTHERWISE = "Check the size of the pixels, the contrast and the field."
+_REMEDY = {
+    "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
+    "its DMI interfacial (dmi_kind)?",
+    "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
+    "(dmi_kind)?",
+}
+
 
 def at_edges(
     names: tuple[str, ...],
@@ -85,15 +93,17 @@ def not_apart(
             known = f"{a}/{b}" if sign > 0 else f"{a}·{b}"
             sentences.append(
                 f"{a} and {b} cannot be told apart in this picture: in simulations like it their "
-                f"errors of {size[one]:.0%} and {size[two]:.0%} go together (correlation "
-                f"{correlation[one, two]:.2f}), and only {known} is known, to {left:.1%}."
+                f"errors of {100 * size[one]:.0f} and {100 * size[two]:.0f} % go together "
+                f"(correlation {correlation[one, two]:.2f}), and only {known} is known, to "
+                f"{100 * left:.1f} %; a picture in a stronger field may tell more."
             )
     share = (found - truth).std(0) / guess
     for symbol, part, of in zip(symbols, share, size, strict=True):
         if part > NO_NEWS:
             sentences.append(
                 f"The picture says next to nothing about {symbol}: in simulations like it the "
-                f"error is {of:.0%}, {part:.2f} of what a guess inside the range would have."
+                f"error is {100 * of:.0f} %, {part:.2f} of what a guess inside the range would "
+                "have."
             )
     return sentences
 
@@ -110,7 +120,7 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
             sentences.append(
                 f"The picture's {name} is {value:.3g}, in all simulations it is from {low:.3g} to "
                 f"{high:.3g}: the picture does not look like anything simulated, and the intervals "
-                "do not hold for it."
+                f"do not hold for it. {_REMEDY.get(name, _OTHERWISE)}"
             )
     return sentences
 
@@ -155,5 +165,5 @@ def other_texture(distance: float, among: float) -> list[str]:
         return []
     return [
         f"Simulated again with the estimate, the texture is not the picture's: their spectra are "
-        f"{distance:.2f} apart, simulations among themselves {among:.2f}."
+        f"{distance:.2f} apart, simulations among themselves {among:.2f}. {_OTHERWISE}"
     ]

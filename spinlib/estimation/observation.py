@@ -10,6 +10,7 @@ import torch
 
 from spinlib.estimation.planning import CHANNELS, Conditions, Plan
 from spinlib.kernels import random_uniform
+from spinlib.microscope import Microscope
 from spinlib.noise import gaussian_noise
 from spinlib.optics import crop, resample
 from spinlib.pictures import Picture, PictureError, read_picture
@@ -36,6 +37,9 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
         raise PictureError(
             f"{source} is (channels, height, width) of finite numbers, not {tuple(pixels.shape)}."
         )
+    if picture.vectors:  # are drawn as the instrument would show them
+        look = Microscope(conditions.contrast, defocus=conditions.defocus_nm)
+        pixels = look(2 * pixels[None].float() - 1, conditions.pixel_size_nm)[0]
     channels = CHANNELS[conditions.contrast]
     if len(pixels) != channels:
         raise PictureError(

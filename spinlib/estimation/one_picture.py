@@ -52,7 +52,7 @@ def estimate(
     effort: Effort | str = "laptop",
     seed: int = 1,
     root: str | Path = ROOT / "data",
-    device: torch.device | str = "cpu",
+    device: torch.device | str = "auto",
     progress: bool = True,
 ) -> Estimate:
     """Estimate A, D and M_s of the film in a picture, under the conditions it was taken.

@@ -33,6 +33,14 @@ CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1
 
 
 _WORDS = ("contrast", "dmi_kind")
+# Beyond these a number is in another unit.
+_SENSIBLE = {
+    "temperature_K": (1e-3, 1e4),
+    "field_T": (-50.0, 50.0),
+    "pixel_size_nm": (1e-3, 1e5),
+    "thickness_nm": (1e-2, 1e5),
+}
+_SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1e-1, 1e4))  # of A, D and M_s
 
 
 @dataclass(frozen=True)
@@ -69,6 +77,13 @@ class Conditions:
                 raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
         if not math.isfinite(self.field_T):
             raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
+        for name, (least, most) in _SENSIBLE.items():
+            if not least <= getattr(self, name) <= most:
+                quantity, _, unit = name.rpartition("_")
+                raise ValueError(
+                    f"The picture's {quantity} of {getattr(self, name):g} {unit} is none: is it in "
+                    f"{unit}?"
+                )
         if self.contrast not in CHANNELS:
             raise ValueError(
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
@@ -263,11 +278,21 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     texture that does not fit into its box is worse than coarse walls. The network's pixels are a
     sixth, so that its windows show more of the texture.
     """
-    if ranges.names != NAMES or min(ranges.low) <= 0:
-        raise ValueError(
-            f"Ranges are of {', '.join(NAMES)} and begin above zero, not {ranges.names} from "
-            f"{ranges.low}: without one of them there is nothing to read."
-        )
+    if ranges.names != NAMES:
+        raise ValueError(f"Ranges are of {', '.join(NAMES)}, not {', '.join(ranges.names)}.")
+    for name, low, high, (least, most) in zip(
+        NAMES, ranges.low, ranges.high, _SENSIBLE_RANGES, strict=True
+    ):
+        if low <= 0:
+            raise ValueError(
+                f"The range of {name} begins at {low:g}; it has to begin above zero, as without "
+                "any there is nothing to read."
+            )
+        if not least <= low <= high <= most:
+            raise ValueError(
+                f"The range of {name} from {low:g} to {high:g} is beyond any material: is it in "
+                f"{name.partition('[')[2].rstrip(']')}?"
+            )
     pixel, short = conditions.pixel_size_nm, float(helix_period(ranges.low[0], ranges.high[1]))
     long = float(helix_period(ranges.high[0], ranges.low[1]))
     # Densities of the energies that exchange is up against, J/m³.
@@ -298,8 +323,9 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     seen = int(box / max(pixel, fine) * (1 + 1e-9))
     if seen < WINDOW:
         raise PictureError(
-            f"The picture has {min(shape)} pixels across, less than the {WINDOW} of one window: "
-            "take a larger picture, or finer pixels."
+            f"Of the picture's {min(shape)} pixels across, the box of {box:.3g} nm that can be "
+            f"simulated shows {seen} that tell something, less than the {WINDOW} of one window: "
+            "take a larger picture or finer pixels, or narrow the ranges."
         )
     coarse = _fourfold(box / cell)
     cells = (coarse, max(_fourfold(1.15 * coarse), coarse + 4))
@@ -313,8 +339,9 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             "or a smaller largest D or M_s, have longer periods and exchange lengths, and so "
             "larger cells."
         )
+    notes.insert(0, _taken(conditions))
     notes.insert(
-        0,
+        1,
         f"Boxes of {box:.4g} nm with {cells[0]} and {cells[1]} cells across (cells of "
         f"{box / cells[0]:.3g} and {box / cells[1]:.3g} nm), seen with pixels of "
         f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
@@ -354,6 +381,18 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             "weakest exchange between two cells: such films are close to disorder."
         )
     return replace(chosen, notes=tuple(notes))
+
+
+def _taken(conditions: Conditions) -> str:
+    """What a film was taken to be, as what nobody says is easily forgotten."""
+    low, high = conditions.anisotropies
+    axis = f"an anisotropy of {low:g}" + (f" to {high:g} kJ/m³" if high > low else " kJ/m³")
+    return (
+        f"The film was taken to be {conditions.thickness_nm:g} nm thick, with "
+        f"{conditions.dmi_kind} DMI and {axis if low or high else 'no anisotropy'}, at "
+        f"{conditions.temperature_K:g} K in {conditions.field_T:g} T, seen in contrast "
+        f"{conditions.contrast!r}."
+    )
 
 
 def _fourfold(number: float) -> int:

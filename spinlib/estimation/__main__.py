@@ -1,0 +1,129 @@
+"""From a picture file to A, D and M_s with intervals, in a shell.
+
+    python -m spinlib.estimation film.png --temperature-K 265 --field-T 0.05 --pixel-size-nm 2.34 \\
+        --thickness-nm 30 --A 5 12 --D 1.0 2.2 --M_s 200 600 --figure answer.png
+
+With several pictures of one film, give as many fields, temperatures and sizes of pixels, or one
+for all. Asked again, it goes on where it was stopped.
+"""
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
+from spinlib.estimation.planning import CHANNELS
+from spinlib.notebooks import Refused
+from spinlib.pictures import Picture, PictureError, read_picture
+from spinlib.request import Parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m spinlib.estimation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    default = {field.name: field.default for field in fields(Conditions)}
+    add, number = parser.add_argument, {"type": float, "metavar": "x"}
+    add("pictures", nargs="+", type=Path, help="picture files of one film")
+    each = parser.add_argument_group("of every picture, or once for all")
+    each.add_argument("--temperature-K", nargs="+", required=True, **number)
+    each.add_argument("--field-T", nargs="+", required=True, help="along z", **number)
+    each.add_argument(
+        "--pixel-size-nm",
+        nargs="+",
+        help="the file's own if it has one and none is given",
+        **number,
+    )
+    film = parser.add_argument_group("of the film")
+    film.add_argument("--thickness-nm", required=True, **number)
+    between = {"nargs": 2, "type": float, "metavar": ("low", "high")}
+    film.add_argument("--A", required=True, help="pJ/m, between which values to look", **between)
+    film.add_argument("--D", required=True, help="mJ/m²", **between)
+    film.add_argument("--M_s", required=True, help="kA/m", **between)
+    film.add_argument(
+        "--anisotropy-kJ-m3", nargs="+", default=[0.0], help="one value, or low and high", **number
+    )
+    film.add_argument("--dmi-kind", default=default["dmi_kind"], choices=("bulk", "interfacial"))
+    seen = parser.add_argument_group("of the instrument")
+    seen.add_argument("--contrast", default=default["contrast"], choices=tuple(CHANNELS))
+    seen.add_argument("--blur-nm", help="standard deviation; leave out if unknown", **number)
+    seen.add_argument("--defocus-nm", default=default["defocus_nm"], **number)
+    seen.add_argument(
+        "--crop", nargs=4, type=int, metavar=("left", "top", "right", "bottom"), help="in pixels"
+    )
+    seen.add_argument("--page", type=int, help="of a file with several pictures, from 0")
+    add("--effort", default="laptop", choices=tuple(EFFORT), help="laptop takes minutes")
+    add("--seed", type=int, default=1)
+    add("--device", default="auto", help="auto (default), cpu or cuda")
+    add("--json", type=Path, help="file for all numbers of the answer")
+    add("--figure", type=Path, help="file for a figure of the answer")
+    return parser
+
+
+def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Conditions]:
+    """The conditions of each picture."""
+    own = {name: getattr(options, name) for name in ("temperature_K", "field_T", "pixel_size_nm")}
+    common = {
+        field.name: getattr(options, field.name)
+        for field in fields(Conditions)
+        if field.name not in own
+    }
+    if len(axis := common["anisotropy_kJ_m3"]) == 1:
+        common["anisotropy_kJ_m3"] = axis[0]
+    conditions = []
+    for number, picture in enumerate(pictures):
+        values = {}
+        for name, given in own.items():
+            if given is None:  # only the size of pixels may be left out
+                if picture.pixel_size is None:
+                    raise Refused(
+                        f"{picture.source} does not say how large its pixels are: give "
+                        "--pixel-size-nm."
+                    )
+                given = [1e9 * picture.pixel_size] * len(pictures)
+            if len(given) not in (1, len(pictures)):
+                raise Refused(
+                    f"{len(given)} values of {name} came with {len(pictures)} picture(s): give one "
+                    "for all, or one for each."
+                )
+            values[name] = given[number % len(given)]
+        conditions.append(Conditions(**values, **common))
+    return conditions
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the answer; return 0, or 2 if the request was refused."""
+    try:
+        options = _parser().parse_args(arguments)
+        for path in filter(None, (options.json, options.figure)):
+            if not path.parent.is_dir():
+                raise Refused(f"There is no folder {path.parent} for {path.name}.")
+        given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
+        pictures = [read_picture(path, **given) for path in options.pictures]
+        answer = estimate(
+            pictures,
+            _conditions(options, pictures),
+            Ranges(*zip(options.A, options.D, options.M_s, strict=True)),
+            effort=options.effort,
+            seed=options.seed,
+            device=options.device,
+        )
+    except (Refused, PictureError, ValueError) as refusal:
+        print(refusal, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; ask again to go on from here.", file=sys.stderr)
+        return 130
+    print(*answer.choices, "", answer, sep="\n")
+    if options.json:
+        answer.to_json(options.json)
+    if options.figure:
+        answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
