@@ -21,10 +21,10 @@
 # **The answer.** *Nearly.* When the weight γ of the energy reaches 1500 to 2700, depending on the
 # training, the generated states have lost half of their variety (the paper: 500 to 2000). At γ =
 # 10⁶ each model draws only one lattice, without a fault and lower in energy than any state it
-# learnt from. It need not be the best lattice: all three trainings end with 28 skyrmions,
-# 3.7·10⁻⁵ J per site above the best lattice that fits, which has 30. These are the full-size
-# results. On a laptop, γ from 900 to 1500 has the same effect; one of three trainings ends in the
-# best lattice.
+# learnt from (not shown above). It need not be the best lattice: all three trainings end with 28
+# skyrmions, 3.7·10⁻⁵ J per site above the best lattice that fits, which has 30. These are the
+# full-size results. On a laptop, γ from 900 to 1500 has the same effect; one of three trainings
+# ends in the best lattice.
 #
 # H. Y. Kwon et al., Adv. Sci. 8, 2004795 (2021) anneal skyrmion states, train a variational
 # autoencoder on them (an encoder compresses a state into a short, noisy code, and a decoder draws
@@ -222,10 +222,10 @@ study.show(
 
 # %% [markdown]
 # The uniform state lies far above, at −2.05 J. Annealing gets most of the way: tripling the
-# number of sweeps roughly halves the remaining gap. Spins lie almost along their fields, yet
-# about half of this gap comes from skyrmions that have not reached their best size and position,
-# which relaxation at zero temperature removes (chapter 7 relaxes fifty states). The rest lies in
-# their number and order, which relaxation cannot mend. The autoencoder is asked to close that gap.
+# number of sweeps roughly halves the remaining gap. Spins lie almost along their fields, yet of
+# the states that chapter 7 relaxes at zero temperature about two thirds of the gap come from
+# skyrmions that have not reached their best size and position. The rest lies in their number and
+# order, which relaxation cannot mend. The autoencoder is asked to close that gap.
 
 # %% [markdown]
 # ## 2. The states to learn from
@@ -521,9 +521,9 @@ study.show(
 
 # %% [markdown]
 # $L_{KL}$ does not go to zero when the energy makes the states collapse. It ends higher than it
-# began, as in the paper, and several times higher at β = 10⁻⁴: the code still speaks, but the
-# decoder no longer listens. This is not a posterior collapse. (At full size and β = 10⁻³,
-# $L_{KL}$ first falls by about a third.)
+# began, as in the paper: three to five times as high at β = 10⁻³ and six to thirteen times at β =
+# 10⁻⁴. The code still speaks, but the decoder no longer listens. This is not a posterior
+# collapse. (At full size and β = 10⁻³, $L_{KL}$ first falls by about a third.)
 #
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
 # *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
@@ -1366,7 +1366,7 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # | | laptop: 64×64 sites | full size: 128×128 sites |
 # |---|---|---|
 # | V1: posterior collapses in β | reproduced | reproduced: 0.0173 ± 0.0055, paper 10⁻² |
-# | V2: course of the losses in γ | partly: early drop | partly: half-way down at 957 ± 112 |
+# | V2: course of the losses in γ | partly: rise, drop early | partly: half-way down at 957 ± 112 |
 # | V3: deformed skyrmions vanish | partly: in generated states | reproduced: excess 0.18 → 0.03 |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
 # | V6: one state only | partly: one falls 76-fold, not 100 | now partly: γ 2049, paper to 2000 |

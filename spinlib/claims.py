@@ -142,7 +142,9 @@ def value(row: Claim) -> str:
         return "–"
     if row.uncertainty is None:
         return _number(row.ours)
-    if isinstance(row.ours, str) or isinstance(row.uncertainty, str) or row.uncertainty <= 0:
+    if isinstance(row.uncertainty, str):
+        return f"{_number(row.ours)} (errors: {row.uncertainty})"
+    if isinstance(row.ours, str) or row.uncertainty <= 0:
         return f"{_number(row.ours)} ± {_number(row.uncertainty)}"
     digits = 1 - math.floor(math.log10(row.uncertainty))
     if not -4 <= digits <= 8:

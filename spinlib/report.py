@@ -214,10 +214,11 @@ from top to bottom; its first cell of code holds all that can be changed.
 {table}
 
 Claims are counted as in the scoreboard: the run at full size speaks where it has tested one. Times,
-and the outputs on these pages, are those of the smaller run, on two cores of a laptop.
+and the outputs on these pages, are those of the smaller run, on two cores.
 
-- **You have one picture** and want its parameters: the last chapter of [study 1]({one}) takes a
-  file, and so do those of [2]({two}) (vector pictures, as of SPLEEM) and [3]({three}) (grey ones).
+- **You have one picture** and want its parameters: chapter 14 of [study 1]({one}) takes a file, and
+  so do [2]({two}) (vector pictures, as of SPLEEM) and [3]({three}) (grey ones). Study 1's question
+  can be asked without a notebook, too: `python -m spinlib.estimation --help`.
 - **You want to play**: chapter 11 of [study 4]({four}) has sliders through a latent space, and
   needs no training.
 - **All results on one page**: `make report`, then `figures/report.html`. What each claim says and

@@ -108,6 +108,7 @@ def test_a_row_that_nobody_could_stand_behind_is_refused(change, sentence):
         (-1e-10, 3e-11, "−1e−10 ± 3e−11"),
         (3.2e8, 1.0e7, "3.2e+08 ± 1e+07"),
         ("5 of 6", None, "5 of 6"),
+        ("1 and 2 nm", "0.1 and 0.3 nm", "1 and 2 nm (errors: 0.1 and 0.3 nm)"),
     ],
 )
 def test_value_is_written_with_two_digits_of_its_uncertainty(ours, uncertainty, text):
