@@ -12,17 +12,24 @@ from torch import nn
 from spinlib.weights import TrainingError, read_tensors, write_tensors
 
 
+def _code(package: Path) -> bytes:
+    kinds = {".py", ".h", ".cuh", ".cu"}
+    return b"".join(p.read_bytes() for p in sorted(package.rglob("*")) if p.suffix in kinds)
+
+
+# Read once: files that are edited while a process runs are not what it trains with.
+_CODE = _code(Path(__file__).parent)
+
+
 def checkpoint_name(about: Any, *tensors: torch.Tensor) -> str:
     """Name of the checkpoint of a training: a hash of plain values that say what is trained.
 
     And of the tensors that it starts from: first weights, samples, targets. And of all code of this
-    package, as most of it decides about the weights in one way or another: what other code has made
-    is not found again.
+    package as it was loaded, as most of it decides about the weights in one way or another: what
+    other code has made is not found again.
     """
     digest = hashlib.sha256(json.dumps([about, content_hash(*tensors)], sort_keys=True).encode())
-    for path in sorted(Path(__file__).parent.rglob("*")):
-        if path.suffix in {".py", ".h", ".cuh", ".cu"}:
-            digest.update(path.read_bytes())
+    digest.update(_CODE)
     return f"{digest.hexdigest()[:16]}.safetensors"
 
 

@@ -150,12 +150,14 @@ def test_the_name_of_a_checkpoint_follows_settings_numbers_and_code(tmp_path, mo
     assert checkpoint_name("it", numbers.T.contiguous().T) == checkpoint_name("it", numbers)
     package = tmp_path / "package"
     package.mkdir()
-    monkeypatch.setattr(checkpoints, "__file__", str(package / "checkpoints.py"))
     names = []
     for file, text in (("a.py", "1"), ("a.py", "2"), ("b.cuh", ""), ("b.cuh", "1"), ("c.md", "")):
         (package / file).write_text(text)
+        monkeypatch.setattr(checkpoints, "_CODE", checkpoints._code(package))
         names.append(checkpoint_name("it"))
     assert names[0] != names[1] and names[2] != names[3] == names[4]
+    (package / "a.py").write_text("3")  # too late for a process that has loaded it
+    assert checkpoint_name("it") == names[4]
 
 
 def test_training_leaves_the_global_generator_alone():
