@@ -26,6 +26,7 @@ import pandas as pd
 import psutil
 import torch
 
+from spinlib.kernels import resolve_device
 from spinlib.shards import Recipe, make
 from spinlib.store import STORAGE, DatasetError, Store
 
@@ -149,7 +150,7 @@ def dataset(
     store = _store(recipe, Path(root))
     missing = store.missing_bytes()
     if missing > 0:
-        _refuse_absurd(recipe, store, missing, device if scheduler is None else "cpu")
+        _refuse_absurd(recipe, store, missing, "cpu" if scheduler else device or "auto")
     data = Dataset(recipe, recipe.parameters().reset_index(drop=True), store)
     metadata = {"zarr.json": _zarr_json(recipe, store), "parameters.json": _parameters_json(data)}
     complete, todo = store.has(metadata), store.to_be_made()
@@ -228,9 +229,7 @@ def _zarr_json(recipe: Recipe, store: Store) -> bytes:
     return found
 
 
-def _refuse_absurd(
-    recipe: Recipe, store: Store, missing: int, device: torch.device | str | None
-) -> None:
+def _refuse_absurd(recipe: Recipe, store: Store, missing: int, device: torch.device | str) -> None:
     """Refuse, before anything is allocated, what the disk or the memory could not hold."""
     # By default: the spins, the field on them and one copy on the way to disk, float32 each.
     work = getattr(recipe, "bytes_per_shard", 12 * store.shard * math.prod(store.shape))
@@ -238,8 +237,9 @@ def _refuse_absurd(
         "disk": (missing, store.free_bytes(), "fewer states or another root"),
         "memory": (work, psutil.virtual_memory().available, "fewer states per shard"),
     }
-    if torch.cuda.is_available() and torch.device(device or "cuda").type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device or "cuda")
+    device = resolve_device(device)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
         room["GPU memory"] = (work, free, "fewer states per shard")
     for place, (needed, free, remedy) in room.items():
         if needed > free:

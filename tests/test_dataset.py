@@ -250,7 +250,7 @@ def test_the_writing_threads_troubles_are_told(tmp_path, monkeypatch, two_at_onc
 @NEEDS_GPU
 def test_a_gpu_makes_shards_together(tmp_path):
     recipe = SkyrmionStates(states=50, size=16, sweeps=12, shard=8)
-    data = dataset(recipe, tmp_path, device="cuda", progress=False)
+    data = dataset(recipe, tmp_path, device="auto", progress=False)
     alone = [recipe.simulate(data.store.members(n), torch.device("cuda")) for n in range(7)]
     # Without Fourier transforms a state has the same bits beside any other.
     assert torch.equal(data.states(), torch.cat(alone).half().float().cpu())
