@@ -24,7 +24,7 @@ import torch
 
 from spinlib import textures
 from spinlib.dipolar import DipoleKernel
-from spinlib.hamiltonian import Hamiltonian, field_vector
+from spinlib.hamiltonian import Hamiltonian, Number, field_vector
 from spinlib.kernels import (
     heat_bath,
     number_of,
@@ -337,14 +337,8 @@ def coupling_table(
     return table, anisotropy.reshape(-1, *spins.shape[-2:])
 
 
-def _per_state(value, spins: torch.Tensor) -> torch.Tensor:
-    value = torch.as_tensor(value, dtype=torch.float32, device=spins.device)
-    if value.ndim > 1 or (value.ndim == 1 and len(value) not in (1, len(spins))):
-        raise ValueError(
-            f"A coupling is one number or one per state: got shape {tuple(value.shape)} for "
-            f"{len(spins)} states."
-        )
-    return value.expand(len(spins))
+def _per_state(value: Number, spins: torch.Tensor) -> torch.Tensor:
+    return torch.as_tensor(value, dtype=torch.float32, device=spins.device).expand(len(spins))
 
 
 @lru_cache(maxsize=16)

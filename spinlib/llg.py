@@ -64,6 +64,7 @@ class FilmSystem:
         self.moment = saturation * volume  # A m² = J/T
         zeptojoule = (1e21 * self.moment).to(spins.device, torch.float32)
         hamiltonian = film.hamiltonian(field)
+        hamiltonian.check(spins)
         couplings, anisotropy = coupling_table(hamiltonian, spins)
         couplings /= zeptojoule[:, None]
         self.anisotropy = None

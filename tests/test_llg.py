@@ -283,6 +283,24 @@ def test_wrong_runs_are_refused(change, message):
         run(film=Film(**FILM), **(good | change))
 
 
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"exchange_stiffness": torch.ones(3)}, "exchange has shape .* does not fit 2 states"),
+        ({"dmi": torch.full((3,), 1e-4)}, "dmi has shape .* does not fit 2 states"),
+        ({"anisotropy": torch.ones(4, 5)}, "anisotropy has shape .* 2 states of 4×4 sites"),
+        ({"anisotropy": torch.ones(3, 4, 4)}, "anisotropy has shape .* 2 states of 4×4 sites"),
+        ({"field": torch.ones(3, 3)}, "zeeman has shape .* does not fit 2 states"),
+    ],
+)
+@INDEPENDENT
+def test_films_that_do_not_fit_the_spins_are_refused(change, message):
+    film = Film(**FILM | {k: v for k, v in change.items() if k != "field"})
+    spins = uniform((4, 4)).repeat(2, 1, 1, 1)
+    with pytest.raises(ValueError, match=message):
+        FilmSystem(spins, film, change.get("field", 0.0), None, demagnetisation=False)
+
+
 def test_whoever_watches_may_keep_the_spins():
     kept = []
     options = {"damping": 0.1, "field": 0.1, "time": 1e-11, "every": 2e-12}
