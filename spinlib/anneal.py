@@ -260,11 +260,12 @@ def quench(
     dipolar = _per_state(hamiltonian.dipolar, spins)
     threshold = ROUNDING * largest_field(couplings, anisotropy, dipolar)
     threshold = threshold.clamp(min=torque).to(spins.device)
-    for _ in range(0, max_sweeps, 100):
+    for done in range(0, max_sweeps, 100):
         residual = hamiltonian.torque(spins)
         if (residual < threshold).all():
             return spins
-        sweep(spins, hamiltonian, torch.zeros(100), seed=0, states=states)
+        cold = torch.zeros(min(100, max_sweeps - done))
+        sweep(spins, hamiltonian, cold, seed=0, states=states)
     residual = hamiltonian.torque(spins)
     left = int((residual >= threshold).sum())
     if left:

@@ -551,6 +551,14 @@ def test_quench_says_when_it_does_not_get_there():
         quench(start, CHIRAL, torque=1e-6, max_sweeps=100)
 
 
+def test_quench_makes_no_more_sweeps_than_it_may():
+    start = textures.random((16, 16))
+    with pytest.warns(UserWarning, match="after 150 sweeps"):
+        end = quench(start, CHIRAL, torque=1e-6, max_sweeps=150)
+    sweep(start, CHIRAL, torch.zeros(150), seed=0, states=range(1))
+    assert torch.equal(start, end)
+
+
 def test_quench_asks_no_more_than_single_precision_resolves():
     film = Film(8.78e-12, 384e3, dmi=1.58e-3, cell=4e-9, thickness=10e-9)
     hamiltonian = film.hamiltonian(0.1)
