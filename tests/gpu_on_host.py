@@ -33,7 +33,7 @@ _SCALARS |= {"float": (np.float32, ctypes.c_float)}
 _ARRAYS = {"uint32": torch.uint32, "float2": torch.complex64}  # others are tables of floats
 
 
-def compiler() -> str:
+def compiler() -> list[str]:
     """The one that the host's kernels are built with; without it tests are skipped."""
     try:
         return loader._compiler()[0]
@@ -54,7 +54,7 @@ def _library(text: str) -> tuple[ctypes.CDLL, dict[str, list[str]]]:
         file, built = Path(folder, "unit.cpp"), Path(folder, "unit.so")
         file.write_text(unit)
         flags = ("-std=c++17", "-O2", "-shared", "-fPIC")
-        subprocess.run([compiler(), *flags, str(file), "-o", str(built)], check=True)
+        subprocess.run([*compiler(), *flags, str(file), "-o", str(built)], check=True)
         return ctypes.CDLL(str(built)), parameters
 
 

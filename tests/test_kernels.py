@@ -490,6 +490,16 @@ def test_a_missing_compiler_is_one_sentence(monkeypatch):
     loader._compiler.cache_clear()
 
 
+def test_a_compiler_may_be_called_through_another_program(monkeypatch):
+    direct, identity = loader._compiler()
+    monkeypatch.setenv("CXX", f"env {direct[0]}")
+    loader._compiler.cache_clear()
+    (first, *rest), told = loader._compiler()
+    loader._compiler.cache_clear()
+    assert Path(first).name == "env" and rest == direct
+    assert told == identity
+
+
 def test_an_unwritable_cache_is_one_sentence(monkeypatch, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

@@ -62,16 +62,17 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _compiler() -> tuple[str, str]:
+def _compiler() -> tuple[list[str], str]:
     """The host compiler and a text that tells it and this machine's instruction set apart."""
     wanted = os.environ.get("CXX")
     for candidate in [wanted] if wanted else ["g++", "c++", "clang++"]:
-        path = shutil.which(candidate.split()[0])
-        if path:
+        first, *rest = candidate.split()
+        if path := shutil.which(first):
             # "native" means another thing on another machine that shares this cache folder.
-            query = [path, "-march=native", "-E", "-v", "-x", "c++", os.devnull]
+            command = [path, *rest]  # CXX may be "ccache g++"
+            query = [*command, "-march=native", "-E", "-v", "-x", "c++", os.devnull]
             answer = subprocess.run(query, capture_output=True, text=True, check=False)
-            return path, answer.stderr
+            return command, answer.stderr
     raise KernelError(
         f"No C++ compiler found (looked for {wanted or 'g++, c++, clang++'}): install one, "
         "`apt-get install g++` on Debian or `conda install cxx-compiler` in a conda environment."
@@ -82,7 +83,7 @@ def _compiler() -> tuple[str, str]:
 def host_library(name: str, flags: tuple[str, ...] = VECTOR_FLAGS) -> ctypes.CDLL:
     """The kernels of `name` as a shared library for this CPU, compiled at first use."""
     compiler, identity = _compiler()
-    command = [compiler, *HOST_FLAGS, *flags]
+    command = [*compiler, *HOST_FLAGS, *flags]
     digest = hashlib.sha256("\0".join([source(name), identity, *command]).encode()).hexdigest()[:20]
     library = cache_folder() / f"{Path(name).stem}-{digest}.so"
     if not library.exists():
