@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import KernelError, heat_bath, loader, random_normal, random_uniform
+from spinlib.kernels.llg import advance, film_table, torque
 from spinlib.kernels.loader import SCALAR_FLAGS
 from spinlib.kernels.random import philox_lanes, philox_words
 from spinlib.kernels.spectrum import can_transform, fourier
@@ -469,6 +470,27 @@ def test_wrong_arrays_are_refused_by_name(change, message):
     good |= {"temperatures": torch.ones((2, 1))}
     with pytest.raises(ValueError, match=message):
         heat_bath(**(good | change), seed=0, states=range(2))
+
+
+@pytest.mark.gpu
+@NEEDS_GPU
+def test_more_states_than_a_gpu_has_blocks_for_are_refused():
+    states, device = range(65536), torch.device("cuda")
+    spins = torch.zeros((len(states), 3, 2, 2), device=device)
+    couplings, temperatures = (torch.ones((len(states), n), device=device) for n in (7, 1))
+    films = film_table(couplings, torch.zeros(len(states), device=device), states)
+    options = {"seed": 0, "states": states}
+    for call in (
+        lambda: random_uniform((1,), **options, purpose="test", device=device),
+        lambda: heat_bath(spins, couplings, temperatures, **options, driver="grid"),
+        lambda: torque(spins, films),
+        lambda: advance(spins, [spins], temperatures),
+    ):
+        with pytest.raises(
+            ValueError, match=r"at most 65535 states at a time, not 65536: .* parts"
+        ):
+            call()
+    heat_bath(spins, couplings, temperatures, **options, driver="block")
 
 
 # --- compiling -----------------------------------------------------------------------------------

@@ -10,6 +10,9 @@ import torch
 
 from spinlib.kernels.loader import VECTOR_FLAGS, cuda_kernel, host_library
 
+# All kernels but that of whole lattices have the states along a grid's second or third side.
+MOST_STATES = 65535
+
 _C_TYPES = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong}
 _C_TYPES |= {np.uint32: ctypes.c_uint, np.uint64: ctypes.c_ulonglong}
 _C_TYPES |= {np.float32: ctypes.c_float}
@@ -45,6 +48,15 @@ def call_host(
     call(*values)
 
 
+def check_grid(grid: tuple[int, ...]) -> None:
+    """Refuse more states than a GPU has rows, or layers, of blocks for them."""
+    if max(grid[1:], default=0) > MOST_STATES:
+        raise ValueError(
+            f"A GPU takes at most {MOST_STATES} states at a time, not {max(grid[1:])}: hand them "
+            "over in parts."
+        )
+
+
 class Launch:
     """A `__global__` function made ready for many launches on torch's current stream of `device`.
 
@@ -76,6 +88,7 @@ class Launch:
     def __call__(self, **others) -> None:
         if 0 in self.grid:  # nothing to do; CuPy would start one block nevertheless
             return
+        check_grid(self.grid)
         others = {name: _cuda_value(value) for name, value in others.items()}
         values = tuple((self._values | others).values())
         pointer = torch.cuda.current_stream(self.device).cuda_stream

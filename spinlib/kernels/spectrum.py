@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import Launch, call_host
+from spinlib.kernels.launch import MOST_STATES, Launch, call_host
 
 _LANES = 8  # FFT_LANES of fourier.h
 _RADICES = (2, 3, 5, 7)
@@ -98,8 +98,7 @@ class GpuConvolution:
         _, _, *self._size = spins.shape
         self._padded_size = rows, columns = kernel.rows, kernel.columns
         count, device = rows * (columns // 2 + 1), spins.device
-        # A grid has 65535 rows of blocks.
-        self._states = max(1, min(len(spins), 65535, _WORK_BYTES // (3 * count * 8)))
+        self._states = max(1, min(len(spins), MOST_STATES, _WORK_BYTES // (3 * count * 8)))
         # Zeros around an open layer, kept from call to call.
         self._padded = None
         if self._size != [rows, columns]:
