@@ -29,13 +29,6 @@ SITE Lanes multiply_add(Lanes a, Lanes b, Lanes c) {
     return sum;
 }
 
-// Before a loop of a few turns over an array, which so comes to lie in registers.
-#if defined(__clang__)
-#define UNROLLED _Pragma("unroll")
-#else
-#define UNROLLED _Pragma("GCC unroll 16")
-#endif
-
 struct Complex {
     Lanes re, im;
 };
