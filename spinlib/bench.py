@@ -190,7 +190,7 @@ def heat_bath_beside_spirit(device: torch.device) -> Iterator[Row]:
 
 @benchmark
 def annealed_states(device: torch.device) -> Iterator[Row]:
-    """Annealed states per second for the recipes of studies 4, 2, 3 and 1."""
+    """Annealed states per second for films and schedules like those of studies 4, 2, 3 and 1."""
     dipolar = torch.tensor(0.09)
     domains = Hamiltonian(dmi=0.1, anisotropy=2 * math.pi * 1.1 * dipolar, dipolar=dipolar)
     film = Film(10e-12, 450e3, anisotropy=0.4e6, thickness=4e-9).hamiltonian()

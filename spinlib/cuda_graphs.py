@@ -8,16 +8,16 @@ import torch
 
 
 class Graphed:
-    """Steps of training on a GPU, captured as CUDA graphs and replayed.
+    """A step of training that is captured once for each epoch and batch size, then replayed.
 
     A step of a small network is hundreds of kernels of some microseconds each, several times faster
     than Python can launch them. The epoch is a plain number in the kernels that draw random
     numbers, so that every epoch is captured anew, once for each of its at most two batch sizes.
 
-    The first step of either size is an ordinary one. It makes what a capture has to
-    find: the optimiser's moments, the totals, compiled and loaded kernels, their workspaces,
-    constants on the GPU. Its numbers are those of a replayed one, dropout included, as both draw
-    from the same place of the same stream.
+    The first step of either size is an ordinary one. It makes what a capture has to find: the
+    optimiser's moments, the totals, compiled and loaded kernels, their workspaces, constants on the
+    GPU. Its numbers are those of a replayed one, dropout included, as both draw from the same place
+    of the same stream.
     """
 
     def __init__(

@@ -125,7 +125,6 @@ def load_walk(folder: str | Path = PRETRAINED) -> Walk:
         about = read_about(path)
         network = EVAE(**about["settings"])
         load_weights(network, path)
-        # Denser on a CPU, as in training.
         ends = torch.tensor(about["ends"])
         legs[about["gamma"]] = Leg(network, ends, about["peak"], tuple(about["directions"]))
         energy = about["hamiltonian"]
