@@ -110,7 +110,6 @@ def anneal(
     states: Sequence[int] = (0,),
     start: torch.Tensor | None = None,
     dipole_every: int = 1,
-    over_relaxations: int = 0,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """Cool random spins (or `start`) through `temperatures`, (sweeps,) or (batch, sweeps).
@@ -134,7 +133,6 @@ def anneal(
         seed=seed,
         states=states,
         dipole_every=dipole_every,
-        over_relaxations=over_relaxations,
     )
     return spins
 
@@ -148,7 +146,6 @@ def sweep(
     states: Sequence[int],
     first_sweep: int = 0,
     dipole_every: int = 1,
-    over_relaxations: int = 0,
 ) -> None:
     """Heat-bath sweeps of `spins` in place, one per temperature; the dipoles' field is drawn anew
     before every `dipole_every`-th of them."""
@@ -157,10 +154,9 @@ def sweep(
     batch, _, height, width = spins.shape
     if number_of(states) != batch:
         raise ValueError(f"{batch} lattices need as many state indices, got {len(states)}.")
-    if dipole_every < 1 or over_relaxations < 0:
+    if dipole_every < 1:
         raise ValueError(
-            "The dipoles' field is drawn anew every 1, 2, 3 … sweeps, with 0, 1, 2 … "
-            f"over-relaxations in each, not every {dipole_every} with {over_relaxations}."
+            f"The dipoles' field is drawn anew every 1, 2, 3 … sweeps, not every {dipole_every}."
         )
     temperatures = torch.as_tensor(temperatures, dtype=torch.float32, device=spins.device)
     if temperatures.ndim not in (1, 2) or temperatures.shape[:-1] not in ((), (1,), (batch,)):
@@ -193,7 +189,6 @@ def sweep(
         "states": states,
         "anisotropy": anisotropy,
         "periodic": hamiltonian.boundary == "periodic",
-        "over_relaxations": over_relaxations,
     }
     kernels = None  # with which the sweeps draw the dipoles' field themselves
     if long_ranged and spins.is_cuda:

@@ -105,7 +105,7 @@ def test_each_state_draws_numbers_of_its_own(hamiltonian, device):
 @pytest.mark.parametrize("size", [(16, 16), (100, 100)])
 def test_a_state_does_not_depend_on_its_batch(hamiltonian, size, device):
     schedule = linear(1.0, 0.0, 12)
-    options = {"seed": 5, "over_relaxations": 1, "device": device}
+    options = {"seed": 5, "device": device}
     together = anneal(hamiltonian, size, schedule, states=range(9), **options)
     assert together.device.type == device.type
     for states in ([3], [8, 0, 4]):
@@ -211,10 +211,9 @@ def test_sweeps_with_dipoles_on_a_gpu_follow_the_host(boundary, size):
     assert difference.median() < 1e-5 and difference.flatten()[::7].quantile(0.99) < 1e-2
 
 
-@pytest.mark.parametrize("over_relaxations", [0, 2])
 @pytest.mark.parametrize("boundary, size", [("periodic", (6, 10)), ("open", (7, 5))])
 @pytest.mark.parametrize("driver", ["grid", "block"])
-def test_the_gpus_sweeps_are_the_hosts(over_relaxations, boundary, size, driver, monkeypatch):
+def test_the_gpus_sweeps_are_the_hosts(boundary, size, driver, monkeypatch):
     monkeypatch.setattr("spinlib.kernels.heatbath.Launch", HostLaunch)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: PROPERTIES)
     hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05, boundary=boundary)
@@ -223,12 +222,11 @@ def test_the_gpus_sweeps_are_the_hosts(over_relaxations, boundary, size, driver,
     table, _ = coupling_table(hamiltonian, host)
     field = textures.random(size, seed=9, states=states)
     temperatures = torch.tensor([[0.9, 0.5], [0.4, 0.0]])
-    options = {"field": field, "periodic": periodic, "over_relaxations": over_relaxations}
+    options = {"field": field, "periodic": periodic}
     heat_bath(host, table, temperatures, seed=4, states=states, first_sweep=3, **options)
     replicas = _replicas(table, states, gpu.device)
     sweeps = _GpuSweeps(
-        *(gpu, replicas, None, field[0].numel(), periodic, False),
-        *(over_relaxations, round_keys(4), driver),
+        *(gpu, replicas, None, field[0].numel(), periodic, False, round_keys(4), driver)
     )
     assert sweeps._launch.name == f"heat_bath_{'block' if driver == 'block' else 'colour'}"
     sweeps(temperatures, field, 3)
@@ -571,23 +569,6 @@ def test_quench_asks_no_more_than_single_precision_resolves():
         quench(textures.random((16, 16)), hamiltonian, max_sweeps=100)
 
 
-def test_over_relaxation_keeps_the_equilibrium():
-    energies = []
-    for over_relaxations in (0, 2):
-        spins = textures.random((16, 16), states=range(200))
-        schedule = torch.full((60,), 0.8)
-        sweep(
-            *(spins, DIPOLAR, schedule),
-            seed=over_relaxations,
-            states=range(200),
-            over_relaxations=over_relaxations,
-        )
-        energies.append(DIPOLAR.energy_per_site(spins))
-    first, second = energies
-    error = math.sqrt((first.var() + second.var()).item() / 200)
-    assert abs((first.mean() - second.mean()).item()) < 3 * error
-
-
 # --- what is refused ---------------------------------------------------------------------------
 
 LONG = torch.ones(1, 3, 8, 8)
@@ -614,7 +595,6 @@ ROOM = textures.uniform((8, 8))
         (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), start=math.nan * LONG), "length nan"),
         (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), states=[-1]), "State indices"),
         (lambda: anneal(DIPOLAR, (8, 8), torch.ones(5), dipole_every=0), "not every 0"),
-        (lambda: anneal(CHIRAL, (8, 8), torch.ones(5), over_relaxations=-1), "over-relaxations"),
         (
             lambda: anneal(Hamiltonian(torch.ones(3)), (8, 8), torch.ones(5)),
             "does not fit 1 states",

@@ -213,8 +213,7 @@ def test_no_preferred_direction_without_field(device):
 
 @pytest.mark.hardware("too many moves for one thread after the other")
 @pytest.mark.parametrize("coupling, exact", [(0.5, 0.1640), (1, 0.3130), (2, 0.5373), (4, 0.7507)])
-@pytest.mark.parametrize("over_relaxations", [0, 1])
-def test_open_heisenberg_chain(device, coupling, exact, over_relaxations):
+def test_open_heisenberg_chain(device, coupling, exact):
     """Fisher's chain: ⟨S·S'⟩ = coth K - 1/K, for any length with open ends."""
     chain = Hamiltonian(exchange=float(coupling), boundary="open")
     # Columns are chains if rows do not couple: cut by vacancies in every other row.
@@ -226,7 +225,7 @@ def test_open_heisenberg_chain(device, coupling, exact, over_relaxations):
     for block in range(60):
         schedule = torch.ones((batch, 10), device=device)
         options = {"seed": 2, "states": range(batch), "first_sweep": 10 * block, "periodic": False}
-        heat_bath(spins, table, schedule, over_relaxations=over_relaxations, **options)
+        heat_bath(spins, table, schedule, **options)
         bonds = (spins[..., 1:] * spins[..., :-1]).sum(1)[:, 0::2].double()
         averages.append(bonds.mean(dim=(1, 2)))
     # Errors from the spread over 4 lattices × 10 stretches of 50 sweeps, longer than any memory.
@@ -335,7 +334,7 @@ def test_vectorised_and_scalar_builds_agree_bit_for_bit(builds):
         spins = random((20, 38), states=range(2))
         table, _ = coupling_table(hamiltonian, spins)
         schedule = torch.linspace(1.0, 0.0, 20).expand(2, 20)
-        heat_bath(spins, table, schedule, seed=4, states=range(2), over_relaxations=1, flags=flags)
+        heat_bath(spins, table, schedule, seed=4, states=range(2), flags=flags)
         results.append(spins)
         assert ("heatbath.cu", flags) in builds
     assert torch.equal(*results)
@@ -360,7 +359,6 @@ def test_same_bits_for_any_threads_batches_and_calls(boundary, size):
                     seed=4,
                     states=states,
                     first_sweep=first,
-                    over_relaxations=2,
                     periodic=periodic,
                 )
             return spins
@@ -416,22 +414,6 @@ def test_gpu_drivers_follow_the_host(driver, boundary, size):
     # The special-function units err by 2^-21; the square root near S·h = ±1 widens this.
     assert (results[0] - results[1]).abs().max() < 5e-3
     assert (results[0] - results[1]).abs().median() < 1e-6
-
-
-def test_over_relaxation_keeps_the_energy(device):
-    """Half turns about the local field keep every linear term; rounding is all that remains."""
-    hamiltonian = Hamiltonian(dmi=0.3, zeeman=0.05)
-    spins = random((32, 32), states=range(2), device=device)
-    table, _ = coupling_table(hamiltonian, spins)
-    options = {"seed": 0, "states": range(2)}
-    heat_bath(spins, table, torch.full((2, 20), 0.7), **options)
-    start = spins.clone()
-    # The same heat-bath sweep with and without half turns after it: they keep what it left.
-    plain, turned = start.clone(), start.clone()
-    heat_bath(plain, table, torch.full((2, 1), 0.7), first_sweep=20, **options)
-    heat_bath(turned, table, torch.full((2, 1), 0.7), first_sweep=20, over_relaxations=5, **options)
-    assert not torch.allclose(plain, turned, atol=0.1)
-    assert (hamiltonian.energy(plain) - hamiltonian.energy(turned)).abs().max() < 2e-3  # of -1400
 
 
 def test_a_gpus_root_of_a_little_less_than_nothing_is_nothing(monkeypatch):

@@ -30,24 +30,16 @@ struct Maps {
 };
 
 // The external field and the anisotropy are those of the replica and of the maps.
-template <bool ANISOTROPIC, bool RELAX_OVER>
+template <bool ANISOTROPIC>
 SITE Vec3 update(Vec3 old, Vec3 right, Vec3 left, Vec3 up, Vec3 down, Vec3 external, float anisotropy,
                  const Couplings& couplings, float temperature, float beta, Words random) {
     Vec3 field = linear_field(right, left, up, down, external, couplings);
-    if (RELAX_OVER) return over_relax(old, field, anisotropy, temperature, random);
     return heat_bath<ANISOTROPIC>(old, field, anisotropy, temperature, beta, random);
 }
 
 SITE float inverse_temperature(float temperature) { return quotient(1.0f, larger(temperature, 1e-20f)); }
 
 #ifdef __CUDACC__
-
-// Over-relaxation needs no random numbers where there is no anisotropy.
-template <bool ANISOTROPIC, bool RELAX_OVER>
-SITE Words draw(uint32 site, uint32 counter, uint32 state, const Keys& keys) {
-    if (!ANISOTROPIC && RELAX_OVER) return {0u, 0u, 0u, 0u};
-    return philox(site, counter, state, RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH, keys);
-}
 
 SITE Vec3 load(const float* s, long long plane, long long i) {
     return {s[i], s[plane + i], s[2 * plane + i]};
@@ -59,10 +51,10 @@ SITE void store(float* s, long long plane, long long i, Vec3 v) {
 }
 
 // One colour of one sweep of every replica, straight in global memory: any lattice size.
-template <bool ANISOTROPIC, bool RELAX_OVER>
+template <bool ANISOTROPIC>
 static __device__ void update_colour(float* spins, const Replica* replicas, Maps maps, Lattice l,
-                                     const float* temperatures, int sweeps, int sweep, int colour,
-                                     uint32 counter, const Keys& keys) {
+                                     const float* temperatures, int sweeps, uint32 first_sweep,
+                                     int sweep, int colour, const Keys& keys) {
     const int half = (l.width + 1) / 2, thread = blockIdx.x * blockDim.x + threadIdx.x;
     if (thread >= half * l.height) return;
     const int y = thread / half, x = 2 * (thread % half) + ((y + colour) & 1);
@@ -84,28 +76,24 @@ static __device__ void update_colour(float* spins, const Replica* replicas, Maps
     if (maps.anisotropy) anisotropy += maps.anisotropy[r * maps.anisotropy_stride + site];
     Vec3 old = load(s, plane, site);
     const float temperature = temperatures[r * sweeps + sweep];
-    Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replicas[r].state, keys);
+    Words random = philox(site, first_sweep + sweep, replicas[r].state, STREAM_HEAT_BATH, keys);
     store(s, plane, site,
-          update<ANISOTROPIC, RELAX_OVER>(old, right, left, up, down, external, anisotropy, h, temperature,
-                                          inverse_temperature(temperature), random));
+          update<ANISOTROPIC>(old, right, left, up, down, external, anisotropy, h, temperature,
+                              inverse_temperature(temperature), random));
 }
 
 extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replicas,
                                             const float* field, long long field_stride,
                                             const float* anisotropy, long long anisotropy_stride,
                                             int height, int width, int periodic, int anisotropic,
-                                            const float* temperatures, int sweeps, int sweep,
-                                            int colour, int relax_over, uint32 counter, Keys keys) {
+                                            const float* temperatures, int sweeps,
+                                            uint32 first_sweep, int sweep, int colour, Keys keys) {
     const Maps maps = {field, field_stride, anisotropy, anisotropy_stride};
     const Lattice l = {height, width, periodic};
-    if (anisotropic && relax_over)
-        update_colour<true, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
-    else if (anisotropic)
-        update_colour<true, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
-    else if (relax_over)
-        update_colour<false, true>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
+    if (anisotropic)
+        update_colour<true>(spins, replicas, maps, l, temperatures, sweeps, first_sweep, sweep, colour, keys);
     else
-        update_colour<false, false>(spins, replicas, maps, l, temperatures, sweeps, sweep, colour, counter, keys);
+        update_colour<false>(spins, replicas, maps, l, temperatures, sweeps, first_sweep, sweep, colour, keys);
 }
 
 // One block per replica: the whole anneal without touching DRAM. The two colours lie apart in
@@ -116,10 +104,10 @@ extern "C" __global__ void heat_bath_colour(float* spins, const Replica* replica
 SITE Vec3 load(const float* s) { return {s[0], s[1], s[2]}; }
 SITE void store(float* s, Vec3 v) { s[0] = v.x, s[1] = v.y, s[2] = v.z; }
 
-template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED, bool RELAX_OVER>
+template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED>
 static __device__ void update_colour_shared(float* shared, const Replica& replica, Maps maps,
                                             Lattice l, float temperature, float beta, int colour,
-                                            uint32 counter, const Keys& keys) {
+                                            uint32 number, const Keys& keys) {
     const int half = (l.width + 1) / 2, pitch = 3 * half, k = threadIdx.x;
     const int shift = (threadIdx.y + colour) & 1, x = 2 * k + shift;
     if (x >= l.width) return;
@@ -143,16 +131,16 @@ static __device__ void update_colour_shared(float* shared, const Replica& replic
         if (MAPPED && maps.field)
             external = external + load(maps.field + r * maps.field_stride, full, site);
         if (MAPPED && maps.anisotropy) anisotropy += maps.anisotropy[r * maps.anisotropy_stride + site];
-        Words random = draw<ANISOTROPIC, RELAX_OVER>(site, counter, replica.state, keys);
-        store(own + row, update<ANISOTROPIC, RELAX_OVER>(load(own + row), right, left, up, down, external,
-                                                         anisotropy, h, temperature, beta, random));
+        Words random = philox(site, number, replica.state, STREAM_HEAT_BATH, keys);
+        store(own + row, update<ANISOTROPIC>(load(own + row), right, left, up, down, external, anisotropy, h,
+                                             temperature, beta, random));
     }
 }
 
 template <bool PERIODIC, bool ANISOTROPIC, bool MAPPED>
 static __device__ void anneal_in_shared(float* spins, const Replica* replicas, Maps maps, Lattice l,
-                                        const float* temperatures, int sweeps, int over_relaxations,
-                                        uint32 first_sweep, Keys keys) {
+                                        const float* temperatures, int sweeps, uint32 first_sweep,
+                                        Keys keys) {
     extern __shared__ float shared[];
     const int pitch = 3 * ((l.width + 1) / 2), k = threadIdx.x;
     const long long full = (long long)l.height * l.width, r = blockIdx.x;
@@ -168,15 +156,9 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
     __syncthreads();
     for (int sweep = 0; sweep < sweeps; ++sweep) {
         const float temperature = temperatures[r * sweeps + sweep], beta = inverse_temperature(temperature);
-        const uint32 number = first_sweep + sweep;
         for (int colour = 0; colour < 2; ++colour) {
-            update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, false>(shared, replica, maps, l, temperature,
-                                                                       beta, colour, number, keys);
-            __syncthreads();
-        }
-        for (int pass = 0; pass < 2 * over_relaxations; ++pass) {
-            update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED, true>(
-                shared, replica, maps, l, temperature, beta, pass & 1, number * over_relaxations + pass / 2, keys);
+            update_colour_shared<PERIODIC, ANISOTROPIC, MAPPED>(shared, replica, maps, l, temperature, beta,
+                                                                colour, first_sweep + sweep, keys);
             __syncthreads();
         }
     }
@@ -191,32 +173,27 @@ static __device__ void anneal_in_shared(float* spins, const Replica* replicas, M
 template <bool PERIODIC>
 static __device__ void anneal_block(float* spins, const Replica* replicas, Maps maps, Lattice l,
                                     int anisotropic, const float* temperatures, int sweeps,
-                                    int over_relaxations, uint32 first_sweep, Keys keys) {
+                                    uint32 first_sweep, Keys keys) {
     const bool mapped = maps.field || maps.anisotropy;
     if (anisotropic)
-        anneal_in_shared<PERIODIC, true, true>(spins, replicas, maps, l, temperatures, sweeps,
-                                               over_relaxations, first_sweep, keys);
+        anneal_in_shared<PERIODIC, true, true>(spins, replicas, maps, l, temperatures, sweeps, first_sweep, keys);
     else if (mapped)
-        anneal_in_shared<PERIODIC, false, true>(spins, replicas, maps, l, temperatures, sweeps,
-                                                over_relaxations, first_sweep, keys);
+        anneal_in_shared<PERIODIC, false, true>(spins, replicas, maps, l, temperatures, sweeps, first_sweep, keys);
     else
-        anneal_in_shared<PERIODIC, false, false>(spins, replicas, maps, l, temperatures, sweeps,
-                                                 over_relaxations, first_sweep, keys);
+        anneal_in_shared<PERIODIC, false, false>(spins, replicas, maps, l, temperatures, sweeps, first_sweep, keys);
 }
 
 extern "C" __global__ void __launch_bounds__(1024)
     heat_bath_block(float* spins, const Replica* replicas, const float* field, long long field_stride,
                     const float* anisotropy, long long anisotropy_stride, int height, int width,
                     int periodic, int anisotropic, const float* temperatures, int sweeps,
-                    int over_relaxations, uint32 first_sweep, Keys keys) {
+                    uint32 first_sweep, Keys keys) {
     const Maps maps = {field, field_stride, anisotropy, anisotropy_stride};
     const Lattice l = {height, width, periodic};
     if (periodic)
-        anneal_block<true>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
-                           first_sweep, keys);
+        anneal_block<true>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, first_sweep, keys);
     else
-        anneal_block<false>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, over_relaxations,
-                            first_sweep, keys);
+        anneal_block<false>(spins, replicas, maps, l, anisotropic, temperatures, sweeps, first_sweep, keys);
 }
 
 #else
@@ -328,9 +305,9 @@ static Colours& colours_of_thread(Lattice l, bool field, bool anisotropy) {
     return kept->colours;
 }
 
-template <bool ANISOTROPIC, bool RELAX_OVER, bool MAPPED>
+template <bool ANISOTROPIC, bool MAPPED>
 static void update_colour(Colours& s, const Replica& replica, float temperature, int colour,
-                          uint32 counter, uint64 seed) {
+                          uint32 number, uint64 seed) {
     for (int parity = 0; parity < 2; ++parity) {
         const int shift = (parity + colour) & 1, other = 1 - colour, lanes = s.lanes(parity);
         const uint32 first = (uint32)(parity * s.width + shift) - 2u;
@@ -348,12 +325,10 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
                     *map_z = s.lane(colour, parity, map + 2 * MAPPED), *map_k = s.lane(colour, parity, 2 * map);
         const Couplings here = replica.couplings;
         const float beta = inverse_temperature(temperature);
-        const uint32 stream = RELAX_OVER ? STREAM_OVER_RELAXATION : STREAM_HEAT_BATH;
         uint32 words[4][LANES_AT_ONCE] = {};
         for (int start = 0; start < lanes; start += LANES_AT_ONCE) {
             const int end = start + LANES_AT_ONCE < lanes ? start + LANES_AT_ONCE : lanes;
-            if (ANISOTROPIC || !RELAX_OVER)
-                philox_many(site + start, first, end - start, counter, replica.state, stream, seed, words);
+            philox_many(site + start, first, end - start, number, replica.state, STREAM_HEAT_BATH, seed, words);
             VECTOR_LOOP
             for (int i = start; i < end; ++i) {
                 const int w = i - start;
@@ -364,7 +339,7 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
                     external = external + Vec3{map_x[i], map_y[i], map_z[i]};
                     anisotropy += map_k[i];
                 }
-                Vec3 spin = update<ANISOTROPIC, RELAX_OVER>(
+                Vec3 spin = update<ANISOTROPIC>(
                     {x[i], y[i], z[i]}, {right_x[i], right_y[i], right_z[i]},
                     {right_x[i - 1], right_y[i - 1], right_z[i - 1]}, {up_x[i], up_y[i], up_z[i]},
                     {down_x[i], down_y[i], down_z[i]}, external, anisotropy, here, temperature, beta, random);
@@ -379,24 +354,17 @@ static void update_colour(Colours& s, const Replica& replica, float temperature,
 
 template <bool ANISOTROPIC, bool MAPPED>
 static void anneal_replica(Colours& s, const Replica& replica, const float* temperatures, int sweeps,
-                           int over_relaxations, uint32 first_sweep, uint64 seed) {
-    for (int sweep = 0; sweep < sweeps; ++sweep) {
-        const float t = temperatures[sweep];
-        const uint32 number = first_sweep + sweep;
+                           uint32 first_sweep, uint64 seed) {
+    for (int sweep = 0; sweep < sweeps; ++sweep)
         for (int colour = 0; colour < 2; ++colour)
-            update_colour<ANISOTROPIC, false, MAPPED>(s, replica, t, colour, number, seed);
-        for (int pass = 0; pass < 2 * over_relaxations; ++pass)
-            update_colour<ANISOTROPIC, true, MAPPED>(s, replica, t, pass & 1,
-                                                     number * over_relaxations + pass / 2, seed);
-    }
+            update_colour<ANISOTROPIC, MAPPED>(s, replica, temperatures[sweep], colour, first_sweep + sweep, seed);
 }
 
 extern "C" void heat_bath_host(float* spins, const Replica* replicas, const float* field,
                                long long field_stride, const float* anisotropy,
                                long long anisotropy_stride, int height, int width, int periodic,
                                int anisotropic, const float* temperatures, int sweeps,
-                               int over_relaxations, uint32 first_sweep, uint64 seed, int count,
-                               int threads) {
+                               uint32 first_sweep, uint64 seed, int count, int threads) {
     const Lattice l = {height, width, periodic};
     const bool mapped = field || anisotropy;
     auto run = anisotropic ? (mapped ? anneal_replica<true, true> : anneal_replica<true, false>)
@@ -409,7 +377,7 @@ extern "C" void heat_bath_host(float* spins, const Replica* replicas, const floa
         if (anisotropy) s.read(anisotropy + r * anisotropy_stride, 6, 1);
         for (int colour = 0; colour < 2; ++colour)
             for (int parity = 0; parity < 2; ++parity) s.fill_ghosts(colour, parity);
-        run(s, replicas[r], temperatures + (long long)r * sweeps, sweeps, over_relaxations, first_sweep, seed);
+        run(s, replicas[r], temperatures + (long long)r * sweeps, sweeps, first_sweep, seed);
         s.write(here);
     });
 }
@@ -420,8 +388,8 @@ extern "C" void heat_bath_dipolar_host(float* spins, const Replica* replicas, co
                                        const float* kernel, const float* root, int rows, int columns,
                                        int every, uint32 purpose, const float* anisotropy,
                                        long long anisotropy_stride, int height, int width, int periodic,
-                                       const float* temperatures, int sweeps, int over_relaxations,
-                                       uint32 first_sweep, uint64 seed, int count, int threads) {
+                                       const float* temperatures, int sweeps, uint32 first_sweep,
+                                       uint64 seed, int count, int threads) {
     const Lattice l = {height, width, periodic};
     const Convolution convolution({height, width, rows, columns}, kernel, root);
     const int outer = count < threads ? count : threads;
@@ -441,7 +409,7 @@ extern "C" void heat_bath_dipolar_host(float* spins, const Replica* replicas, co
                 [&](int component, int y, int x, float* line) { s.load_sites(component, y, x, line); },
                 [&](int component, int y, int x, const float* line) { s.store_sites(3 + component, y, x, line); });
             anneal_replica<true, true>(s, replicas[r], t + first, sweeps - first < every ? sweeps - first : every,
-                                       over_relaxations, first_sweep + first, seed);
+                                       first_sweep + first, seed);
         }
         s.write(here);
     });

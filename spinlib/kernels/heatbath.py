@@ -37,7 +37,6 @@ def heat_bath(
     field: torch.Tensor | None = None,
     anisotropy: torch.Tensor | None = None,
     periodic: bool = True,
-    over_relaxations: int = 0,
     driver: str = "auto",
     flags: tuple[str, ...] = VECTOR_FLAGS,
 ) -> None:
@@ -49,7 +48,6 @@ def heat_bath(
     first_sweep    number of the first sweep in that stream
     field          optional extra field, (batch or 1, 3, height, width)
     anisotropy     optional extra anisotropy, (batch or 1, height, width)
-    over_relaxations   rotations by half a turn about the local field after each sweep
     driver         on a GPU: "block" keeps each lattice in one multiprocessor's shared memory,
                    "grid" takes any size, "auto" uses the first where it fits
     """
@@ -63,7 +61,7 @@ def heat_bath(
     if device.type == "cuda":
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, _stride(field), periodic, anisotropic),
-            *(over_relaxations, round_keys(seed), driver),
+            *(round_keys(seed), driver),
         )
         for some in temperatures.split(_SWEEPS_AT_ONCE, dim=1):
             gpu(some.contiguous(), field, first_sweep)
@@ -72,9 +70,8 @@ def heat_bath(
     arguments = [
         *(spins, replicas, field, np.int64(_stride(field)), anisotropy),
         *(np.int64(_stride(anisotropy)), np.int32(height), np.int32(width), np.int32(periodic)),
-        *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.int32(over_relaxations)),
-        *(np.uint32(first_sweep), check_seed(seed), np.int32(batch)),
-        np.int32(torch.get_num_threads()),
+        *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.uint32(first_sweep)),
+        *(check_seed(seed), np.int32(batch), np.int32(torch.get_num_threads())),
     ]
     call_host("heatbath.cu", "heat_bath_host", arguments, flags)
 
@@ -90,12 +87,11 @@ class _GpuSweeps:
         field_stride: int,
         periodic: bool,
         anisotropic: bool,
-        over_relaxations: int,
         keys: np.ndarray,
         driver: str = "auto",
     ) -> None:
         batch, _, height, width = spins.shape
-        self._over, device = over_relaxations, spins.device
+        device = spins.device
         half = (width + 1) // 2
         shared = 2 * 3 * height * half * 4
         self._whole = driver != "grid"
@@ -109,7 +105,6 @@ class _GpuSweeps:
                 )
             self._whole = fits
         function = "heat_bath_block" if self._whole else "heat_bath_colour"
-        names = ("over", "first_sweep") if self._whole else ("sweep", "colour", "relax", "counter")
         arguments = {
             "spins": spins,
             "replicas": replicas,
@@ -123,12 +118,12 @@ class _GpuSweeps:
             "anisotropic": np.int32(anisotropic),
             "temperatures": None,
             "sweeps": None,
-            **dict.fromkeys(names),
+            "first_sweep": None,
+            **({} if self._whole else {"sweep": None, "colour": None}),
             "keys": keys,
         }
         grid, block = (math.ceil(half * height / 256), batch), (256,)
         if self._whole:
-            arguments["over"] = np.int32(over_relaxations)
             # An even number of rows of threads, as the kernel has it.
             grid, block = (batch,), (half, min(height + height % 2, 1024 // half // 2 * 2))
         shared = shared if self._whole else 0
@@ -140,22 +135,13 @@ class _GpuSweeps:
         """One sweep per column of the contiguous (batch, sweeps) `temperatures`."""
         sweeps = temperatures.shape[1]
         common = {"temperatures": temperatures, "sweeps": np.int32(sweeps), "field": field}
+        common["first_sweep"] = np.uint32(first_sweep)
         if self._whole:
-            self._launch(**common, first_sweep=np.uint32(first_sweep))
+            self._launch(**common)
             return
         for sweep in range(sweeps):
-            number = first_sweep + sweep
-            passes = [(False, number)]
-            passes += [(True, number * self._over + i) for i in range(self._over)]
-            for relax_over, counter in passes:
-                for colour in (0, 1):
-                    self._launch(
-                        **common,
-                        sweep=np.int32(sweep),
-                        colour=np.int32(colour),
-                        relax=np.int32(relax_over),
-                        counter=np.uint32(counter),
-                    )
+            for colour in (0, 1):
+                self._launch(**common, sweep=np.int32(sweep), colour=np.int32(colour))
 
 
 def heat_bath_with_dipoles(
@@ -173,7 +159,6 @@ def heat_bath_with_dipoles(
     first_sweep: int = 0,
     anisotropy: torch.Tensor | None = None,
     periodic: bool = True,
-    over_relaxations: int = 0,
 ) -> None:
     """`heat_bath`, before every `every`-th sweep a field of dipoles drawn anew.
 
@@ -193,7 +178,7 @@ def heat_bath_with_dipoles(
         anisotropic = anisotropy is not None or _anisotropic(couplings)
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, spins[0].numel() if batch > 1 else 0),
-            *(periodic, anisotropic, over_relaxations, round_keys(seed)),
+            *(periodic, anisotropic, round_keys(seed)),
         )
         for number, some in enumerate(_in_pieces(temperatures, every)):
             first = number * every
@@ -204,8 +189,8 @@ def heat_bath_with_dipoles(
         *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
         *(anisotropy, np.int64(_stride(anisotropy))),
         *(np.int32(height), np.int32(width), np.int32(periodic)),
-        *(temperatures, np.int32(temperatures.shape[1]), np.int32(over_relaxations)),
-        *(np.uint32(first_sweep), check_seed(seed), np.int32(batch)),
+        *(temperatures, np.int32(temperatures.shape[1]), np.uint32(first_sweep)),
+        *(check_seed(seed), np.int32(batch)),
     ]
     if batch:
         threads = np.int32(torch.get_num_threads())

@@ -12,8 +12,6 @@ typedef WordsOf<uint32> Words;
 
 // What a stream is for: the last counter word, so that no two uses ever share numbers.
 #define STREAM_HEAT_BATH 0u
-#define STREAM_OVER_RELAXATION 1u
-#define STREAM_FILL 2u
 #define STREAM_THERMAL_FIELD 3u
 
 template <class Word>

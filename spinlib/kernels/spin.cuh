@@ -87,17 +87,6 @@ SITE Vec3 heat_bath(Vec3 old, Vec3 field, float anisotropy, float temperature, f
     return sample_along(field, temperature, beta, dot(old, old) > 0.5f, random);
 }
 
-// Over-relaxation: half a turn about the local field. It keeps the linear energy, moves far, and is
-// accepted by Metropolis for the change of the anisotropy energy.
-SITE Vec3 over_relax(Vec3 old, Vec3 field, float anisotropy, float temperature, Words random) {
-    float projection = quotient(2.0f * dot(old, field), larger(dot(field, field), 1e-20f));
-    Vec3 spin = projection * field - old;
-    spin = inverse_sqrt(larger(dot(spin, spin), 1e-20f)) * spin;
-    float cost = anisotropy * (old.z - spin.z) * (old.z + spin.z);
-    bool accepted = cost <= -temperature * log_unit(uniform(random.a));
-    return {accepted ? spin.x : old.x, accepted ? spin.y : old.y, accepted ? spin.z : old.z};
-}
-
 // - p S x B - q S x (S x B): precession about the field and damping towards it.
 SITE Vec3 landau_lifshitz(Vec3 spin, Vec3 field, float precession, float damping) {
     Vec3 across = cross(spin, field);
