@@ -86,16 +86,16 @@ struct Convolution {
     void apply(float strength, float amplitude, White white, int threads, Load load, Store store) const {
         static thread_local Memory memory;
         float* spectrum = memory.lines((size_t)3 * blocks * slots);
-        for_each_replica(3 * pieces, threads, [=](int task) {
+        for_each_task(3 * pieces, threads, [=](int task) {
             columns_forward(task / pieces, task % pieces, load, spectrum);
         });
-        for_each_replica(blocks, threads, [=](int block) {
+        for_each_task(blocks, threads, [=](int block) {
             if (amplitude > 0.0f)
                 multiply<true>(block, strength, amplitude, white, spectrum);
             else
                 multiply<false>(block, strength, 0.0f, white, spectrum);
         });
-        for_each_replica(3 * pieces, threads, [=](int task) {
+        for_each_task(3 * pieces, threads, [=](int task) {
             columns_back(task / pieces, task % pieces, store, spectrum);
         });
     }

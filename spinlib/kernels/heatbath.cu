@@ -369,7 +369,7 @@ extern "C" void heat_bath_host(float* spins, const Replica* replicas, const floa
     const bool mapped = field || anisotropy;
     auto run = anisotropic ? (mapped ? anneal_replica<true, true> : anneal_replica<true, false>)
                            : (mapped ? anneal_replica<false, true> : anneal_replica<false, false>);
-    for_each_replica(count, threads, [=](int r) {
+    for_each_task(count, threads, [=](int r) {
         Colours& s = colours_of_thread(l, field != nullptr, anisotropy != nullptr);
         float* here = spins + (long long)r * 3 * height * width;
         s.read(here, 0, 3);
@@ -394,7 +394,7 @@ extern "C" void heat_bath_dipolar_host(float* spins, const Replica* replicas, co
     const Convolution convolution({height, width, rows, columns}, kernel, root);
     const int outer = count < threads ? count : threads;
     const int inner = rows * columns < 65536 ? 1 : threads / outer;  // else not worth the starting
-    for_each_replica(count, outer, [=, &convolution](int r) {
+    for_each_task(count, outer, [=, &convolution](int r) {
         Colours& s = colours_of_thread(l, true, anisotropy != nullptr);
         float* here = spins + (long long)r * 3 * height * width;
         const float* t = temperatures + (long long)r * sweeps;

@@ -1,4 +1,4 @@
-// What the host needs beyond the kernels' own headers: threads over replicas.
+// What the host needs beyond the kernels' own headers: threads over replicas and parts of them.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -16,14 +16,14 @@
 #define VECTOR_LOOP _Pragma("GCC ivdep")
 #endif
 
-// Calls work(r) for r = 0 … count-1 on so many threads; each replica is done by one thread alone,
-// so the result does not depend on their number. Each thread has its own copy of `work`, which may
-// hold memory to work in.
+// Calls work(task) for task = 0 … count-1, which may be replicas or parts of them, on so many threads.
+// Each is done by one thread alone, so the result does not depend on their number. Each thread has
+// its own copy of `work`, which may hold memory to work in.
 template <class Work>
-static void for_each_replica(int count, int threads, Work work) {
+static void for_each_task(int count, int threads, Work work) {
     std::atomic<int> next{0};
     auto loop = [&next, count, work]() mutable {
-        for (int r; (r = next.fetch_add(1)) < count;) work(r);
+        for (int task; (task = next.fetch_add(1)) < count;) work(task);
     };
     std::vector<std::thread> crew;
     for (int t = 1; t < threads && t < count; ++t) crew.emplace_back(loop);

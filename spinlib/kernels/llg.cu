@@ -165,7 +165,7 @@ extern "C" void torque_host(const float* spins, const Film* films, const float* 
     const Lattice l = {height, width, periodic};
     const long long size = 3LL * height * width;
     const int rows = SITES_PER_TASK / width + 1, blocks = (height + rows - 1) / rows;
-    for_each_replica(count * blocks, threads, [&](int task) {
+    for_each_task(count * blocks, threads, [&](int task) {
         const long long r = task / blocks, first = (long long)(task % blocks) * rows;
         std::vector<float> zeros(width, 0.0f), ghosted(3 * (width + 2));
         const float* f = field ? field + r * size : nullptr;
@@ -200,7 +200,7 @@ extern "C" void advance_host(const float* spins, const float* a, const float* b,
                              int threads) {
     const int blocks = (sites + SITES_PER_TASK - 1) / SITES_PER_TASK;
     auto work = d ? advance_sites<4> : c ? advance_sites<3> : b ? advance_sites<2> : advance_sites<1>;
-    for_each_replica(count * blocks, threads, [&](int task) {
+    for_each_task(count * blocks, threads, [&](int task) {
         const long long r = task / blocks, first = (long long)(task % blocks) * SITES_PER_TASK;
         const long long start = r * 3 * sites, last = first + SITES_PER_TASK;
         const float* torques[4] = {a + start, b ? b + start : b, c ? c + start : c, d ? d + start : d};

@@ -47,7 +47,7 @@ extern "C" __global__ void philox_words(const uint32* counters, uint32* words, K
 
 extern "C" void fill_host(float* out, const uint32* states, long long elements, uint32 draw,
                           uint32 purpose, uint64 seed, int normal, int count, int threads) {
-    for_each_replica(count, threads, [&](int r) {
+    for_each_task(count, threads, [&](int r) {
         float* here = out + r * elements;
         const uint32 state = states[r];
         const long long whole = elements / 4;

@@ -117,7 +117,7 @@ extern "C" void convolve_host(const float* spins, float* field, int height, int 
                               int columns, const float* kernel, int count, int threads) {
     const Convolution convolution({height, width, rows, columns}, kernel, nullptr);
     const int outer = count < threads ? count : threads;
-    for_each_replica(count, outer, [=, &convolution](int r) {
+    for_each_task(count, outer, [=, &convolution](int r) {
         const long long first = (long long)r * 3 * height * width;
         auto load = [=](int component, int y, int x, float* line) {
             if (width - x < FFT_LINE)
