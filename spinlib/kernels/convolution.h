@@ -53,13 +53,6 @@ SITE void transpose(Lanes* v) {
     }
 }
 
-// White noise: four normal numbers of one Philox block for k_x = 2p, 2p + 1, the block's number
-// being (component (rows/2 + 1) + k_y) ceil(columns/2) + p.
-struct White {
-    uint32 draw, state, purpose;
-    uint64 seed;
-};
-
 struct Layer {
     int height, width, rows, columns;  // of the layer, and of the transform
 };

@@ -10,10 +10,6 @@
 //          one thread per replica and vector lanes over the sites of one colour.
 #include "spin.cuh"
 
-struct Lattice {
-    int height, width, periodic;
-};
-
 // One row of a table that Python fills: the couplings, and the index of the state in its data set,
 // which is the third counter of its random stream.
 struct Replica {
@@ -41,15 +37,6 @@ SITE float inverse_temperature(float temperature) { return quotient(1.0f, larger
 
 #ifdef __CUDACC__
 
-SITE Vec3 load(const float* s, long long plane, long long i) {
-    return {s[i], s[plane + i], s[2 * plane + i]};
-}
-SITE void store(float* s, long long plane, long long i, Vec3 v) {
-    s[i] = v.x;
-    s[plane + i] = v.y;
-    s[2 * plane + i] = v.z;
-}
-
 // One colour of one sweep of every replica, straight in global memory: any lattice size.
 template <bool ANISOTROPIC>
 static __device__ void update_colour(float* spins, const Replica* replicas, Maps maps, Lattice l,
@@ -60,16 +47,9 @@ static __device__ void update_colour(float* spins, const Replica* replicas, Maps
     const int y = thread / half, x = 2 * (thread % half) + ((y + colour) & 1);
     if (x >= l.width) return;
     const long long plane = (long long)l.height * l.width, r = blockIdx.y;
-    const int row = y * l.width, site = row + x;
+    const int site = y * l.width + x;
     float* s = spins + r * 3 * plane;
-    const Vec3 none = {0.0f, 0.0f, 0.0f};
-    const bool p = l.periodic;
-    const bool at_right = x + 1 == l.width, at_left = x == 0;
-    const bool at_top = y + 1 == l.height, at_bottom = y == 0;
-    Vec3 right = at_right && !p ? none : load(s, plane, at_right ? row : site + 1);
-    Vec3 left = at_left && !p ? none : load(s, plane, at_left ? row + l.width - 1 : site - 1);
-    Vec3 up = at_top && !p ? none : load(s, plane, at_top ? x : site + l.width);
-    Vec3 down = at_bottom && !p ? none : load(s, plane, at_bottom ? plane - l.width + x : site - l.width);
+    const Neighbours n = neighbours(s, l, x, y);
     const Couplings& h = replicas[r].couplings;
     Vec3 external = maps.field ? h.field + load(maps.field + r * maps.field_stride, plane, site) : h.field;
     float anisotropy = h.anisotropy;
@@ -78,7 +58,7 @@ static __device__ void update_colour(float* spins, const Replica* replicas, Maps
     const float temperature = temperatures[r * sweeps + sweep];
     Words random = philox(site, first_sweep + sweep, replicas[r].state, STREAM_HEAT_BATH, keys);
     store(s, plane, site,
-          update<ANISOTROPIC>(old, right, left, up, down, external, anisotropy, h, temperature,
+          update<ANISOTROPIC>(old, n.right, n.left, n.up, n.down, external, anisotropy, h, temperature,
                               inverse_temperature(temperature), random));
 }
 

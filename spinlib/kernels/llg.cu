@@ -14,10 +14,6 @@
 //          memory. On a GPU the Fourier transforms of an open film move some ten times as much.
 #include "spin.cuh"
 
-struct Lattice {
-    int height, width, periodic;
-};
-
 // One row of a table that Python fills, fields in tesla. The last two words are counters of the
 // thermal field's random stream: the state's index in its data set and the number of the time step.
 struct Film {
@@ -48,10 +44,6 @@ SITE Vec3 on_sphere(Vec3 v) { return inverse_sqrt(larger(dot(v, v), 1e-20f)) * v
 
 #ifdef __CUDACC__
 
-SITE Vec3 load(const float* s, long long plane, long long i) {
-    return {s[i], s[plane + i], s[2 * plane + i]};
-}
-
 template <bool THERMAL>
 static __device__ void torque_of_cell(const float* spins, const Film* films, const float* field,
                                       const float* anisotropy, long long anisotropy_stride,
@@ -59,24 +51,14 @@ static __device__ void torque_of_cell(const float* spins, const Film* films, con
     const int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y;
     if (x >= l.width || y >= l.height) return;
     const long long plane = (long long)l.height * l.width, r = blockIdx.z;
-    const int row = y * l.width, site = row + x;
+    const int site = y * l.width + x;
     const float* s = spins + r * 3 * plane;
-    const Vec3 none = {0.0f, 0.0f, 0.0f};
-    const bool p = l.periodic;
-    const bool at_right = x + 1 == l.width, at_left = x == 0;
-    const bool at_top = y + 1 == l.height, at_bottom = y == 0;
-    Vec3 right = at_right && !p ? none : load(s, plane, at_right ? row : site + 1);
-    Vec3 left = at_left && !p ? none : load(s, plane, at_left ? row + l.width - 1 : site - 1);
-    Vec3 up = at_top && !p ? none : load(s, plane, at_top ? x : site + l.width);
-    Vec3 down = at_bottom && !p ? none : load(s, plane, at_bottom ? plane - l.width + x : site - l.width);
-    Vec3 map_field = field ? load(field + r * 3 * plane, plane, site) : none;
+    const Neighbours n = neighbours(s, l, x, y);
+    Vec3 map_field = field ? load(field + r * 3 * plane, plane, site) : Vec3{0.0f, 0.0f, 0.0f};
     float map_anisotropy = anisotropy ? anisotropy[r * anisotropy_stride + site] : 0.0f;
-    Vec3 k = torque_at<THERMAL>(load(s, plane, site), right, left, up, down, map_field,
+    Vec3 k = torque_at<THERMAL>(load(s, plane, site), n.right, n.left, n.up, n.down, map_field,
                                 map_anisotropy, films[r], site, seed);
-    float* to = out + r * 3 * plane + site;
-    to[0] = k.x;
-    to[plane] = k.y;
-    to[2 * plane] = k.z;
+    store(out + r * 3 * plane, plane, site, k);
 }
 
 extern "C" __global__ void torque(const float* spins, const Film* films, const float* field,
@@ -99,10 +81,7 @@ extern "C" __global__ void advance(const float* spins, const float* a, const flo
     if (b) v = v + w[1] * load(b + start, plane, i);
     if (c) v = v + w[2] * load(c + start, plane, i);
     if (d) v = v + w[3] * load(d + start, plane, i);
-    v = on_sphere(v);
-    out[start + i] = v.x;
-    out[start + plane + i] = v.y;
-    out[start + 2 * plane + i] = v.z;
+    store(out + start, plane, i, on_sphere(v));
 }
 
 #else

@@ -33,11 +33,6 @@ extern "C" __global__ void multiply_spectrum(const float4* k, int count, float2*
     z[i] = make_float2(at.w * s_z.x, at.w * s_z.y);
 }
 
-struct White {
-    uint32 draw, state, purpose;
-    uint64 seed;
-};
-
 // White noise of one component at two wavenumbers on end, k_x = first and first + 1, or at their
 // negatives, of a row k_y >= 0. As on the host each takes half a Philox block, of which `block` is the
 // first of the row. A k_x beyond the ends makes a number that nobody uses.

@@ -20,6 +20,39 @@ SITE Vec3 cross(Vec3 a, Vec3 b) {
     return {fma_(a.y, b.z, -(a.z * b.y)), fma_(a.z, b.x, -(a.x * b.z)), fma_(a.x, b.y, -(a.y * b.x))};
 }
 
+struct Lattice {
+    int height, width, periodic;
+};
+
+#ifdef __CUDACC__
+
+SITE Vec3 load(const float* s, long long plane, long long i) {
+    return {s[i], s[plane + i], s[2 * plane + i]};
+}
+SITE void store(float* s, long long plane, long long i, Vec3 v) {
+    s[i] = v.x;
+    s[plane + i] = v.y;
+    s[2 * plane + i] = v.z;
+}
+
+// The spins around a site of one replica (3, height, width), zero beyond an open edge.
+struct Neighbours {
+    Vec3 right, left, up, down;
+};
+SITE Neighbours neighbours(const float* s, Lattice l, int x, int y) {
+    const long long plane = (long long)l.height * l.width;
+    const int row = y * l.width, site = row + x;
+    const Vec3 none = {0.0f, 0.0f, 0.0f};
+    const bool at_right = x + 1 == l.width, at_left = x == 0;
+    const bool at_top = y + 1 == l.height, at_bottom = y == 0;
+    return {at_right && !l.periodic ? none : load(s, plane, at_right ? row : site + 1),
+            at_left && !l.periodic ? none : load(s, plane, at_left ? row + l.width - 1 : site - 1),
+            at_top && !l.periodic ? none : load(s, plane, at_top ? x : site + l.width),
+            at_bottom && !l.periodic ? none : load(s, plane, at_bottom ? plane - l.width + x : site - l.width)};
+}
+
+#endif
+
 // One replica's Hamiltonian, energies in units of the caller's choice (temperature alike).
 struct Couplings {
     float exchange, dmi_interfacial, dmi_bulk, anisotropy;
