@@ -30,6 +30,7 @@ from spinlib.hamiltonian import Hamiltonian
 from spinlib.hysteresis import hysteresis
 from spinlib.kernels import heat_bath, spectrum
 from spinlib.kernels.heatbath import _GpuSweeps, _replicas
+from spinlib.kernels.launch import stride
 from spinlib.kernels.random import round_keys, state_indices, stream_of
 from spinlib.microscope import Microscope
 from spinlib.relaxation import relax
@@ -226,7 +227,7 @@ def test_the_gpus_sweeps_are_the_hosts(boundary, size, driver, monkeypatch):
     heat_bath(host, table, temperatures, seed=4, states=states, first_sweep=3, **options)
     replicas = _replicas(table, states, gpu.device)
     sweeps = _GpuSweeps(
-        *(gpu, replicas, None, field[0].numel(), periodic, False, round_keys(4), driver)
+        *(gpu, replicas, None, stride(field), periodic, False, round_keys(4), driver)
     )
     assert sweeps._launch.name == f"heat_bath_{'block' if driver == 'block' else 'colour'}"
     sweeps(temperatures, field, 3)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import Launch, call_host
+from spinlib.kernels.launch import Launch, call_host, check_arrays, stride
 from spinlib.kernels.loader import VECTOR_FLAGS
 from spinlib.kernels.random import check_seed, round_keys, state_indices, stream_of
 from spinlib.kernels.spectrum import GpuConvolution, GpuKernel, HostKernel, ThermalNoise
@@ -60,7 +60,7 @@ def heat_bath(
     anisotropic = anisotropy is not None or _anisotropic(couplings)
     if device.type == "cuda":
         gpu = _GpuSweeps(
-            *(spins, replicas, anisotropy, _stride(field), periodic, anisotropic),
+            *(spins, replicas, anisotropy, stride(field), periodic, anisotropic),
             *(round_keys(seed), driver),
         )
         for some in temperatures.split(_SWEEPS_AT_ONCE, dim=1):
@@ -68,8 +68,8 @@ def heat_bath(
             first_sweep += some.shape[1]
         return
     arguments = [
-        *(spins, replicas, field, np.int64(_stride(field)), anisotropy),
-        *(np.int64(_stride(anisotropy)), np.int32(height), np.int32(width), np.int32(periodic)),
+        *(spins, replicas, field, stride(field), anisotropy),
+        *(stride(anisotropy), np.int32(height), np.int32(width), np.int32(periodic)),
         *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.uint32(first_sweep)),
         *(check_seed(seed), np.int32(batch), np.int32(torch.get_num_threads())),
     ]
@@ -84,7 +84,7 @@ class _GpuSweeps:
         spins: torch.Tensor,
         replicas: torch.Tensor,
         anisotropy: torch.Tensor | None,
-        field_stride: int,
+        field_stride: np.int64,
         periodic: bool,
         anisotropic: bool,
         keys: np.ndarray,
@@ -109,9 +109,9 @@ class _GpuSweeps:
             "spins": spins,
             "replicas": replicas,
             "field": None,
-            "field_stride": np.int64(field_stride),
+            "field_stride": field_stride,
             "anisotropy": anisotropy,
-            "anisotropy_stride": np.int64(_stride(anisotropy)),
+            "anisotropy_stride": stride(anisotropy),
             "height": np.int32(height),
             "width": np.int32(width),
             "periodic": np.int32(periodic),
@@ -177,7 +177,7 @@ def heat_bath_with_dipoles(
         dipoles = GpuConvolution(spins, kernel, noise)
         anisotropic = anisotropy is not None or _anisotropic(couplings)
         gpu = _GpuSweeps(
-            *(spins, replicas, anisotropy, spins[0].numel() if batch > 1 else 0),
+            *(spins, replicas, anisotropy, stride(spins)),
             *(periodic, anisotropic, round_keys(seed)),
         )
         for number, some in enumerate(_in_pieces(temperatures, every)):
@@ -187,7 +187,7 @@ def heat_bath_with_dipoles(
     arguments = [
         *(spins, replicas, strengths, kernel.table, root.table),
         *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
-        *(anisotropy, np.int64(_stride(anisotropy))),
+        *(anisotropy, stride(anisotropy)),
         *(np.int32(height), np.int32(width), np.int32(periodic)),
         *(temperatures, np.int32(temperatures.shape[1]), np.uint32(first_sweep)),
         *(check_seed(seed), np.int32(batch)),
@@ -222,17 +222,15 @@ def _map(values: torch.Tensor | None, spins: torch.Tensor) -> torch.Tensor | Non
     return None if values is None else values.to(spins.device, torch.float32).contiguous()
 
 
-def _stride(values: torch.Tensor | None) -> int:
-    return 0 if values is None or len(values) == 1 else values[0].numel()
-
-
 def _check(spins, couplings, temperatures, field, anisotropy, periodic) -> None:
-    batch, components, height, width = spins.shape
-    if spins.dtype != torch.float32 or components != 3 or not spins.is_contiguous():
-        raise ValueError(
-            "Spins are a contiguous float32 tensor (batch, 3, height, width), got "
-            f"{spins.dtype} {tuple(spins.shape)}."
-        )
+    batch, _, height, width = spins.shape
+    check_arrays(
+        spins,
+        couplings=(couplings, [(batch, len(COUPLINGS))]),
+        temperatures=(temperatures, [(batch, temperatures.shape[-1])]),
+        field=(field, [(n, 3, height, width) for n in (1, batch)]),
+        anisotropy=(anisotropy, [(n, height, width) for n in (1, batch)]),
+    )
     if periodic and (height % 2 or width % 2):
         raise ValueError(
             f"A periodic lattice of {height}×{width} sites cannot be coloured like a checkerboard: "
@@ -240,15 +238,3 @@ def _check(spins, couplings, temperatures, field, anisotropy, periodic) -> None:
         )
     if not torch.isfinite(temperatures).all() or (temperatures < 0).any():
         raise ValueError("Temperatures are finite and not negative.")
-    expected = {
-        "couplings": (couplings, [(batch, len(COUPLINGS))]),
-        "temperatures": (temperatures, [(batch, temperatures.shape[-1])]),
-        "field": (field, [(n, 3, height, width) for n in (1, batch)]),
-        "anisotropy": (anisotropy, [(n, height, width) for n in (1, batch)]),
-    }
-    for name, (values, shapes) in expected.items():
-        if values is not None and tuple(values.shape) not in shapes:
-            raise ValueError(
-                f"{name} has shape {tuple(values.shape)} where {shapes[-1]} is needed "
-                f"for {batch} lattices of {height}×{width} sites."
-            )

@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -31,6 +32,32 @@ def resolve_device(name: torch.device | str) -> torch.device:
             f"This machine has no CUDA device for {name!r}; use device auto or cpu instead."
         )
     return device
+
+
+def check_arrays(spins: torch.Tensor, **others: tuple[torch.Tensor | None, list]) -> None:
+    """Refuse spins that kernels do not take, and arrays of none of the shapes beside them."""
+    if spins.dtype != torch.float32 or spins.shape[1] != 3 or not spins.is_contiguous():
+        raise ValueError(
+            "Spins are a contiguous float32 tensor (batch, 3, height, width), got "
+            f"{spins.dtype} {tuple(spins.shape)}."
+        )
+    batch, _, height, width = spins.shape
+    for name, (values, shapes) in others.items():
+        if values is not None and tuple(values.shape) not in shapes:
+            raise ValueError(
+                f"{name} has shape {tuple(values.shape)} where {shapes[-1]} is needed "
+                f"for {batch} lattices of {height}×{width} sites."
+            )
+
+
+def stride(values: torch.Tensor | None) -> np.int64:
+    """Numbers from one state's map to the next one's; 0 if all share one, or there is none."""
+    return np.int64(0 if values is None or len(values) < 2 else values[0].numel())
+
+
+def threads_for(spins: torch.Tensor) -> np.int32:
+    """As many threads as torch uses, but none for so little work that starting them costs more."""
+    return np.int32(min(torch.get_num_threads(), math.ceil(spins.numel() / 50_000)))
 
 
 def call_host(

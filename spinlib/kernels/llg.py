@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from spinlib.kernels.heatbath import COUPLINGS
-from spinlib.kernels.launch import call_host, launch_cuda
+from spinlib.kernels.launch import call_host, check_arrays, launch_cuda, stride, threads_for
 from spinlib.kernels.loader import VECTOR_FLAGS
 from spinlib.kernels.random import check_seed, state_indices
 
@@ -61,18 +61,24 @@ def torque(
     thermal      whether to add the thermal field
     """
     batch, _, height, width = spins.shape
-    _check(spins, field, anisotropy)
+    check_arrays(
+        spins,
+        field=(field, [(batch, 3, height, width)]),
+        anisotropy=(anisotropy, [(n, height, width) for n in (1, batch)]),
+    )
+    for name, map_ in (("field", field), ("anisotropy", anisotropy)):
+        if map_ is not None and (map_.dtype != torch.float32 or not map_.is_contiguous()):
+            raise ValueError(f"{name} is a contiguous float32 tensor: call .float().contiguous().")
     out = torch.empty_like(spins) if out is None else out
-    stride = 0 if anisotropy is None or len(anisotropy) == 1 else height * width
     arguments = [
-        *(spins, table, field, anisotropy, np.int64(stride), np.int32(height), np.int32(width)),
+        *(spins, table, field, anisotropy, stride(anisotropy), np.int32(height), np.int32(width)),
         *(np.int32(periodic), np.int32(thermal), check_seed(seed), out),
     ]
     if spins.is_cuda:
         grid = (math.ceil(width / 64), math.ceil(height / 4), batch)
         launch_cuda("llg.cu", "torque", grid, (64, 4), arguments, spins.device)
     else:
-        call_host("llg.cu", "torque_host", [*arguments, np.int32(batch), _threads(spins)], flags)
+        call_host("llg.cu", "torque_host", [*arguments, np.int32(batch), threads_for(spins)], flags)
     return out
 
 
@@ -95,7 +101,7 @@ def advance(
         grid = (math.ceil(height * width / 256), batch)
         launch_cuda("llg.cu", "advance", grid, (256,), arguments, spins.device)
     else:
-        call_host("llg.cu", "advance_host", [*arguments, np.int32(batch), _threads(spins)])
+        call_host("llg.cu", "advance_host", [*arguments, np.int32(batch), threads_for(spins)])
     return out
 
 
@@ -106,31 +112,3 @@ def weight_table(weights: torch.Tensor, device: torch.device) -> torch.Tensor:
     four = torch.zeros((*weights.shape[:-1], 4), dtype=torch.float32, device=device)
     four[..., : weights.shape[-1]] = weights
     return four
-
-
-def _threads(spins: torch.Tensor) -> np.int32:
-    """As many threads as torch uses, but none for so little work that starting them costs more."""
-    return np.int32(min(torch.get_num_threads(), math.ceil(spins.numel() / 50_000)))
-
-
-def _check(spins, field, anisotropy) -> None:
-    batch, components, height, width = spins.shape
-    if spins.dtype != torch.float32 or components != 3 or not spins.is_contiguous():
-        raise ValueError(
-            "Spins are a contiguous float32 tensor (batch, 3, height, width), got "
-            f"{spins.dtype} {tuple(spins.shape)}."
-        )
-    expected = {
-        "field": (field, [(batch, 3, height, width)]),
-        "anisotropy": (anisotropy, [(1, height, width), (batch, height, width)]),
-    }
-    for name, (values, shapes) in expected.items():
-        if values is None:
-            continue
-        if tuple(values.shape) not in shapes or values.dtype != torch.float32:
-            raise ValueError(
-                f"The {name} map is {values.dtype} {tuple(values.shape)} where float32 "
-                f"{shapes[-1]} is needed."
-            )
-        if not values.is_contiguous():
-            raise ValueError(f"The {name} map is not contiguous: call .contiguous() on it.")

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from spinlib.kernels.launch import MOST_STATES, Launch, call_host
+from spinlib.kernels.launch import MOST_STATES, Launch, call_host, threads_for
 
 _LANES = 8  # FFT_LANES of fourier.h
 _RADICES = (2, 3, 5, 7)
@@ -65,10 +65,8 @@ def convolve(spins: torch.Tensor, kernel: HostKernel) -> torch.Tensor:
     spins = spins.contiguous()
     field = torch.empty_like(spins)
     batch, _, height, width = spins.shape
-    # Starting a thread costs as much as this much work.
-    threads = min(torch.get_num_threads(), math.ceil(spins.numel() / 50_000))
     sizes = (np.int32(n) for n in (height, width, kernel.rows, kernel.columns))
-    arguments = [spins, field, *sizes, kernel.table, np.int32(batch), np.int32(threads)]
+    arguments = [spins, field, *sizes, kernel.table, np.int32(batch), threads_for(spins)]
     if batch:
         call_host("spectrum.cu", "convolve_host", arguments)
     return field
