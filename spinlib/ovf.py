@@ -15,6 +15,8 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
+from spinlib.store import write_whole
+
 ENCODINGS = ("text", "binary 4", "binary 8")
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12}
 _MAX_VALUES = 300_000_000  # a hundred million cells of three components
@@ -31,11 +33,7 @@ class Ovf:
 
     values: np.ndarray  # (layers, components, height, width) float32 or float64; row 0 is lowest y
     cell: tuple[float, float, float]  # sides along x, y, z in metres
-    base: tuple[float, float, float] = (0.0, 0.0, 0.0)  # centre of the first cell, metres
     title: str = "m"
-    labels: tuple[str, ...] = ()  # one per component
-    units: tuple[str, ...] = ()  # one per component
-    description: tuple[str, ...] = ()
 
     @property
     def spins(self) -> torch.Tensor:
@@ -78,7 +76,7 @@ def _parse(file: BinaryIO) -> Ovf:
         version = 1  # the draft format 0.0a0 differs from 1.0 only in its first line
     else:
         raise OvfError("its first line is not '# OOMMF OVF 2.0'.")
-    header, description, encoding, start = _read_header(content)
+    header, encoding, start = _read_header(content)
     count = header.get("segment count", "1")
     if count != "1":
         raise OvfError(f"it holds {count!r} segments; files of one segment are read.")
@@ -96,7 +94,6 @@ def _parse(file: BinaryIO) -> Ovf:
     cell = tuple(_number(header, f"{axis}stepsize") * _METRES[unit] for axis in "xyz")
     if min(cell) <= 0:
         raise OvfError(f"its cell of {cell[0]:g} x {cell[1]:g} x {cell[2]:g} m is not positive.")
-    base = tuple(_number(header, f"{axis}base", "0") * _METRES[unit] for axis in "xyz")
 
     content += file.read()
     if encoding == "text":
@@ -108,27 +105,12 @@ def _parse(file: BinaryIO) -> Ovf:
     if version == 1:
         values = values * _number(header, "valuemultiplier", "1")
     values = values.reshape(nodes[2], nodes[1], nodes[0], components).transpose(0, 3, 1, 2)
-    if version == 2:
-        labels, units = (
-            tuple(header.get(key, "").split()) for key in ("valuelabels", "valueunits")
-        )
-    else:
-        labels, units = (), (header.get("valueunit", "1"),) * 3
-    return Ovf(
-        values=np.ascontiguousarray(values),
-        cell=cell,
-        base=base,
-        title=header.get("title", "m"),
-        labels=labels,
-        units=units,
-        description=tuple(description),
-    )
+    return Ovf(np.ascontiguousarray(values), cell, header.get("title", "m"))
 
 
-def _read_header(content: bytes) -> tuple[dict[str, str], list[str], str, int]:
-    """Header keys in lower case, description lines, the data encoding, where the data begin."""
+def _read_header(content: bytes) -> tuple[dict[str, str], str, int]:
+    """Header keys in lower case, the data encoding, where the data begin."""
     header: dict[str, str] = {}
-    description: list[str] = []
     position = 0
     while True:
         end = content.find(b"\n", position)
@@ -148,10 +130,8 @@ def _read_header(content: bytes) -> tuple[dict[str, str], list[str], str, int]:
             encoding = " ".join(value.lower().split()[1:])
             if encoding not in ENCODINGS:
                 raise OvfError(f"its data are {value!r}; known are {', '.join(ENCODINGS)}.")
-            return header, description, encoding, position
-        if key == "desc":
-            description.append(value)
-        elif key not in ("begin", "end"):
+            return header, encoding, position
+        if key not in ("begin", "end", "desc"):
             header[key] = value
 
 
@@ -214,11 +194,8 @@ def write_ovf(
     cell: float | tuple[float, float, float],
     *,
     encoding: str = "binary 4",
-    base: tuple[float, float, float] | None = None,
     title: str = "m",
-    labels: tuple[str, ...] = (),
     units: tuple[str, ...] = (),
-    description: tuple[str, ...] = (),
 ) -> None:
     """Write one state as OVF 2.0.
 
@@ -248,22 +225,19 @@ def write_ovf(
 
     layers, components, height, width = array.shape
     nodes = (width, height, layers)
-    base = tuple(side / 2 for side in cell) if base is None else tuple(float(b) for b in base)
-    if not labels:
-        suffixes = "xyz" if components == 3 else [str(i) for i in range(components)]
-        labels = tuple(f"{title}_{s}".replace(" ", "_") for s in suffixes)
+    suffixes = "xyz" if components == 3 else [str(i) for i in range(components)]
+    labels = [f"{title}_{s}".replace(" ", "_") for s in suffixes]
     units = units or ("1",) * components
     name = {"text": "Text", "binary 4": "Binary 4", "binary 8": "Binary 8"}[encoding]
     lines = ["OOMMF OVF 2.0", "Segment count: 1", "Begin: Segment", "Begin: Header"]
     lines += [f"Title: {title}", "meshtype: rectangular", "meshunit: m"]
-    for axis, side, start, count in zip("xyz", cell, base, nodes, strict=True):
-        low = start - side / 2
-        lines += [f"{axis}min: {low!r}", f"{axis}max: {low + count * side!r}"]
-        lines += [f"{axis}base: {start!r}", f"{axis}nodes: {count}", f"{axis}stepsize: {side!r}"]
+    for axis, side, count in zip("xyz", cell, nodes, strict=True):
+        lines += [f"{axis}min: 0.0", f"{axis}max: {count * side!r}", f"{axis}base: {side / 2!r}"]
+        lines += [f"{axis}nodes: {count}", f"{axis}stepsize: {side!r}"]
     lines += [f"valuedim: {components}", f"valuelabels: {' '.join(labels)}"]
-    lines += [f"valueunits: {' '.join(units)}", *(f"Desc: {text}" for text in description)]
+    lines += [f"valueunits: {' '.join(units)}"]
     if any("\n" in line for line in lines):
-        raise OvfError(f"{path} is not written: title, labels and description are single lines.")
+        raise OvfError(f"{path} is not written: title and units are single lines.")
     lines += ["End: Header", f"Begin: Data {name}"]
     head = "".join(f"# {line}\n" for line in lines).encode()
     tail = f"# End: Data {name}\n# End: Segment\n".encode()
@@ -278,10 +252,7 @@ def write_ovf(
             encoding
         ]
         body = np.array([check], kind).tobytes() + ordered.astype(kind).tobytes() + b"\n"
-    partial = path.with_name(path.name + ".part")
     try:
-        partial.write_bytes(head + body + tail)
-        partial.replace(path)
+        write_whole(path, head + body + tail)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OvfError(f"{path} cannot be written: {error.strerror or error}.") from None
