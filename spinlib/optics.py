@@ -81,16 +81,6 @@ def _apply(field: torch.Tensor, rows: np.ndarray, columns: np.ndarray) -> torch.
     return rows_ @ (field @ columns_.T)
 
 
-def blur(field: torch.Tensor, sigma: float, boundary: Boundary = "open") -> torch.Tensor:
-    """Gaussian blur of the last two axes; `sigma` is the standard deviation in cells."""
-    if sigma == 0:
-        return field
-    height, width = field.shape[-2:]
-    return _apply(
-        field, _blur_matrix(height, sigma, boundary), _blur_matrix(width, sigma, boundary)
-    )
-
-
 def resample(
     field: torch.Tensor, shape: tuple[int, int], pixel: float | None = None
 ) -> torch.Tensor:
@@ -118,7 +108,7 @@ def blur_and_resample(
     pixel: float,
     boundary: Boundary = "open",
 ) -> torch.Tensor:
-    """`blur`, then `resample` with a `pixel` in cells, as one product.
+    """A Gaussian blur of standard deviation `sigma` in cells, then `resample`, as one product.
 
     Pixels finer than cells see the blur of the cells' squares, and not squares of blurred cells.
     From one cell on, cells count as points: there a point is spread by the variance sigma² exactly,

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from spinlib.kernels import launch
+from spinlib.optics import blur_and_resample
 
 # The same examples each time: what is found must be found again. HYPOTHESIS_PROFILE=default tries
 # others.
@@ -73,6 +74,11 @@ def random_spins(batch: int, height: int, width: int, seed: int = 0) -> torch.Te
     """Unit vectors without any order, (batch, 3, height, width)."""
     spins = torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
     return spins / spins.norm(dim=1, keepdim=True)
+
+
+def blur(field: torch.Tensor, sigma: float, boundary: str = "open") -> torch.Tensor:
+    """A picture blurred, in pixels that are its cells."""
+    return blur_and_resample(field, sigma, field.shape[-2:], 1, boundary)
 
 
 def discs(size: int, radius: float, centres: Sequence[tuple[float, float]]) -> torch.Tensor:

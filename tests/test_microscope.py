@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import NEEDS_GPU, random_spins
+from conftest import NEEDS_GPU, blur, random_spins
 
 from spinlib import textures
 from spinlib.estimation.planning import CHANNELS
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.noise import vector_noise
-from spinlib.optics import blur, crop, resample
+from spinlib.optics import crop, resample
 
 
 def test_optics_blurs_first_and_averages_then():

@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from conftest import random_spins
+from conftest import blur, random_spins
 
 from spinlib.contrast import lorentz_defocus
-from spinlib.optics import blur, blur_and_resample, resample, rotate
+from spinlib.optics import blur_and_resample, resample, rotate
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (13, 50), (77, 101), (150, 210)])

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import blur
 
 from spinlib import textures
 from spinlib.anneal import quench
 from spinlib.hamiltonian import Hamiltonian
-from spinlib.optics import blur
 from spinlib.textures import topological_charge
 
 CHIRAL = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
