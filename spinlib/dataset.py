@@ -231,8 +231,8 @@ def _zarr_json(recipe: Recipe, store: Store) -> bytes:
 
 def _refuse_absurd(recipe: Recipe, store: Store, missing: int, device: torch.device | str) -> None:
     """Refuse, before anything is allocated, what the disk or the memory could not hold."""
-    # By default: the spins, the field on them and one copy on the way to disk, float32 each.
-    work = getattr(recipe, "bytes_per_shard", 12 * store.shard * math.prod(store.shape))
+    # The spins, the field on them and one copy on the way to disk, float32 each.
+    work = 12 * store.shard * math.prod(store.shape)
     room = {
         "disk": (missing, store.free_bytes(), "fewer states or another root"),
         "memory": (work, psutil.virtual_memory().available, "fewer states per shard"),

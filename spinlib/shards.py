@@ -25,8 +25,7 @@ class Recipe(Protocol):
     """What a recipe offers: a frozen dataclass of numbers, strings and tuples of them.
 
     Raise `version` whenever the same fields come to mean other states. That the class was edited is
-    noticed, but not that a function it calls was. A recipe whose `simulate` needs more memory than
-    a few copies of its shard says so in `bytes_per_shard`.
+    noticed, but not that a function it calls was.
     """
 
     version: ClassVar[int]
@@ -63,7 +62,7 @@ def make(
     at_once = 0
     if scheduler is None:
         made = ((shard, _shard(recipe, store, shard, device)) for shard in todo)
-        at_once = _shards_at_once(recipe, store, device)
+        at_once = _shards_at_once(store, device)
     else:
         made = _made_by_workers(recipe, store, todo, device, scheduler)
     done = store.states - sum(len(store.members(shard)) for shard in todo)
@@ -122,16 +121,15 @@ def _chosen(device: torch.device | str | None) -> torch.device:
     return resolve_device(device or "auto")
 
 
-def _shards_at_once(recipe: Recipe, store: Store, device: torch.device | str | None) -> int:
+def _shards_at_once(store: Store, device: torch.device | str | None) -> int:
     """How many shards one call simulates on a GPU; 0 on a CPU, which makes them one by one."""
     device = _chosen(device)
     if device.type != "cuda":
         return 0
-    states = 4 * store.shard * math.prod(store.shape)
-    work = getattr(recipe, "bytes_per_shard", _COPIES * states)
+    shard = 4 * store.shard * math.prod(store.shape)
     free, _ = torch.cuda.mem_get_info(device)
-    room = min(_BYTES_AT_ONCE // states, _STATES_AT_ONCE // store.shard, free // 2 // work)
-    return max(1, room)
+    room = min(_BYTES_AT_ONCE, free // 2 // _COPIES) // shard
+    return max(1, min(room, _STATES_AT_ONCE // store.shard))
 
 
 def _calls(shards: list[int], at_once: int) -> list[range]:

@@ -552,11 +552,6 @@ def test_planted_pickles_are_never_opened(tmp_path, data):
 # ---- Refusals -----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Hungry(Noise):
-    bytes_per_shard: int = 10**15
-
-
 @dataclass
 class Loose:
     states: int = 1
@@ -585,7 +580,6 @@ class Poor:
         ),
         (Noise(states=10**15), "7.69e[+]08 GB of disk, but only .* take fewer states"),
         (Noise(states=10**4, shard=10**4, size=10**4), "GB of disk"),
-        (Hungry(), "1e[+]06 GB of memory, but only .* take fewer states per shard"),
     ],
 )
 def test_bad_recipes_are_refused_before_any_work(tmp_path, recipe, sentence):
