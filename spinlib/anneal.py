@@ -53,17 +53,6 @@ def linear(hot: float, cold: float, sweeps: int) -> torch.Tensor:
     return torch.linspace(hot, cold, sweeps, dtype=torch.float64).float()
 
 
-def exponential(hot: float, cold: float, sweeps: int) -> torch.Tensor:
-    """Temperatures (sweeps,) in equal ratios from `hot` to `cold`, both included."""
-    hot, cold, sweeps = _checked(hot, cold, sweeps)
-    if not min(hot, cold) > 0:
-        raise ValueError(
-            f"An exponential schedule from {hot} to {cold} never reaches zero: choose a `cold` "
-            "above it, and let `quench` do the rest."
-        )
-    return torch.logspace(math.log10(hot), math.log10(cold), sweeps, dtype=torch.float64).float()
-
-
 def _checked(hot: float, cold: float, sweeps: int) -> tuple[float, float, int]:
     """A schedule's ends and length as Python's own numbers; refuse what makes no schedule."""
     try:

@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from spinlib import textures
-from spinlib.anneal import exponential, linear, random_rate
+from spinlib.anneal import linear, random_rate
 from spinlib.dataset import DatasetError, dataset
 from spinlib.film import Film
 from spinlib.film_recipes import PinnedFilms
@@ -177,7 +177,6 @@ def test_schedules(change):
     )
     makers = [
         lambda: linear(hot, cold, sweeps),
-        lambda: exponential(hot, cold, sweeps),
         lambda: random_rate(hot, sweeps, fastest, seed=1, states=range(2)),
     ]
     for make in makers:

@@ -16,7 +16,6 @@ MOST_STATES = 65535
 
 _C_TYPES = {np.int32: ctypes.c_int, np.int64: ctypes.c_longlong}
 _C_TYPES |= {np.uint32: ctypes.c_uint, np.uint64: ctypes.c_ulonglong}
-_C_TYPES |= {np.float32: ctypes.c_float}
 
 
 def resolve_device(name: torch.device | str) -> torch.device:
@@ -149,8 +148,6 @@ def _stream(pointer: int, index: int):
     """
     import cupy
 
-    if not hasattr(cupy.cuda.Stream, "from_external"):  # before CuPy 14
-        return cupy.cuda.ExternalStream(pointer, index)
     return cupy.cuda.Stream.from_external(_Pointer(pointer))
 
 
