@@ -92,7 +92,6 @@ def commensurate_lattices(
     hamiltonian: Hamiltonian,
     *,
     candidates: int = 12,
-    torque: float = 1e-4,
     device: torch.device | str = "cpu",
 ) -> tuple[pd.DataFrame, torch.Tensor]:
     """All-but-exhaustive list of the skyrmion lattices that fit a periodic square box, relaxed.
@@ -125,7 +124,7 @@ def commensurate_lattices(
     # One by one, as some take a hundred times longer than others; a GPU has room for all at once.
     alone = torch.device(device).type == "cpu"
     pieces = start.to(device).split(1 if alone else len(start))
-    states = torch.cat([quench(one, hamiltonian, torque=torque) for one in pieces]).cpu()
+    states = torch.cat([quench(one, hamiltonian) for one in pieces]).cpu()
     table = pd.DataFrame(
         {
             "lattice": [f"{a}×{d}, step {s}/{d}" if s else f"{a}×{d}" for _, _, a, d, s, _ in rows],

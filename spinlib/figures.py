@@ -246,7 +246,6 @@ def before_after(
     *,
     labels: tuple[str, str] = ("before", "after"),
     pixel: float | None = None,
-    width: float = 2.2,
 ) -> Figure:
     """Pairs of pictures (batch, channels, height, width): `before` above `after`, column by column.
 
@@ -259,7 +258,7 @@ def before_after(
         )
     count = len(before)
     titles = [*(titles or [""] * count), *[""] * count]
-    figure = contact_sheet([*before, *after], titles, columns=count, pixel=pixel, width=width)
+    figure = contact_sheet([*before, *after], titles, columns=count, pixel=pixel)
     for row, label in enumerate(labels):
         figure.axes[row * count].set_ylabel(label, fontsize=TITLE)
     return figure

@@ -59,9 +59,9 @@ def test_the_network_is_that_of_table_1():
     "make", [WindowedCNN, partial(WindowedCNN, batch_norm=True), FullyConnected]
 )
 def test_any_window_gives_estimates_between_0_and_1(make, window):
-    network = make(window, channels=1, outputs=2).eval()
+    network = make(window, channels=1).eval()
     found = network(torch.rand(5, 1, window, window))
-    assert found.shape == (5, 2)
+    assert found.shape == (5, 3)
     assert ((found > 0) & (found < 1)).all()
 
 

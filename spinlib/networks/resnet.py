@@ -52,14 +52,13 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Pictures (batch, 3, height, width) to estimates (batch, outputs)."""
+    """Pictures (batch, 3, height, width) to estimates (batch, 3)."""
 
     def __init__(
         self,
         block: type[Basic] | type[Bottleneck],
         depths: tuple[int, int, int, int],
         width: int = 64,
-        outputs: int = 3,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
@@ -72,7 +71,7 @@ class ResNet(nn.Module):
                 blocks.append(block(channels, width * 2**stage, stride))
                 channels = block.expansion * width * 2**stage
         self.blocks = nn.Sequential(*blocks)
-        self.head = nn.Linear(channels, outputs)
+        self.head = nn.Linear(channels, 3)
         _initialise(self)
         for each in blocks:
             # Every block starts as its shortcut, so that depth costs nothing at the beginning.
@@ -86,35 +85,33 @@ class PlainCNN(nn.Module):
     """Three convolutions with max pooling and two linear layers: the little capacity to compare
     with."""
 
-    def __init__(self, width: int = 32, outputs: int = 3) -> None:
+    def __init__(self, width: int = 32) -> None:
         super().__init__()
         layers, channels = [], 3
         for stage in range(3):
             layers += [*_convolution(channels, width * 2**stage, 3), nn.ReLU(), nn.MaxPool2d(2)]
             channels = width * 2**stage
         self.features = nn.Sequential(*layers)
-        self.head = nn.Sequential(
-            nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, outputs)
-        )
+        self.head = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, 3))
         _initialise(self)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(pictures).mean((-2, -1)))
 
 
-def resnet18(width: int = 64, outputs: int = 3) -> ResNet:
+def resnet18(width: int = 64) -> ResNet:
     """18 layers with weights: 11.2 million numbers at width 64, 2.8 million at 32."""
-    return ResNet(Basic, (2, 2, 2, 2), width, outputs)
+    return ResNet(Basic, (2, 2, 2, 2), width)
 
 
-def resnet50(width: int = 64, outputs: int = 3) -> ResNet:
+def resnet50(width: int = 64) -> ResNet:
     """50 layers with weights: 23.5 million numbers at width 64, 5.9 million at 32."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), width, outputs)
+    return ResNet(Bottleneck, (3, 4, 6, 3), width)
 
 
-def plain_cnn(width: int = 64, outputs: int = 3) -> PlainCNN:
+def plain_cnn(width: int = 64) -> PlainCNN:
     """5 layers with weights, half as wide as a ResNet of that width: 0.1 million numbers at 64."""
-    return PlainCNN(width // 2, outputs)
+    return PlainCNN(width // 2)
 
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {

@@ -21,28 +21,16 @@ NEURONS = (512, 64)  # of the two linear layers
 
 
 class WindowedCNN(nn.Module):
-    """Windows (batch, channels, window, window) to estimates (batch, outputs) in 0 … 1.
+    """Windows (batch, channels, window, window) to estimates (batch, 3) in 0 … 1.
 
     With `batch_norm` a batch norm stands before each ReLU, and nothing is dropped but before the
     last layer.
     """
 
-    def __init__(
-        self,
-        window: int = 32,
-        *,
-        channels: int = 3,
-        outputs: int = 3,
-        batch_norm: bool = False,
-    ) -> None:
+    def __init__(self, window: int = 32, *, channels: int = 3, batch_norm: bool = False) -> None:
         super().__init__()
         check_window(window)
-        self.settings = {
-            "window": window,
-            "channels": channels,
-            "outputs": outputs,
-            "batch_norm": batch_norm,
-        }
+        self.settings = {"window": window, "channels": channels, "batch_norm": batch_norm}
         self.window = window
         first, second = CHANNELS
         self.features = nn.Sequential(
@@ -53,7 +41,7 @@ class WindowedCNN(nn.Module):
             nn.Dropout(0.0 if batch_norm else 0.25),
             nn.Flatten(),
         )
-        self.head = _head(second * (window // 8) ** 2, NEURONS, outputs, batch_norm)
+        self.head = _head(second * (window // 8) ** 2, batch_norm)
 
     @staticmethod
     def _convolution(channels: int, width: int, batch_norm: bool) -> Sequence[nn.Module]:
@@ -76,10 +64,10 @@ class FullyConnected(nn.Module):
     They have as many neurons as the convolutions have channels, and the same dropout.
     """
 
-    def __init__(self, window: int = 32, *, channels: int = 3, outputs: int = 3) -> None:
+    def __init__(self, window: int = 32, *, channels: int = 3) -> None:
         super().__init__()
         check_window(window)
-        self.settings = {"window": window, "channels": channels, "outputs": outputs}
+        self.settings = {"window": window, "channels": channels}
         self.window = window
         first, second = CHANNELS
         self.features = nn.Sequential(
@@ -87,7 +75,7 @@ class FullyConnected(nn.Module):
             *(nn.Linear(channels * window**2, first), nn.ReLU(), nn.Dropout(0.25)),
             *(nn.Linear(first, second), nn.ReLU(), nn.Dropout(0.25)),
         )
-        self.head = _head(second, NEURONS, outputs, batch_norm=False)
+        self.head = _head(second, batch_norm=False)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(windows))
@@ -99,10 +87,10 @@ def check_window(window: int) -> None:
         raise ValueError(f"Three halvings need windows of 16, 24, 32 … pixels, not {window}.")
 
 
-def _head(inputs: int, neurons: Sequence[int], outputs: int, batch_norm: bool) -> nn.Sequential:
+def _head(inputs: int, batch_norm: bool) -> nn.Sequential:
     layers = []
-    for width in neurons:
+    for width in NEURONS:
         norm = (nn.BatchNorm1d(width),) if batch_norm else ()
         layers += [nn.Linear(inputs, width, bias=not batch_norm), *norm, nn.ReLU()]
         inputs = width
-    return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(inputs, outputs), nn.Sigmoid())
+    return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(inputs, 3), nn.Sigmoid())
