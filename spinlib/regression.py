@@ -27,7 +27,7 @@ from spinlib.noise import vector_noise
 from spinlib.pictures import windows
 from spinlib.recipes import film_parameters
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
-from spinlib.training import Batch, Numbers, fit
+from spinlib.training import Batch, Numbers, fit, one_cycle
 from spinlib.weights import load_weights, read_about, save_weights
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
@@ -55,13 +55,6 @@ def split_films(parameters: pd.DataFrame, *, seed: int) -> tuple[np.ndarray, ...
     share = parameters["repeat"] / (parameters["repeat"].max() + 1)
     place = np.digitize(share, (0.7 - 1e-9, 0.9 - 1e-9))
     return tuple(np.flatnonzero(place == number) for number in range(3))
-
-
-def one_cycle(share: float, warm_up: float = 0.3) -> float:
-    """Factor of the learning rate: up from 1/25 to 1 along a cosine, and down to 0."""
-    if share < warm_up:
-        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * share / warm_up))
-    return 0.5 * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
 
 
 def train(
@@ -216,13 +209,11 @@ def estimate(
     pictures: torch.Tensor,
     *,
     device: torch.device | str = "cpu",
-    batch_size: int = 200,
 ) -> np.ndarray:
     """Normalised parameters (batch, parameters) of pictures (batch, 3, height, width)."""
     network.eval().to(device)
-    found = [
-        network(part.to(device, torch.float32)).float().cpu() for part in pictures.split(batch_size)
-    ]
+    parts = (part.to(device, torch.float32) for part in pictures.split(200))
+    found = [network(part).float().cpu() for part in parts]
     return torch.cat(found).numpy()
 
 

@@ -4,7 +4,6 @@ It is trained on the cuts of `cutting`, scored on the cuts of films it has not s
 a picture file. Fields of view are in nm.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +19,10 @@ from torch.nn.functional import mse_loss
 from spinlib.checkpoints import checkpoint_name
 from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
-from spinlib.kernels import random_uniform
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.optics import crop, resample
 from spinlib.pictures import PictureError, read_picture
-from spinlib.regression import one_cycle
-from spinlib.training import Batch, Numbers, fit
+from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # --- training ------------------------------------------------------------------------------------
 
@@ -133,12 +130,10 @@ def _sources(side: int, device: torch.device) -> torch.Tensor:
 
 
 @torch.no_grad()
-def estimate(
-    network: nn.Module, cuts: Cuts, *, device: torch.device | str = "cpu", batch_size: int = 512
-) -> np.ndarray:
+def estimate(network: nn.Module, cuts: Cuts, *, device: torch.device | str = "cpu") -> np.ndarray:
     """Normalised estimates (cuts,)."""
     network.eval().to(device)
-    parts = zip(cuts.pictures.split(batch_size), cuts.views.split(batch_size), strict=True)
+    parts = zip(cuts.pictures.split(512), cuts.views.split(512), strict=True)
     found = [network(p.to(device).float(), v.to(device)).float().cpu() for p, v in parts]
     return torch.cat(found).double().numpy()
 
@@ -256,23 +251,3 @@ def estimate_picture(
     seen = resample(square, (network.pixels, network.pixels))[None]
     cuts = Cuts(seen, torch.tensor([view]), torch.zeros(1, dtype=torch.long))
     return float(estimate(network, cuts, device=device)[0]), seen[0]
-
-
-def pictures_per_second(
-    device: torch.device, *, pixels: int = 128, batch_size: int = 128, steps: int | None = None
-) -> float:
-    """Training throughput of the six-block network, in pictures per second, after a warm-up.
-
-    In `steps` steps of one epoch: 5, and 100 on a GPU, which is quick.
-    """
-    steps = steps or (5 if device.type == "cpu" else 100)
-    count = batch_size * steps
-    pictures = random_uniform((1, pixels, pixels), seed=0, states=range(count), purpose="bench")
-    cuts = Cuts(2 * pictures - 1, torch.full((count,), 1000.0), torch.arange(count))
-    few = Cuts(*(entry[:batch_size] for entry in cuts))
-    network = ScaleCNN(pixels)
-    settings = {"seed": 0, "batch_size": batch_size, "device": device}
-    train(network, few, few, torch.zeros(count), looks=batch_size, **settings)
-    start = time.perf_counter()
-    train(network, cuts, few, torch.zeros(count), looks=count, **settings)
-    return count / (time.perf_counter() - start)

@@ -6,6 +6,7 @@ What it has reached is kept by `checkpoints.py`; a GPU's steps are replayed by `
 """
 
 import ctypes
+import math
 import os
 import pickle
 import time
@@ -209,6 +210,14 @@ def fit(
     return pd.DataFrame(state.history).rename_axis("epoch")
 
 
+def one_cycle(share: float) -> float:
+    """Factor of the learning rate: up from 1/25 to 1 along a cosine, and down to 0."""
+    warm_up = 0.3
+    if share < warm_up:
+        return 0.04 + 0.96 * 0.5 * (1 - math.cos(math.pi * share / warm_up))
+    return 0.5 * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
+
+
 def side_by_side(
     calls: Sequence[Callable[[], Any]], device: torch.device | str = "cpu", progress: str = ""
 ) -> list:
@@ -292,16 +301,15 @@ def evaluate(
     *,
     seed: int,
     device: torch.device | str,
-    batch_size: int | None = None,
 ) -> dict[str, float]:
     """Return every loss over `samples` as "validation <name>", with the same draws each time."""
     device = torch.device(device)
     network.eval()
     count = len(samples[0])
-    batch_size = batch_size or (500 if device.type == "cpu" else 2000)
+    at_once = 500 if device.type == "cpu" else 2000
     totals: dict[str, torch.Tensor] = {}
-    for first in range(0, count, batch_size):
-        indices = torch.arange(first, min(first + batch_size, count), device=device)
+    for first in range(0, count, at_once):
+        indices = torch.arange(first, min(first + at_once, count), device=device)
         # No epoch has this number.
         numbers = Numbers(seed, _counters(indices), 2**32 - 1, device)
         part = _take(samples, indices.to(samples[0].device))

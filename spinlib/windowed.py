@@ -8,7 +8,6 @@ batch by batch where the pictures are, and never stored: they would be tens of t
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,8 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from spinlib.checkpoints import checkpoint_name
-from spinlib.regression import one_cycle
 from spinlib.thermal_recipes import NAMES, ThermalFilms
-from spinlib.training import Batch, Numbers, fit
+from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # What of a training's settings does not name its checkpoint as it is.
 _UNNAMED = ("device", "progress", "distort", "checkpoint")
@@ -109,7 +107,6 @@ def train_windows(
     distort: Distortion | None = None,
     device: torch.device | str = "cpu",
     checkpoint: str | Path | None = None,
-    identity: dict[str, Any] | None = None,
     progress: str = "",
 ) -> pd.DataFrame:
     """Train in place on the windows of the training pictures, each once in an epoch.
@@ -147,7 +144,7 @@ def train_windows(
         return {"loss": mse_loss(network(windows.float()).float(), wanted)}
 
     how = distort.__name__ if distort else "none"
-    about = (identity or {}) | network.settings | {"step": step, "distortion": how}
+    about = network.settings | {"step": step, "distortion": how}
     train, held_out = ((torch.arange(len(cut)),) for cut in (train_cut, validation_cut))
     today = {"schedule": one_cycle, "weight_decay": 1e-2}
     return fit(

@@ -13,7 +13,7 @@ from spinlib.networks.resnet import NETWORKS, plain_cnn, resnet18, resnet50
 from spinlib.noise import vector_noise
 from spinlib.pictures import PictureError
 from spinlib.recipes import DOMAINS, DipolarDomains
-from spinlib.training import seeded
+from spinlib.training import one_cycle, seeded
 
 
 def numbers(network: torch.nn.Module) -> int:
@@ -155,7 +155,7 @@ def test_other_spins_or_targets_do_not_find_a_checkpoint(spirals, tmp_path):
 
 
 def test_the_learning_rate_goes_up_once_and_down_to_nothing():
-    rates = np.array([regression.one_cycle(share) for share in np.linspace(0, 1, 1001)])
+    rates = np.array([one_cycle(share) for share in np.linspace(0, 1, 1001)])
     assert rates[0] == pytest.approx(0.04) and rates.max() == pytest.approx(1)
     assert rates[-1] == pytest.approx(0, abs=1e-12)
     assert (np.diff(np.sign(np.diff(rates))) != 0).sum() == 1

@@ -26,7 +26,7 @@ from spinlib.kernels import random_normal, random_uniform
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.training import Numbers, evaluate, fit, seeded, side_by_side
+from spinlib.training import Numbers, evaluate, fit, one_cycle, seeded, side_by_side
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 CPU = torch.device("cpu")
@@ -364,7 +364,7 @@ def mixed(monkeypatch, **changes):
 
 
 def through_fit(network, losses, data, **changes):
-    settings = {"epochs": 4, "seed": 5, "batch_size": BATCH, "schedule": regression.one_cycle}
+    settings = {"epochs": 4, "seed": 5, "batch_size": BATCH, "schedule": one_cycle}
     held_out = tuple(tensor[:30] for tensor in data)
     return fit(network, losses, data, held_out, **settings | changes, device="cuda")
 
@@ -434,7 +434,7 @@ def test_replayed_steps_go_on_where_they_were_interrupted(
     def interrupted(share):
         if share > after:
             raise KeyboardInterrupt
-        return regression.one_cycle(share)
+        return one_cycle(share)
 
     with pytest.raises(KeyboardInterrupt):
         train(monkeypatch, checkpoint=path, schedule=interrupted)
