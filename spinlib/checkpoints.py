@@ -33,6 +33,15 @@ def checkpoint_name(about: Any, *tensors: torch.Tensor) -> str:
     return f"{digest.hexdigest()[:16]}.safetensors"
 
 
+def checkpoint_path(
+    folder: Path | None, about: Any, network: nn.Module, *samples: torch.Tensor
+) -> Path | None:
+    """Where in a folder, if there is one, the checkpoint of a network's training is kept."""
+    if folder is None:
+        return None
+    return folder / checkpoint_name(about, *network.state_dict().values(), *samples)
+
+
 def content_hash(*tensors: torch.Tensor) -> str:
     """SHA-256 of shapes, types and numbers of tensors on any device; half a second for 1 GB."""
     digest = hashlib.sha256()

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from spinlib.checkpoints import checkpoint_name
+from spinlib.checkpoints import checkpoint_path
 from spinlib.contrast import normalise
 from spinlib.dataset import split
 from spinlib.domains import USUAL, strangeness, texture
@@ -86,11 +86,7 @@ def train(
     """
     training, validation = ((spins[part], targets[part]) for part in parts[:2])
     about = (identity or {}) | {"noisy": noisy, "symmetries": len(group)}
-    checkpoint = None
-    if folder is not None:
-        settings = [about, epochs, seed, batch_size, learning_rate]
-        material = (*network.state_dict().values(), *training, *validation)
-        checkpoint = folder / checkpoint_name(settings, *material)
+    settings = [about, epochs, seed, batch_size, learning_rate]
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
         pictures, wanted = batch
@@ -123,7 +119,7 @@ def train(
         schedule=one_cycle,
         augment=augment,
         device=device,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_path(folder, settings, network, *training, *validation),
         identity=about,
         progress=progress,
     )

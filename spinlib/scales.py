@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from spinlib.checkpoints import checkpoint_name
+from spinlib.checkpoints import checkpoint_path
 from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
 from spinlib.networks.scale_cnn import ScaleCNN
@@ -85,11 +85,7 @@ def train(
     epochs = max(1, round(looks / len(training.films)))
     about = (identity or {}) | {"pixels": network.pixels, "knows_view": network.knows_view}
     samples = [(c.pictures, c.views, targets[c.films]) for c in (training, validation)]
-    checkpoint = None
-    if folder is not None:
-        settings = [about, epochs, seed, batch_size, learning_rate]
-        material = (*network.state_dict().values(), *samples[0], *samples[1])
-        checkpoint = folder / checkpoint_name(settings, *material)
+    settings = [about, epochs, seed, batch_size, learning_rate]
     curve = fit(
         network,
         losses,
@@ -101,7 +97,7 @@ def train(
         schedule=one_cycle,
         augment=augment,
         device=device,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_path(folder, settings, network, *samples[0], *samples[1]),
         identity=about,
         progress=progress,
     )

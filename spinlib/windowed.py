@@ -15,12 +15,12 @@ import torch
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from spinlib.checkpoints import checkpoint_name
+from spinlib.checkpoints import checkpoint_path
 from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # What of a training's settings does not name its checkpoint as it is.
-_UNNAMED = ("device", "progress", "distort", "checkpoint")
+_UNNAMED = ("device", "progress", "distort")
 
 
 @dataclass(frozen=True)
@@ -179,19 +179,15 @@ def learn(
     kept there, under a name that says what was trained. The settings are those of `train_windows`.
     """
     epochs = max(1, round(looks / len(Windows(training[0], network.window, step))))
-    checkpoint = None
-    if folder is not None:
-        kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
-        kept["distort"] = getattr(settings.get("distort"), "__name__", None)
-        about = [type(network).__name__, network.settings, step, epochs, seed, kept]
-        material = (*network.state_dict().values(), *training, *validation)
-        checkpoint = folder / checkpoint_name(about, *material)
+    kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
+    kept["distort"] = getattr(settings.get("distort"), "__name__", None)
+    about = [type(network).__name__, network.settings, step, epochs, seed, kept]
     curve = train_windows(
         *(network, training, validation),
         step=step,
         epochs=epochs,
         seed=seed,
-        checkpoint=checkpoint,
+        checkpoint=checkpoint_path(folder, about, network, *training, *validation),
         **settings,
     )
     return network, curve
