@@ -93,19 +93,13 @@ class State:
 
     def load(self, path: Path) -> None:
         tensors, about = read_tensors(path)
-        found = about.get("settings")
-        wanted = json.loads(json.dumps(self.settings))
-        if found != wanted:
-            differing = sorted(
-                name
-                for name in {*wanted, *(found or {})}
-                if wanted.get(name) != (found or {}).get(name)
-            )
-            if differing == ["mixed"]:  # on another kind of device
-                if len(about["history"]) < wanted["epochs"]:
-                    return  # the halves of two ways would make neither: from the beginning
-                differing = []
-        if found != wanted and differing:
+        found, wanted = about.get("settings") or {}, json.loads(json.dumps(self.settings))
+        names = sorted({*wanted, *found})
+        differing = [name for name in names if wanted.get(name) != found.get(name)]
+        if differing == ["mixed"]:  # on another kind of device
+            if len(about["history"]) < wanted["epochs"]:
+                return  # the halves of two ways would make neither: from the beginning
+        elif differing:
             raise TrainingError(
                 f"The checkpoint {path} belongs to another training: it differs in "
                 f"{', '.join(differing)}. Delete it or choose another file."

@@ -140,16 +140,13 @@ def fit(
     train, validation = _on(train, device), _on(validation, device)
     network.to(device, memory_format=torch.channels_last)
     optimiser = _optimiser(network, learning_rate, weight_decay, descent, device)
+    mixed = int(MIXED_SHARE * epochs) if device.type in MIXED_ON and stop is None else 0
     settings = (identity or {}) | {
         "network": type(network).__name__,
         **{"samples": count, "seed": seed, "epochs": epochs, "batch_size": batch_size},
         **{"learning_rate": learning_rate, "weight_decay": weight_decay},
+        **{"descent": descent, "mixed": mixed},
     }
-    if descent != "Adam":
-        settings["descent"] = descent
-    mixed = int(MIXED_SHARE * epochs) if device.type in MIXED_ON and stop is None else 0
-    if mixed:
-        settings["mixed"] = mixed
     state = State(network, optimiser, settings, stop)
     steps = -(-count // batch_size)
     totals: dict[str, torch.Tensor] = {}
