@@ -34,9 +34,6 @@ from spinlib.kernels import (
 )
 from spinlib.kernels.heatbath import COUPLINGS, heat_bath_with_dipoles
 
-# Sweeps handed to the kernel at a time, about; bounds how long an interrupt waits, nothing else.
-_SWEEPS_AT_ONCE = 100
-
 _WEAKEST = 1e-5  # a move adds 1e-10 to its field, lest there be none
 _HOTTEST = 1e30  # beyond it single precision overflows on the way
 
@@ -179,30 +176,23 @@ def sweep(
         "anisotropy": anisotropy,
         "periodic": hamiltonian.boundary == "periodic",
     }
-    kernels = None  # with which the sweeps draw the dipoles' field themselves
-    if long_ranged and spins.is_cuda:
-        kernels = [each.on_gpu(spins.device) for each in (kernel, kernel.root)]
-    elif long_ranged and kernel.host is not None:
-        kernels = [kernel.host, kernel.root.host]
-    block = _SWEEPS_AT_ONCE
-    if spins.is_cuda:  # which takes them in pieces of its own
-        block = max(1, temperatures.shape[1])
-    elif long_ranged:
-        block = dipole_every * (max(1, block // dipole_every) if kernels else 1)
-    for first in range(0, temperatures.shape[1], block):
-        some, number = temperatures[:, first : first + block], first_sweep + first
-        if kernels:
-            heat_bath_with_dipoles(
-                *(spins, couplings, some, dipolar, *kernels),
-                every=dipole_every,
-                purpose=_PURPOSE,
-                first_sweep=number,
-                **options,
-            )
-            continue
-        field = None
-        if long_ranged:
-            field = _dipole_field(spins, kernel, dipolar, some[:, 0], seed, states, number)
+    if not long_ranged:
+        heat_bath(spins, couplings, temperatures, first_sweep=first_sweep, **options)
+        return
+    if spins.is_cuda or kernel.host is not None:
+        both = (kernel, kernel.root)
+        heat_bath_with_dipoles(
+            *(spins, couplings, temperatures, dipolar),
+            *(each.on_gpu(spins.device) if spins.is_cuda else each.host for each in both),
+            every=dipole_every,
+            purpose=_PURPOSE,
+            first_sweep=first_sweep,
+            **options,
+        )
+        return
+    for first in range(0, temperatures.shape[1], dipole_every):  # a size that torch transforms
+        some, number = temperatures[:, first : first + dipole_every], first_sweep + first
+        field = _dipole_field(spins, kernel, dipolar, some[:, 0], seed, states, number)
         heat_bath(spins, couplings, some, first_sweep=number, field=field, **options)
 
 

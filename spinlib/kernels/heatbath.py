@@ -22,7 +22,7 @@ COUPLINGS = (
     "field_z",
 )
 
-# Sweeps that one launch makes at most; bounds how long an interrupt waits, nothing else.
+# Sweeps that one call makes, about; bounds how long an interrupt waits, nothing else.
 _SWEEPS_AT_ONCE = 100
 
 
@@ -53,27 +53,27 @@ def heat_bath(
     """
     batch, _, height, width = spins.shape
     _check(spins, couplings, temperatures, field, anisotropy, periodic)
-    device, sweeps = spins.device, temperatures.shape[1]
-    replicas = _replicas(couplings, states, device)
-    temperatures = temperatures.to(device, torch.float32).contiguous()
+    replicas = _replicas(couplings, states, spins.device)
+    temperatures = temperatures.to(spins.device, torch.float32)
     field, anisotropy = _map(field, spins), _map(anisotropy, spins)
     anisotropic = anisotropy is not None or _anisotropic(couplings)
-    if device.type == "cuda":
+    if spins.is_cuda:
         gpu = _GpuSweeps(
             *(spins, replicas, anisotropy, stride(field), periodic, anisotropic),
             *(round_keys(seed), driver),
         )
-        for some in temperatures.split(_SWEEPS_AT_ONCE, dim=1):
-            gpu(some.contiguous(), field, first_sweep)
-            first_sweep += some.shape[1]
-        return
-    arguments = [
-        *(spins, replicas, field, stride(field), anisotropy),
-        *(stride(anisotropy), np.int32(height), np.int32(width), np.int32(periodic)),
-        *(np.int32(anisotropic), temperatures, np.int32(sweeps), np.uint32(first_sweep)),
-        *(check_seed(seed), np.int32(batch), np.int32(torch.get_num_threads())),
-    ]
-    call_host("heatbath.cu", "heat_bath_host", arguments, flags)
+    for some in _in_pieces(temperatures, _SWEEPS_AT_ONCE):
+        if spins.is_cuda:
+            gpu(some, field, first_sweep)
+        else:
+            arguments = [
+                *(spins, replicas, field, stride(field), anisotropy, stride(anisotropy)),
+                *(np.int32(height), np.int32(width), np.int32(periodic), np.int32(anisotropic)),
+                *(some, np.int32(some.shape[1]), np.uint32(first_sweep), check_seed(seed)),
+                *(np.int32(batch), np.int32(torch.get_num_threads())),
+            ]
+            call_host("heatbath.cu", "heat_bath_host", arguments, flags)
+        first_sweep += some.shape[1]
 
 
 class _GpuSweeps:
@@ -184,17 +184,17 @@ def heat_bath_with_dipoles(
             first = number * every
             gpu(some, dipoles(spins, first, first_sweep + first), first_sweep + first)
         return
-    arguments = [
-        *(spins, replicas, strengths, kernel.table, root.table),
-        *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
-        *(anisotropy, stride(anisotropy)),
-        *(np.int32(height), np.int32(width), np.int32(periodic)),
-        *(temperatures, np.int32(temperatures.shape[1]), np.uint32(first_sweep)),
-        *(check_seed(seed), np.int32(batch)),
-    ]
-    if batch:
-        threads = np.int32(torch.get_num_threads())
-        call_host("heatbath.cu", "heat_bath_dipolar_host", [*arguments, threads])
+    for some in _in_pieces(temperatures, every * max(1, _SWEEPS_AT_ONCE // every)) if batch else []:
+        arguments = [
+            *(spins, replicas, strengths, kernel.table, root.table),
+            *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
+            *(anisotropy, stride(anisotropy)),
+            *(np.int32(height), np.int32(width), np.int32(periodic)),
+            *(some, np.int32(some.shape[1]), np.uint32(first_sweep), check_seed(seed)),
+            *(np.int32(batch), np.int32(torch.get_num_threads())),
+        ]
+        call_host("heatbath.cu", "heat_bath_dipolar_host", arguments)
+        first_sweep += some.shape[1]
 
 
 def _in_pieces(temperatures: torch.Tensor, every: int) -> list[torch.Tensor]:
