@@ -41,7 +41,7 @@ def _sum_sites(density: torch.Tensor) -> torch.Tensor:
     return density.flatten(1).sum(1, dtype=torch.float64)
 
 
-def _per_site(value: Number, spins: torch.Tensor) -> torch.Tensor:
+def per_site(value: Number, spins: torch.Tensor) -> torch.Tensor:
     """A number, (batch,) or a map as something that goes with (batch, height, width)."""
     value = torch.as_tensor(value, dtype=spins.dtype, device=spins.device)
     return value.reshape(-1, 1, 1) if value.ndim < 2 else value.reshape(-1, *value.shape[-2:])
@@ -57,13 +57,13 @@ class Exchange:
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         right = neighbour(spins, -1, 1, self.boundary)
         up = neighbour(spins, -2, 1, self.boundary)
-        return _sum_sites(-_per_site(self.strength, spins) * (spins * (right + up)).sum(1))
+        return _sum_sites(-per_site(self.strength, spins) * (spins * (right + up)).sum(1))
 
     def field(self, spins: torch.Tensor) -> torch.Tensor:
         around = sum(
             neighbour(spins, axis, step, self.boundary) for axis in (-1, -2) for step in (1, -1)
         )
-        return _per_site(self.strength, spins).unsqueeze(1) * around
+        return per_site(self.strength, spins).unsqueeze(1) * around
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class DzyaloshinskiiMoriya:
             twist = (z * right[:, 0] - x * right[:, 2]) - (y * up[:, 2] - z * up[:, 1])
         else:
             twist = (y * right[:, 2] - z * right[:, 1]) + (z * up[:, 0] - x * up[:, 2])
-        return _sum_sites(-_per_site(self.strength, spins) * twist)
+        return _sum_sites(-per_site(self.strength, spins) * twist)
 
     def field(self, spins: torch.Tensor) -> torch.Tensor:
         along_x = neighbour(spins, -1, 1, self.boundary) - neighbour(spins, -1, -1, self.boundary)
@@ -92,7 +92,7 @@ class DzyaloshinskiiMoriya:
             curl = (-xz, -yz, xx + yy)
         else:
             curl = (-yz, xz, yx - xy)
-        return _per_site(self.strength, spins).unsqueeze(1) * torch.stack(curl, 1)
+        return per_site(self.strength, spins).unsqueeze(1) * torch.stack(curl, 1)
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ class Anisotropy:
     strength: Number
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
-        return _sum_sites(-_per_site(self.strength, spins) * spins[:, 2] ** 2)
+        return _sum_sites(-per_site(self.strength, spins) * spins[:, 2] ** 2)
 
     def field(self, spins: torch.Tensor) -> torch.Tensor:
-        z = 2 * _per_site(self.strength, spins) * spins[:, 2]
+        z = 2 * per_site(self.strength, spins) * spins[:, 2]
         return torch.stack((torch.zeros_like(z), torch.zeros_like(z), z), 1)
 
 
@@ -145,7 +145,7 @@ class Dipolar:
         return _sum_sites(-0.5 * (spins * self.field(spins)).sum(1))
 
     def field(self, spins: torch.Tensor) -> torch.Tensor:
-        return _per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
+        return per_site(self.strength, spins).unsqueeze(1) * self.kernel.field(spins)
 
 
 _LARGEST = 1e17  # beyond it, squares of fields in single precision may overflow

@@ -17,7 +17,7 @@ import torch
 
 from spinlib.anneal import coupling_table, largest_field
 from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
-from spinlib.hamiltonian import Number
+from spinlib.hamiltonian import Number, per_site
 from spinlib.kernels import number_of
 from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
@@ -174,7 +174,7 @@ def spin_temperature(
     # Linear terms first; then what the terms quadratic in one spin have on top of theirs, -K S_z²
     # and a cell's demagnetising field on itself, whose tensor has the trace -1.
     curvature = 2 * (spins * force).sum(1)
-    curvature += 2 * _per_site(energy.anisotropy, spins) * (z_squared - occupied)
+    curvature += 2 * per_site(energy.anisotropy, spins) * (z_squared - occupied)
     if demagnetisation:
         cell = torch.zeros_like(spins[:1])
         cell[0, 2, 0, 0] = 1
@@ -182,13 +182,8 @@ def spin_temperature(
         normal = kernel.field(cell)[0, 2, 0, 0]
         in_plane = -(1 + normal) / 2
         own = (in_plane + 1) * occupied + (normal - in_plane) * z_squared
-        curvature += _per_site(energy.dipolar, spins) * own
+        curvature += per_site(energy.dipolar, spins) * own
     return squared / (1e21 * BOLTZMANN * curvature.flatten(1).sum(1))
-
-
-def _per_site(value: Number, spins: torch.Tensor) -> torch.Tensor:
-    value = torch.as_tensor(value, dtype=spins.dtype, device=spins.device)
-    return value.reshape(-1, 1, 1) if value.ndim < 2 else value.reshape(-1, *value.shape[-2:])
 
 
 def per_state(value: Number, spins: torch.Tensor, name: str) -> torch.Tensor:

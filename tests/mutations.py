@@ -93,8 +93,8 @@ FAULTS = [
     Fault(
         "anisotropy: factor two of the field",
         "hamiltonian.py",
-        "z = 2 * _per_site(self.strength, spins) * spins[:, 2]",
-        "z = _per_site(self.strength, spins) * spins[:, 2]",
+        "z = 2 * per_site(self.strength, spins) * spins[:, 2]",
+        "z = per_site(self.strength, spins) * spins[:, 2]",
         "test_hamiltonian.py::test_field_is_minus_the_gradient_of_the_energy",
     ),
     Fault(
