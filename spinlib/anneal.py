@@ -136,7 +136,6 @@ def sweep(
     """Heat-bath sweeps of `spins` in place, one per temperature; the dipoles' field is drawn anew
     before every `dipole_every`-th of them."""
     _check(hamiltonian, spins)
-    check_lengths(spins)
     batch, _, height, width = spins.shape
     if number_of(states) != batch:
         raise ValueError(f"{batch} lattices need as many state indices, got {len(states)}.")
@@ -227,7 +226,6 @@ def quench(
             f"A quench to a torque of {torque} in {max_sweeps} sweeps cannot be: both are positive."
         )
     _check(hamiltonian, spins)
-    check_lengths(spins)
     spins = spins.to(torch.float32, copy=True).contiguous()
     states = range(len(spins))
     couplings, anisotropy = coupling_table(hamiltonian, spins)
@@ -273,13 +271,14 @@ def largest_field(
 
 
 def _check(hamiltonian: Hamiltonian, spins: torch.Tensor) -> None:
-    """Refuse what is no Hamiltonian, and one that does not fit the spins."""
+    """Refuse what is no Hamiltonian, one that does not fit the spins, and no unit vectors."""
     if not isinstance(hamiltonian, Hamiltonian):
         raise TypeError(
             f"Annealing takes a Hamiltonian, not a {type(hamiltonian).__name__}: of a film it is "
             "film.hamiltonian(field)."
         )
     hamiltonian.check(spins)
+    check_lengths(spins)
 
 
 def check_lengths(spins: torch.Tensor) -> None:

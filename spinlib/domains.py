@@ -15,7 +15,7 @@ from scipy.optimize import curve_fit
 
 from spinlib.contrast import normalise
 from spinlib.errors import bootstrap
-from spinlib.hamiltonian import Boundary
+from spinlib.hamiltonian import Boundary, check_spins
 
 BOHR_MAGNETON = 9.2740100783e-24  # J/T
 VACUUM_PERMEABILITY_4PI = 1e-7  # T m/A: mu0 / 4 pi
@@ -42,11 +42,7 @@ def structure_factor(
     The power sums to the variance of m_z. White noise, seen as the mean power beyond the largest
     k along an axis, is taken off. A picture with `open` edges is faded out towards them (Hann).
     """
-    if spins.ndim != 4 or spins.shape[1] != 3:
-        raise ValueError(
-            f"Pictures are vectors (batch, 3, height, width), these have the shape "
-            f"{tuple(spins.shape)}: a single one needs a batch of one, spins[None]."
-        )
+    check_spins(spins)
     m_z = spins[:, 2].double().cpu().numpy()
     height, width = m_z.shape[-2:]
     m_z = m_z - m_z.mean((-2, -1), keepdims=True)

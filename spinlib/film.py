@@ -4,7 +4,6 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import torch
 
@@ -13,6 +12,7 @@ from spinlib.hamiltonian import (
     SHAPES,
     Boundary,
     Hamiltonian,
+    Kind,
     Number,
     field_vector,
     real_numbers,
@@ -53,7 +53,7 @@ class Film:
     anisotropy: Number = 0.0
     cell: float = 4e-9
     thickness: float = 1e-9
-    dmi_kind: Literal["interfacial", "bulk"] = "bulk"
+    dmi_kind: Kind = "bulk"
     boundary: Boundary = "periodic"
     exact_helix: bool = False
 

@@ -19,12 +19,22 @@ from spinlib.dipolar import DipoleKernel, point_dipoles
 
 Number = float | torch.Tensor
 Boundary = Literal["periodic", "open"]
+Kind = Literal["interfacial", "bulk"]  # of DMI
 
 
 class Term(Protocol):
     def energy(self, spins: torch.Tensor) -> torch.Tensor: ...
 
     def field(self, spins: torch.Tensor) -> torch.Tensor: ...
+
+
+def check_spins(spins: torch.Tensor) -> None:
+    """Refuse what does not have the type and the shape of spins."""
+    if spins.ndim != 4 or spins.shape[1] != 3 or not spins.is_floating_point():
+        raise ValueError(
+            "Spins are a floating-point tensor (batch, 3, height, width), got "
+            f"{spins.dtype} {tuple(spins.shape)}: a single state needs a batch of one, spins[None]."
+        )
 
 
 def neighbour(spins: torch.Tensor, axis: int, step: int, boundary: Boundary) -> torch.Tensor:
@@ -71,7 +81,7 @@ class DzyaloshinskiiMoriya:
     """-Σ⟨ij⟩ D_ij·(S_i × S_j) with D_ij = D (ẑ × r̂_ij), interfacial, or D r̂_ij, bulk."""
 
     strength: Number
-    kind: Literal["interfacial", "bulk"] = "interfacial"
+    kind: Kind = "interfacial"
     boundary: Boundary = "periodic"
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
@@ -190,7 +200,7 @@ class Hamiltonian:
     anisotropy: Number = 0.0
     zeeman: Number | tuple[float, float, float] = 0.0
     dipolar: Number = 0.0
-    dmi_kind: Literal["interfacial", "bulk"] = "interfacial"
+    dmi_kind: Kind = "interfacial"
     boundary: Boundary = "periodic"
     dipoles: Callable[[int, int, Boundary], DipoleKernel] = point_dipoles
 
@@ -218,11 +228,7 @@ class Hamiltonian:
 
     def check(self, spins: torch.Tensor) -> None:
         """Refuse spins of the wrong shape, and parameters made for another batch or size."""
-        if spins.ndim != 4 or spins.shape[1] != 3 or not spins.is_floating_point():
-            raise ValueError(
-                "Spins are a floating-point tensor (batch, 3, height, width), got "
-                f"{spins.dtype} {tuple(spins.shape)}."
-            )
+        check_spins(spins)
         batch, _, *size = spins.shape
         for name in _DIMENSIONS:
             shape = tuple(torch.as_tensor(getattr(self, name)).shape)

@@ -15,9 +15,9 @@ from dataclasses import replace
 
 import torch
 
-from spinlib.anneal import coupling_table, largest_field
+from spinlib.anneal import check_lengths, coupling_table, largest_field
 from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
-from spinlib.hamiltonian import Number, per_site
+from spinlib.hamiltonian import Number, check_spins, per_site
 from spinlib.kernels import number_of
 from spinlib.kernels.llg import advance, count_step, film_table, set_columns, torque, weight_table
 
@@ -294,16 +294,6 @@ class _Midpoint:
 
 def checked(spins: torch.Tensor) -> torch.Tensor:
     """A float32 copy to work on."""
-    if spins.ndim != 4 or spins.shape[1] != 3:
-        raise ValueError(
-            f"Spins have shape (batch, 3, height, width), got {tuple(spins.shape)}: a single "
-            "state needs a batch of one."
-        )
-    spins = spins.to(torch.float32, copy=True).contiguous()
-    lengths = spins.norm(dim=1)
-    if not ((lengths - 1).abs().lt(1e-3) | (lengths == 0)).all():
-        raise ValueError(
-            "Spins are unit vectors, or zero where there is no magnet: lengths go from "
-            f"{lengths.min():.3g} to {lengths.max():.3g}."
-        )
-    return spins
+    check_spins(spins)
+    check_lengths(spins)
+    return spins.to(torch.float32, copy=True).contiguous()

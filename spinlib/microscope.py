@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from spinlib.contrast import colour, in_plane, lorentz_defocus, perpendicular
-from spinlib.hamiltonian import Boundary
+from spinlib.hamiltonian import Boundary, check_spins
 from spinlib.noise import States, drift, gaussian_noise, poisson_noise, vector_noise
 from spinlib.optics import blur_and_resample
 
@@ -150,10 +150,7 @@ class Microscope:
         The noise is a pure function of `seed`, the state's index in `states` (0, 1, ... if not
         given) and `draw`, the count of looks at the same state.
         """
-        if spins.ndim != 4 or spins.shape[1] != 3:
-            raise ValueError(
-                f"Spins are (batch, 3, height, width); these are {tuple(spins.shape)}."
-            )
+        check_spins(spins)
         shape, pixel = self.geometry(tuple(spins.shape[-2:]), cell)
         stream = {"seed": seed, "states": states, "draw": draw}
         vectors = spins

@@ -8,15 +8,14 @@ import math
 import operator
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Literal
 
 import psutil
 import torch
 
+from spinlib.hamiltonian import Kind, check_spins
 from spinlib.kernels import number_of, random_uniform
 
 Size = tuple[int, int]  # height, width
-Kind = Literal["interfacial", "bulk"]
 
 
 def random(
@@ -138,11 +137,7 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
     """
     if boundary not in ("periodic", "open"):
         raise ValueError(f"The boundary is periodic or open, got {boundary!r}.")
-    if spins.ndim != 4 or spins.shape[1] != 3:
-        raise ValueError(
-            f"Spins have shape (batch, 3, height, width), got {tuple(spins.shape)}: a single "
-            "state needs a batch of one, spins[None]."
-        )
+    check_spins(spins)
     whole = here = torch.nn.functional.normalize(spins.double(), dim=1)
     if boundary == "periodic":
         right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)

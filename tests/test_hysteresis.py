@@ -100,7 +100,7 @@ def test_wrong_loops_are_refused():
     ):
         with pytest.raises(ValueError, match=message):
             hysteresis(film, start, **({"largest_field": 1.0} | change))
-    for spins, message in ((start[0], "needs a batch of one"), (2 * start, "lengths go from 2 to")):
+    for spins, message in ((start[0], "needs a batch of one"), (2 * start, "first has length 2")):
         with pytest.raises(ValueError, match=message):
             hysteresis(film, spins, largest_field=1.0)
 
