@@ -81,18 +81,12 @@ class Film:
 
     def exchange_length(self) -> float:
         """√(2A / μ0 M_s²) in metres, the shortest of all states."""
-        stiffness, saturation = (
-            torch.as_tensor(value, dtype=torch.float64)
-            for value in (self.exchange_stiffness, self.saturation)
-        )
+        stiffness, saturation = _doubles(self.exchange_stiffness, self.saturation)
         return (2 * stiffness / VACUUM_PERMEABILITY).div(saturation**2).sqrt().min().item()
 
     def helix_period(self) -> float:
         """4πA / |D| in metres, the shortest of all states; infinite without DMI."""
-        stiffness, dmi = (
-            torch.as_tensor(value, dtype=torch.float64)
-            for value in (self.exchange_stiffness, self.dmi)
-        )
+        stiffness, dmi = _doubles(self.exchange_stiffness, self.dmi)
         return (4 * math.pi * stiffness / dmi.abs()).min().item()
 
     def warn_if_coarse(self) -> None:
@@ -140,15 +134,16 @@ class Film:
 
     def _on_bonds(self) -> tuple[torch.Tensor, torch.Tensor]:
         """A' and D' of bonds whose helices are on average those of the continuum."""
-        stiffness, dmi = (
-            torch.as_tensor(value, dtype=torch.float64)
-            for value in (self.exchange_stiffness, self.dmi)
-        )
+        stiffness, dmi = _doubles(self.exchange_stiffness, self.dmi)
         x = (dmi * self.cell / (2 * stiffness)).abs().clamp_min(1e-3)  # below it all is 1 to 1e-6
         j0, j1 = torch.special.bessel_j0(x), torch.special.bessel_j1(x)
         slope = j0 - j1 / x
         exchange = x**2 / 4 / (j1**2 / slope - (1 - j0))
         return stiffness * exchange, dmi * exchange * j1 / (x * slope)
+
+
+def _doubles(*values: Number) -> list[torch.Tensor]:
+    return [torch.as_tensor(value, dtype=torch.float64) for value in values]
 
 
 def _film_dipoles(
