@@ -15,6 +15,7 @@ from scipy.optimize import OptimizeWarning, curve_fit
 from spinlib import symmetry, textures
 from spinlib.anneal import quench
 from spinlib.hamiltonian import Hamiltonian
+from spinlib.similarity import elongation
 
 
 def local_correlation(spins: torch.Tensor, hamiltonian: Hamiltonian) -> torch.Tensor:
@@ -210,20 +211,19 @@ def skyrmion_shapes(spins: torch.Tensor) -> pd.DataFrame:
     """
     rows = []
     for number, inside in enumerate((spins[:, 2] < 0).cpu().numpy()):
-        for _, _, moments, area in _cores(inside):
-            small, large = np.linalg.eigvalsh(moments)
-            rows.append((number, area, math.sqrt(large / small)))
+        rows += [(number, len(y), elongation(y, x)) for y, x in _cores(inside)]
     return pd.DataFrame(rows, columns=["state", "area", "elongation"])
 
 
 def skyrmion_centres(spins: torch.Tensor) -> list[tuple[float, float]]:
     """Centres (x, y) of the skyrmions of one periodic state: of the connected cores S_z < 0."""
     (inside,) = (spins[:, 2] < 0).cpu().numpy()
-    return [(x, y) for x, y, *_ in _cores(inside)]
+    height, width = inside.shape
+    return [(float(x.mean() % width), float(y.mean() % height)) for y, x in _cores(inside)]
 
 
-def _cores(inside: np.ndarray) -> Iterator[tuple[float, float, np.ndarray, int]]:
-    """Centre x, y, second moments and area of every connected region of a periodic map."""
+def _cores(inside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The sites y, x of every connected region of a periodic map, beyond its edges if need be."""
     height, width = inside.shape
     labels, _ = ndimage.label(np.tile(inside, (2, 2)))
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
@@ -232,8 +232,5 @@ def _cores(inside: np.ndarray) -> Iterator[tuple[float, float, np.ndarray, int]]
         # Of the four copies count the one whole core that starts in the first quarter: one that
         # touches the outer edge of the doubled map is cut, and has a whole copy elsewhere.
         cut = min(y.min(), x.min()) == 0 or y.max() == 2 * height - 1 or x.max() == 2 * width - 1
-        if cut or y.min() > height or x.min() > width:
-            continue
-        # A site is a square of side 1, whose own second moment is 1/12.
-        moments = np.cov(np.stack((y, x)), bias=True) + np.eye(2) / 12
-        yield float(x.mean() % width), float(y.mean() % height), moments, len(y)
+        if not cut and y.min() <= height and x.min() <= width:
+            yield y, x

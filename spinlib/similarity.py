@@ -194,14 +194,15 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
         count = 0
         for number, box in enumerate(find_objects(regions), start=1):
             y, x = np.nonzero(regions[box] == number)
-            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and _elongation(y, x) < 2
+            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and elongation(y, x) < 2
             count += compact and min(box[0].start, box[1].start) > 0
         densities.append(count / values.size)
     return np.array(densities)
 
 
-def _elongation(y: np.ndarray, x: np.ndarray) -> float:
-    """Ratio of the principal axes of a region of square pixels."""
+def elongation(y: np.ndarray, x: np.ndarray) -> float:
+    """Ratio of the principal axes of a region of square pixels: 1 for a disc."""
+    # A square of side 1 has the second moment 1/12 itself.
     moments = np.cov(np.stack((y, x)), bias=True) + np.eye(2) / 12
     small, large = np.linalg.eigvalsh(moments)
     return math.sqrt(large / small)
