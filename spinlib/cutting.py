@@ -18,6 +18,7 @@ import torch
 from spinlib.dataset import Dataset, split
 from spinlib.kernels import random_uniform
 from spinlib.optics import crop, resample
+from spinlib.symmetry import translate
 
 
 class Films(NamedTuple):
@@ -91,20 +92,15 @@ def cut(
         for tiling in range(-(-per_film // (rows * columns))):
             m_z = whole
             if tiling:
-                m_z = _shifted(m_z, random_uniform((2,), **draw, draw=1000 * side + tiling))
+                shares = random_uniform((2,), **draw, draw=1000 * side + tiling)
+                moves = (shares * torch.tensor([height, width])).long().to(device)
+                m_z = _moved(m_z, *moves.T)
             for row, column in product(range(rows), range(columns)):
                 piece = crop(m_z, (side, side), (row * side, column * side))
                 pictures.append(resample(piece.float(), (pixels, pixels)).half())
                 views.append(torch.full((len(piece),), side * films.cell))
                 index.append(films.index)
     return Cuts(torch.cat(pictures)[:, None], torch.cat(views), torch.cat(index))
-
-
-def _shifted(m_z: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Each film moved around its periodic box by two shares of its height and width."""
-    size = torch.tensor(m_z.shape[-2:])
-    moves = (shares.cpu() * size).long().tolist()
-    return torch.stack([film.roll(move, (0, 1)) for film, move in zip(m_z, moves, strict=True)])
 
 
 def cut_anywhere(
@@ -134,7 +130,8 @@ def cut_anywhere(
     pictures = []
     for m_z, *places in zip(films.m_z, sides, rows, columns, strict=True):
         side, row, column = (place.to(device) for place in places)
-        moved = _moved(m_z.to(device).float(), row, column)
+        copies = m_z.to(device).float().expand(count, height, width)
+        moved = _moved(copies, row, column)
         # Averages over the pixels of a square in the middle, along y and then along x.
         along_y, along_x = (_overlaps(n, pixels, side).float() for n in (height, width))
         pictures.append((along_y @ moved @ along_x.mT).half())
@@ -143,11 +140,8 @@ def cut_anywhere(
 
 
 def _moved(m_z: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Copies (count, height, width) of a periodic film, moved up and to the right."""
-    height, width = m_z.shape
-    row = (torch.arange(height, device=m_z.device) - rows[:, None]) % height
-    column = (torch.arange(width, device=m_z.device) - columns[:, None]) % width
-    return m_z[row[:, :, None], column[:, None, :]]
+    """Periodic films (films, height, width), each moved up and to the right."""
+    return translate(m_z[:, None], rows, columns)[:, 0]
 
 
 def _overlaps(cells: int, pixels: int, sides: torch.Tensor) -> torch.Tensor:
