@@ -184,7 +184,9 @@ def heat_bath_with_dipoles(
             first = number * every
             gpu(some, dipoles(spins, first, first_sweep + first), first_sweep + first)
         return
-    for some in _in_pieces(temperatures, every * max(1, _SWEEPS_AT_ONCE // every)) if batch else []:
+    if not batch:
+        return
+    for some in _in_pieces(temperatures, every * max(1, _SWEEPS_AT_ONCE // every)):
         arguments = [
             *(spins, replicas, strengths, kernel.table, root.table),
             *(np.int32(kernel.rows), np.int32(kernel.columns), np.int32(every), stream_of(purpose)),
