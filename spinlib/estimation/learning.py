@@ -253,14 +253,20 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
             parts.setdefault(part, []).append(States(pictures.half(), rows))
             looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
         work.bar.to("simulating", done / len(jobs))
-    sets = {}
-    for name in list(parts):
-        batches = parts.pop(name)
-        sets[name] = States(
-            torch.cat([states.pictures for states in batches]),
-            pd.concat([states.parameters for states in batches], ignore_index=True),
-        )
+    sets = {name: _joined(batches) for name, batches in parts.items()}
     return sets, pd.concat(looks).agg(["min", "max"])
+
+
+def _joined(batches: list[States]) -> States:
+    """One set of several, which are given up on the way: at full effort they take gigabytes."""
+    parameters = pd.concat([states.parameters for states in batches], ignore_index=True)
+    first, start = batches[0].pictures, 0
+    pictures = first.new_empty((len(parameters), *first.shape[1:]))
+    while batches:
+        part = batches.pop(0).pictures
+        pictures[start : start + len(part)] = part
+        start += len(part)
+    return States(pictures, parameters)
 
 
 def _train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:
