@@ -1729,7 +1729,7 @@ study.show(
 # | W3: pictures of any size | partly: *A* is 3.2 to 3.7 % off | partly: 2.2 to 2.4 %, FeGe's film |
 # | W4: overlap, and 32/8 | reproduced, level with 64/8 | reproduced, level with 64/8 |
 # | W5: what hurts | partly: scaling, not turning | reproduced: 2.1 times, fully connected 7.1 |
-# | W6: texture again | partly: spectra differ a little | partly: 130 skyrmions per µm², picture 92 |
+# | W6: texture again | partly: spectra differ slightly | partly: 130 skyrmions/µm², picture 92 |
 # | W7, W9: FeGe, its volume | reproduced | reproduced, with intervals about half as wide |
 # | W8: its loop | partly: $H_c$ 18 % too small | reproduced |
 # | W10: the unit (our check) | reproduced | reproduced: $R^2$ of *D* 0.00 in µJ/m², 0.99 in mJ/m² |
@@ -1748,8 +1748,8 @@ study.show(
 # spectra of films of the estimate are 0.08 from the picture's, closer than ever, but among
 # themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and W6 was
 # reproduced. Those from the middle of the ranges are 0.22 away. W8: $H_c$ is 24 ± 2 mT with the
-# estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
-# estimates of both runs agree within 2 %. The truth of W6 to W9 is ours; whether a real film obeys this energy
+# estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The estimates of
+# both runs agree within 2 %. The truth of W6 to W9 is ours; whether a real film obeys this energy
 # is not tested.
 #
 # *Why too many skyrmions in W6 at full size?* Open. A period that is 4 % too short, as estimated
