@@ -632,9 +632,9 @@ study.show(
     caption="The paper's Fig. 3A–H: films on the axes of the maps, and the mean absolute error of "
     f"the normalised parameters over {map_films} noise-free films per cell, on a scale for each "
     "parameter; top row without DMI, bottom row at λ = 3D. As in the paper, films without DMI and "
-    "with small K_N and D_N lie in the plane, most with one colour and no walls. Unlike in the paper, only their D is read "
-    "badly, and not worst at the tip of this corner, K_N = D_N = 0. At λ = 3D the errors tend to "
-    "grow with K_N, as in the paper.",
+    "with small K_N and D_N lie in the plane, most with one colour and no walls. Unlike in the "
+    "paper, only their D is read badly, and not worst at the tip of this corner, K_N = D_N = 0. At "
+    "λ = 3D the errors tend to grow with K_N, as in the paper.",
 )
 
 # %% [markdown]
