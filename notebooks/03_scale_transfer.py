@@ -408,7 +408,7 @@ study.show(
 # mirrored, or have black and white exchanged, which are symmetries of $m_z$ as well. On a laptop
 # large cuts are few, so the films are shifted around their periodic boxes and cut again until
 # there are a few cuts of each scale. The paper trains for 200 to 400 epochs; our run at full size
-# had 2·10⁵ looks, four at each cut of 0.5 µm.
+# had 2·10⁵ looks: for $D$ at 0.5 µm alone, four at each cut.
 
 # %%
 alone = {f"{scale:g}": (scale,) for scale in (0.5, 1.0, 1.5)}  # one scale each
@@ -864,7 +864,7 @@ study.claim(
 )
 
 # %% [markdown]
-# Unlike in the paper, 1.25 and 1.75 µm are read here ($R^2$ 0.78 and 0.74; at full size 0.88 and
+# Unlike in the paper, 1.25 and 1.75 µm are read here ($R^2$ 0.81 and 0.76; at full size 0.88 and
 # 0.90); of test B only 0.75 µm fails.
 #
 # ### A control: as many looks as for the DMI
@@ -996,6 +996,7 @@ for name, (table, _) in curves.items():
     shade = colours[name]
     ax.plot(table["octaves"], table["R²"], "o-", color=shade, label=LABEL[name].split(" (")[0])
     ax.fill_between(table["octaves"], table["2.5 %"], table["97.5 %"], color=shade, alpha=0.2)
+    ax.axvline(tolerance[name], color=shade, ls=":")
 ax.axhline(0, color="grey", lw=1)
 ax.set_yscale("symlog", linthresh=1)
 lowest = min(-1.0, *(table["2.5 %"].min() for table, _ in curves.values()))
@@ -1012,7 +1013,8 @@ study.show(
     | {"half width, octaves": tolerance},
     caption="R² against the mismatch between a test scale and the nearest training scale, for the "
     "networks trained at 0.5, 1.0, 1.5 µm and at four scales, at all nine test scales. Bands: 95 % "
-    "of bootstraps over films. The vertical axis is linear between −1 and 1, logarithmic below. "
+    "of bootstraps over films; dotted: where half of R² is lost (T8). The vertical axis is linear "
+    "between −1 and 1, logarithmic below. "
     "The paper has no such figure; by its account the curve of D would fall later than that "
     "of M_s.",
     recipe=recipe_hash(films_recipe),
@@ -1102,7 +1104,8 @@ for ax, symbol, tables in zip(axes, ("$M_s$", "$D$"), (rescue, rescue_dmi)):
     for scale in FOUR:
         ax.axvline(scale, color="lightgrey", lw=4, zorder=0)
     ax.axhline(0, color="grey", lw=1)
-    ax.set(xlabel="test scale (“µm”)", ylim=(-1.2, 1), title=symbol)
+    ax.set(xlabel="test scale (“µm”)", title=symbol)
+axes[0].set_ylim(max(-1.2, axes[0].get_ylim()[0]), 1)  # shared; full size has an outlier
 axes[0].set_ylabel("$R^2$ on test films")
 axes[0].legend(fontsize=8, loc="lower right")
 study.show(
@@ -1143,8 +1146,8 @@ for label, words in list(RESCUES.items())[1:]:
 # Being told the field of view gives the network what it needs to turn pixels into lengths, but it
 # has met only four values. In between it has to interpolate, which is not safe: on a laptop and
 # at full size alike, it reads 0.75 µm and fails at 0.6 µm. Scales drawn continuously leave no
-# in-between. Their price is paid at the smallest scale: the paper's scheme cuts sixteen pictures
-# of this scale out of a film, the continuous one far fewer.
+# in-between. Their price is paid at the ends, 0.5 and 2.0 µm; at 0.5 µm because the paper's
+# scheme cuts sixteen pictures of this scale out of a film, the continuous one far fewer.
 #
 # The network with both does best at 0.6, 0.8, 1.25 and 1.75 µm. It does worse at 0.5, 1.0, 1.5
 # and 2.0 µm (at full size much worse) and at 0.75 µm. At the first four a pixel is a whole number
@@ -1160,8 +1163,8 @@ for label, words in list(RESCUES.items())[1:]:
 # ## 7. Your own picture
 # Set `image` to a grey picture of $m_z$ (Kerr microscopy, deconvolved MFM; PNG, TIFF, NPY …), and
 # `pixel_size_nm` or `field_of_view_nm` unless the file contains it. The network is the one
-# trained at any scale, the safest of chapter 6: it finds the scale by itself, and reads all
-# scales about equally well. (It was chosen for that on the same test films for which its error is
+# trained at any scale, the safest of chapter 6: it finds the scale by itself, and reads every
+# one. (It was chosen for that on the same test films for which its error is
 # quoted.) A field of view outside the trained range is refused. If you give no picture, one of a
 # test film is written to a file and read back.
 
@@ -1193,8 +1196,9 @@ study.show(
     numbers={"estimate, kA/m": value, "mean error on test films, kA/m": typical, "view, nm": view}
     | truth,
     caption=f"A picture of {view:.0f} nm as the network sees it, and its saturation. The mean "
-    f"error is that of test films at {nearest} µm, the nearest scale: one picture may be off by "
-    "more. It holds for films of this set: this A, K_u, σ and thickness, made by annealing. "
+    f"error is that of test films at “{nearest} µm”, the nearest scale, which here is "
+    f"{films_recipe.cell * sides([nearest])[0]:.0f} nm: one picture may be off by more. It holds "
+    "for films of this set: this A, K_u, σ and thickness, made by annealing. "
     "(Nothing of this is in the paper.)",
 )
 
