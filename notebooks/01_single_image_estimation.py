@@ -19,15 +19,15 @@
 # ![A picture, its estimate, and what follows](../figures/laptop/01/iron_estimate.png)
 #
 # **The answer.** Yes, for simulated films. At full size the mean error on new films at trained
-# values is 1.1 % (*A*), 2.3 % (*D*) and 4.4 % (*M*_s); single films are up to 2.9, 6.8 and 13.8 %
-# off. Behind a virtual microscope, which hides the noise that gives *A* away, FeGe's parameters
-# are found within 7 % (8.17 pJ/m, 1.53 mJ/m² and 374 kA/m, where the truth is 8.78, 1.58 and 384),
-# its loop within 10 % and its volume within 2 %. On a laptop, with a twelfth of the training or
-# less, *D* and *M*_s of new films are drawn towards the middle of their ranges. For FeGe (above)
-# the laptop still finds 9.25, 1.64 and 388, with intervals of ± 10 to 15 %, from a picture of a
-# seventh of the area but on better cells than the full-size run had. *D* must be in mJ/m²: in the
-# µJ/m² that the paper prints, no network reads it. [An appendix](appendix_coverage.ipynb) tests
-# such intervals on films of many kinds.
+# values is 0.9 % (*A*), 2.9 % (*D*) and 4.4 % (*M*_s); single films are up to 2.8, 7.5 and 14.5 %
+# off. Behind a virtual microscope, which hides the noise that gives *A* away, FeGe's parameters are
+# found within 4 % (8.46 pJ/m, 1.52 mJ/m² and 371 kA/m, where the truth is 8.78, 1.58 and 384), its
+# period within 0.2 %, its loop within 3 % and its volume within 3 %. On a laptop, with a twelfth of
+# the training or less, *D* and *M*_s of new films are drawn towards the middle of their ranges. For
+# FeGe (above) the laptop still finds 9.25, 1.64 and 388, with intervals of ± 10 to 15 %, from a
+# picture of a seventh of the area. *D* must be in mJ/m²: in the µJ/m² that the paper prints, no
+# network reads it. [An appendix](appendix_coverage.ipynb) tests such intervals on films of many
+# kinds.
 #
 # D. Wang et al., Adv. Sci. 7, 2000566 (2020): simulate a small grid of parameters under the
 # conditions of the one observation, cut the pictures into overlapping windows, train a small
@@ -381,9 +381,9 @@ print(
 compared
 
 # %% [markdown]
-# At full size, with more than twice as many films of seven times the area, run three times as
-# long, the spectra of the two protocols are 0.037 apart, and those of two halves of the heat-bath
-# films 0.045. Chance explains the difference, and energy and period agree within a percent.
+# At full size, with more than twice as many films of seven times the area, run three times as long,
+# the spectra of the two protocols are 0.043 apart, where chance makes 0.032 on average and less
+# than 0.053 in 95 of 100 cases.
 
 # %% [markdown]
 # ## 3. Windows and networks
@@ -1170,10 +1170,9 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # virtual experiments, have an exchange and a DMI of their own between cells. With these, the
 # helix of lowest energy has the period and the energy of the continuum, both on average over the
 # directions in which it may run: two conditions, which Bessel functions fulfil (`Film`). Single
-# directions still differ by *x*²/12 to either side, 1 to 2 %. The full-size results are older and
-# used plain cells, coarser in training than in the hidden films: by the formula, this alone makes
-# 4π*A*/*D* read 2 to 5 % too short. It was read 4 % short for both materials, and FeGe's interval
-# for it missed the truth.
+# directions still differ by *x*²/12 to either side, 1 to 2 %. Chapters 1 to 8 do without, at
+# every size. (Before this was so, 4π*A*/*D* was read 4 % short for both materials, and FeGe's
+# interval for it missed the truth.)
 #
 # The authors' pictures are not public. In their place stand two virtual experiments, whose true
 # parameters `estimate` never sees. Their films have random numbers of their own and cells finer
@@ -1726,35 +1725,32 @@ study.show(
 # | | laptop | full size |
 # |---|---|---|
 # | W1, W2: values trained on, and between | W1 no, W2 partly: slopes 0.78 to 0.83 | reproduced |
-# | W3: pictures of any size | partly: *A* is 3.2 to 3.7 % off | partly: 2.2 to 2.4 %, FeGe's film |
-# | W4: overlap, and 32/8 | reproduced, level with 64/8 | reproduced, level with 64/8 |
-# | W5: what hurts | partly: scaling, not turning | reproduced: 2.1 times, fully connected 7.1 |
-# | W6: texture again | partly: spectra differ slightly | partly: 130 skyrmions/µm², picture 92 |
+# | W3: pictures of any size | partly: *A* is 3.2 to 3.7 % off | partly: *A* is 4.1 to 4.8 % off |
+# | W4: overlap, and 32/8 | reproduced, level with 64/8 | not: 64/16 is best, 16 gains nothing |
+# | W5: what hurts | partly: scaling, not turning | reproduced: 1.2, 2.4 and 6.1 times |
+# | W6: texture again | partly: spectra differ slightly | reproduced |
 # | W7, W9: FeGe, its volume | reproduced | reproduced, with intervals about half as wide |
-# | W8: its loop | partly: $H_c$ 18 % too small | reproduced |
+# | W8: its loop | partly: $H_c$ 18 % too small | reproduced: $H_c$ 2 % too small |
 # | W10: the unit (our check) | reproduced | reproduced: $R^2$ of *D* 0.00 in µJ/m², 0.99 in mJ/m² |
 #
-# The full-size run is older, and its tests were weaker. Its film for W3 and its virtual
-# experiments lay in the middle of their ranges, where a network that knows nothing would answer;
-# and W4 and W5 weighed differences against the scatter of films only, not against other
-# trainings. Chapters 1 to 8 have been repeated at full size since, without a GPU and with shorter
-# trainings to compare: then W4 does not hold, as windows of 64 do better, and W3 and W5 hold once
-# and partly once (spinlib/README.md has the numbers).
+# The full-size run took two cores, not a GPU. An earlier one, with other random numbers in its
+# films, ended after chapter 8: there W3 was reproduced (*A* 0.2 to 1.1 % off) and W5 partly,
+# because its trainings scattered more (spinlib/README.md).
 #
 # *Why.* After short trainings, networks answer towards the middle of a range: the laptop's $R^2$
 # is high, but its slopes are too small. W3 is a bias of one network at one point of its ranges,
-# the same for all sizes of picture. W5: trainings of the same kind scatter by 7 % of their error,
-# and three of each are too few to show the 11 % by which turned pictures are worse. W6: the
-# spectra of films of the estimate are 0.08 from the picture's, closer than ever, but among
-# themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and W6 was
-# reproduced. Those from the middle of the ranges are 0.22 away. W8: $H_c$ is 24 ± 2 mT with the
-# estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The estimates of
-# both runs agree within 2 %. The truth of W6 to W9 is ours; whether a real film obeys this energy
-# is not tested.
-#
-# *Why too many skyrmions in W6 at full size?* Open. A period that is 4 % too short, as estimated
-# on plain cells, makes them 9 % denser, out of 41 %. The counter has also been corrected since
-# that run: over fine pixels, noise could decide which side of a curl is a core.
+# the same for all sizes of picture. W4: at full size every network has the same number of looks,
+# 2·10⁵, and a look at a window of 64 shows four times as much as one of 32; whether more looks
+# turn this round is open. W5: on a laptop, trainings of the same kind scatter by 7 % of their
+# error, and three of each are too few to show the 11 % by which turned pictures are worse. W6: on
+# a laptop, the spectra of films of the estimate are 0.08 from the picture's, closer than ever,
+# but among themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and
+# W6 was reproduced. Those from the middle of the ranges are 0.22 away. W8: there $H_c$ is 24 ± 2
+# mT with the estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
+# estimates of both runs agree within 2 %. At full size, films of the estimate have 119 ± 4
+# skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4; $H_c$ is 38.4 ±
+# 0.5 mT for 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is
+# not tested.
 #
 # *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which
 # show *D* better ([appendix](appendix_coverage.ipynb)).
