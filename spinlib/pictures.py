@@ -76,10 +76,10 @@ def read_picture(
     if ignored.all():
         raise PictureError(f"{path} has no pixel left: the mask covers all of it.")
     values = _checked(path, values, ignored)
-    counted = values[:, ~ignored]
-    vectors = len(values) == 3 and (decoded.vectors or counted.min() < -ROUNDED)
     if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
         values = values[:1]  # a grey picture saved as RGB
+    # Three components, by what the file says or as none but components are negative.
+    vectors = len(values) == 3 and (decoded.vectors or values[:, ~ignored].min() < -ROUNDED)
     pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, vectors)
     notes.append(how)
     if ignored.any():
@@ -89,7 +89,6 @@ def read_picture(
     upright = np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)
     size = decoded.pixel_size if pixel_size is None else float(pixel_size)
     coarse = decoded.coarse_colours and len(pixels) == 3
-    vectors &= len(pixels) == 3
     return Picture(torch.from_numpy(upright), size, str(path), tuple(notes), coarse, vectors)
 
 
@@ -142,7 +141,7 @@ def _scaled(
 ) -> tuple[np.ndarray, str]:
     """Values from 0 to 1, and a note that says how they came there."""
     counted = values[:, valid]
-    if len(values) == 3 and vectors:
+    if vectors:
         length = np.percentile(np.linalg.norm(counted, axis=0), PERCENTILES[1])
         length = length or np.abs(counted).max()
         scaled = (1 + values / length) / 2

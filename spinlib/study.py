@@ -222,17 +222,15 @@ def _changed_by_hand(study: str, profile: str) -> str:
     shell, page = get_ipython(), find(ROOT).get(study)
     if shell is None or page is None:
         return ""
-    known = {name: each for name, each in parameters(page).items() if name not in RUNNERS_OWN}
-    here = {name: shell.user_ns.get(name, each.default) for name, each in known.items()}
     if profile != "laptop":
         raise ValueError(
             f"The sizes of profile {profile!r} are set by the runner: make reproduce "
             f"PROFILE={profile} STUDY={study}. Elsewhere leave profile at 'laptop' and change the "
             "parameters themselves."
         )
-    return in_words(
-        {name: here[name] for name, each in known.items() if here[name] != each.default}
-    )
+    known = {name: each for name, each in parameters(page).items() if name not in RUNNERS_OWN}
+    here = {name: shell.user_ns.get(name, each.default) for name, each in known.items()}
+    return in_words({name: here[name] for name in known if here[name] != known[name].default})
 
 
 def device_name(device: torch.device) -> str:

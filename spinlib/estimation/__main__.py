@@ -15,7 +15,7 @@ from pathlib import Path
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.planning import CHANNELS
 from spinlib.notebooks import Refused
-from spinlib.pictures import Picture, PictureError, read_picture
+from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
 
 
@@ -111,7 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             device=options.device,
         )
-    except (Refused, PictureError, ValueError) as refusal:
+    except ValueError as refusal:  # all refusals are
         print(refusal, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -260,8 +260,9 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
 def _joined(batches: list[States]) -> States:
     """One set of several, which are given up on the way: at full effort they take gigabytes."""
     parameters = pd.concat([states.parameters for states in batches], ignore_index=True)
-    first, start = batches[0].pictures, 0
-    pictures = first.new_empty((len(parameters), *first.shape[1:]))
+    shape = batches[0].pictures.shape[1:]
+    pictures = batches[0].pictures.new_empty((len(parameters), *shape))
+    start = 0
     while batches:
         part = batches.pop(0).pictures
         pictures[start : start + len(part)] = part

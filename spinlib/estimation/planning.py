@@ -9,7 +9,7 @@ Lengths are in nm.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ import torch
 
 from spinlib.dipolar import THICKEST
 from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.hamiltonian import Kind
 from spinlib.kernels import random_uniform
 from spinlib.microscope import Microscope
 from spinlib.pictures import PictureError
@@ -61,7 +62,7 @@ class Conditions:
     # as the magnetisation's own demagnetising field is not part of it, or between which two values
     # that lies; and the kind of its DMI.
     anisotropy_kJ_m3: float | tuple[float, float] = 0.0
-    dmi_kind: Literal["bulk", "interfacial"] = "bulk"
+    dmi_kind: Kind = "bulk"
 
     def __post_init__(self) -> None:
         # Numbers of whatever kind, as a table gives them, become floats: equal ones are the same.
@@ -183,7 +184,7 @@ class FieldOfView(ThermalFilms):
 
     version: ClassVar[int] = 200 + ThermalFilms.version
     anisotropies: tuple[float, float] = (0.0, 0.0)  # K_u, lowest and highest, kJ/m³
-    dmi_kind: Literal["bulk", "interfacial"] = "bulk"
+    dmi_kind: Kind = "bulk"
 
     def parameters(self) -> pd.DataFrame:
         """A, D, M_s and K_u of each state."""
@@ -339,13 +340,13 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             "or a smaller largest D or M_s, have longer periods and exchange lengths, and so "
             "larger cells."
         )
-    notes.insert(0, _taken(conditions))
-    notes.insert(
-        1,
+    notes = [
+        _taken(conditions),
         f"Boxes of {box:.4g} nm with {cells[0]} and {cells[1]} cells across (cells of "
         f"{box / cells[0]:.3g} and {box / cells[1]:.3g} nm), seen with pixels of "
         f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
-    )
+        *notes,
+    ]
     if box < 2 * long:
         notes.append(
             f"The box holds less than two of the longest helix period of {long:.3g} nm, so that it "
