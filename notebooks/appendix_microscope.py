@@ -31,7 +31,7 @@ sweeps: int = 800  # Monte Carlo sweeps of the annealing
 
 # %% [markdown]
 # ## A film of iron germanium
-# The cells are 4 nm wide and one nanometre thick. The film has a bulk Dzyaloshinskii–Moriya
+# The cells are 4 nm wide and 1 nm thick. The film has a bulk Dzyaloshinskii–Moriya
 # interaction (DMI) and is cooled, in 0.18 T along z, from above its ordering temperature to
 # almost zero. The helix period 4πA/D is 70 nm. Energies, and with them temperatures, are in
 # zeptojoules (k_B × 300 K = 4.14 zJ).
@@ -72,7 +72,8 @@ figure
 
 # %% [markdown]
 # ## Five contrasts
-# `vector`: three pictures, one per component, as SPLEEM gives them (−1 black, +1 white).
+# `vector`: three pictures, one per component, as spin-polarised low-energy electron microscopy
+# (SPLEEM) gives them (−1 black, +1 white).
 
 # %%
 vector = Microscope("vector")(spins, film.cell)
@@ -116,8 +117,8 @@ contact_sheet(torch.cat([under, over]), ["d = −4 nm", "d = +4 nm"], pixel=film
 # %% [markdown]
 # ## What an instrument loses
 # Blur and pixels act on the magnetisation before it is drawn, so that a wall between up and down
-# turns grey in the middle rather than colourful. Pixels average over their area, whatever their
-# size in cells, and keep the mean.
+# turns grey in the middle rather than colourful. The blur is a Gaussian; its standard deviation is
+# given. Pixels average over their area, whatever their size in cells, and keep the mean.
 
 # %%
 blurred = Microscope("colour", blur=10e-9)(spins, film.cell)
@@ -126,7 +127,7 @@ fine = Microscope("colour", pixel_size=2.34e-9, blur=5e-9)(spins, film.cell)
 middle = Microscope("colour", shape=(size // 2, size // 2), pixel_size=film.cell)(spins, film.cell)
 contact_sheet(
     [blurred[0], coarse[0], fine[0], middle[0]],
-    ["blur 10 nm", "pixels of 16 nm", "pixels 2.34, blur 5 nm", "half the field of view"],
+    ["blur 10 nm", "pixels of 16 nm", "pixels 2.34 nm, blur 5 nm", "half the field of view"],
     pixel=[film.cell, 16e-9, 2.34e-9, film.cell],
 )
 
