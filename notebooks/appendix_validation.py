@@ -78,9 +78,9 @@ def crossing(x, y):
 # The [problem](https://www.ctcms.nist.gov/~rdm/std4/spec4.html): a platelet of 500 × 125 × 3 nm³
 # (A = 13 pJ/m, M_s = 800 kA/m, α = 0.02) relaxes to an S-state, its spins along the long side but
 # bent like an S at the ends. Each of two fields, F1 and F2, then switches it; both run as one
-# batch. The time at which ⟨m_x⟩ crosses zero is the number to compare; later the trajectories are
-# chaotic. The reference values are those of several codes with 128 × 32 cells. γ = 1.7595e11
-# rad/(T s) as in OOMMF and mumax³; codes with 1.7609e11 are 0.11 ps earlier.
+# batch. The time at which ⟨m_x⟩ crosses zero is the number to compare; later, the codes'
+# trajectories part. The reference values are those of several codes with 128 × 32 cells. γ =
+# 1.7595e11 rad/(T s) as in OOMMF and mumax³; codes with 1.7609e11 are 0.11 ps earlier.
 
 # %%
 fields = torch.tensor([[-24.6e-3, 4.3e-3, 0.0], [-35.5e-3, -6.3e-3, 0.0]])
@@ -114,10 +114,12 @@ pd.DataFrame(crossings, index=["F1", "F2"]).rename_axis(columns="⟨m_x⟩ = 0 a
 
 # %%
 figure, axes = panels(1, 2, width=4.0, height=2.6)
+axes[0, 1].sharey(axes[0, 0])
 for n, ax in enumerate(axes[0]):
     for component, colour, name in zip(range(3), CURVES, "xyz", strict=False):
         ax.plot(times, paths[meshes[-1]][:, n, component], color=colour, label=f"$m_{name}$")
     ax.axvline((138.5, 136.95)[n], color="grey", linewidth=0.8, linestyle=":")
+    ax.axhline(0, color="grey", linewidth=0.8)
     ax.set(title=f"field F{n + 1}", xlabel="time (ps)", ylabel="⟨m⟩")
 axes[0, 0].legend(frameon=False)
 study.show(
@@ -204,7 +206,8 @@ study.show(
     figure,
     "disk",
     caption="The DMI standard problem's skyrmion in a disk of 100 nm: equal radii, but the spins "
-    "of its wall point along the radius with interfacial DMI (left), across it with bulk DMI.",
+    "of its wall point along the radius with interfacial DMI (left), across it with bulk DMI. Hue "
+    "is the in-plane angle; white points up, black down; grey is outside the disk.",
 )
 
 # %% [markdown]
@@ -383,9 +386,10 @@ for demagnetisation in (True, False):
 # ## Loops
 # The particle of Stoner and Wohlfarth has one spin and an easy axis. In a field at an angle θ to
 # that axis it switches on the astroid, at (cos^⅔ θ + sin^⅔ θ)^(−3/2) of the anisotropy field B_K;
-# beyond 45° its magnetisation along the field passes zero before, at ½ sin 2θ. The particle of
-# muMAG's standard problem 2 (5 : 1 : 0.1, field along [111]) has H_c = 0.05707 M_s far below the
-# exchange length.
+# beyond 45° its magnetisation along the field passes zero before, at ½ sin 2θ. (A small random
+# kick after each step of the field lets a spin leave a direction that is balanced but no longer
+# stable.) The particle of muMAG's standard problem 2 (5 : 1 : 0.1, field along [111]) has H_c =
+# 0.05707 M_s if it is far smaller than the exchange length.
 
 # %%
 particle = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
