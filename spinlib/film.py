@@ -35,6 +35,10 @@ class Film:
     Energies come out in zeptojoules (1e-21 J) per cell, which keeps single precision comfortable:
     k_B × 300 K is 4.14 zJ. Values may be numbers or (batch,) tensors.
 
+    The DMI's energy per volume is D m·(∇×m) for the bulk kind and D [(m·∇) m_z - m_z ∇·m] for the
+    interfacial one, whose sign other authors choose the other way round: with D > 0 spins in a
+    wall point from the side of +z to that of -z.
+
     Plain cells stretch a helix, by x²/3 of its period along axes and x²/6 along diagonals, with
     x = Da/2A the angle by which neighbours turn, and win too little energy by it. With
     `exact_helix` bonds have an A' and a D' of their own, by which the helix of the continuum's wave

@@ -33,7 +33,7 @@ from spinlib.estimation import (
 from spinlib.estimation import __main__ as shell
 from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
-from spinlib.estimation.quantities import QUANTITIES
+from spinlib.estimation.quantities import QUANTITIES, straightened
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.thermal_recipes import NAMES, thermal_states
@@ -326,6 +326,34 @@ def test_pictures_of_one_film_are_answered_together(answer, root):
         for other in learnt[1:]:
             pd.testing.assert_frame_equal(other.parameters[part], rows)
             assert not np.array_equal(other.answers[part], learnt[0].answers[part])
+
+
+def test_a_second_picture_under_the_same_conditions_does_not_make_the_answer_worse():
+    def work(conditions: Conditions) -> learning.Work:
+        made = plan((60, 60), conditions, RANGES, TINY)
+        rest = (conditions, RANGES, TINY, made, 1, Path(), "cpu", learning.Bar(False))
+        return learning.Work(picture(), *rest)
+
+    # Simulated pictures of both kinds show the same films, and are answered alike but for 1 % of
+    # the error; the errors of two real ones are their own.
+    generator = np.random.Generator(np.random.Philox(1))
+    truth = generator.uniform(0.3, 0.7, (2, 100, 3))
+    shared, *own = 0.05 * generator.standard_normal((3, 100, 3))
+    simulated = [truth[0] + shared + 0.01 * each for each in own]
+    real = [truth[1] + each for each in own]
+
+    def error(given: list[learning.Work]) -> float:
+        kinds = [one_picture._together(given, answers) for answers in (simulated, real)]
+        wide = with_margin(RANGES)
+        return float((straightened(kinds[0], truth[0], wide)(kinds[1])[:, :3] - truth[1]).std())
+
+    # A mean of two has an error of 0.05/√2 = 0.035 before it is straightened, by a line whose slope
+    # is 0.0133/(0.0133 + 0.0025) = 0.84 as the variances of truth and error have it: that leaves
+    # √((0.84 × 0.035)² + (0.16 × 0.115)²) = 0.035, and 300 numbers with their line tell it to 5 %.
+    assert error([work(CONDITIONS)] * 2) == pytest.approx(0.035, rel=0.15)
+    # In another field films are others, and each answer has a weight of its own.
+    other = [work(CONDITIONS), work(replace(CONDITIONS, field_T=0.3))]
+    assert one_picture._together(other, real).shape == (100, 6)
 
 
 def test_a_list_of_one_picture_is_that_picture(answer, root):

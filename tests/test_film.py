@@ -58,6 +58,33 @@ def test_helix_of_a_film(kind):
     assert abs(errors[1]) < 0.02 and errors[0] / errors[1] == pytest.approx(4, rel=0.05)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_sign_of_the_dmi_is_that_of_its_continuum(kind):
+    """D m·(∇×m), and D [(m·∇) m_z - m_z ∇·m], of waves along x and y that turn the lower way."""
+    cell, sites, dmi = 1e-9, 200, 1e-3
+    phase = 2 * math.pi * torch.arange(sites, dtype=torch.float64) / sites
+    up, across, zero = torch.cos(phase), torch.sin(phase), torch.zeros(sites, dtype=torch.float64)
+    if kind == "interfacial":  # going along x or y, +z turns towards x or y, respectively
+        waves = [(across, zero, up), (zero, across, up)]
+    else:  # to the right of it: towards -y or x
+        waves = [(zero, -across, up), (across, zero, up)]
+    for axis, components in zip((-1, -2), waves, strict=True):
+        spins = torch.stack(components)[None, :, None].expand(1, 3, sites, sites)
+        spins = spins if axis == -1 else spins.mT
+        d_x, d_y = ((spins.roll(-1, a) - spins.roll(1, a)) / (2 * cell) for a in (-1, -2))
+        x, y, z = spins.unbind(1)
+        if kind == "interfacial":
+            density = x * d_x[:, 2] + y * d_y[:, 2] - z * (d_x[:, 0] + d_y[:, 1])
+        else:
+            density = x * d_y[:, 2] - y * d_x[:, 2] + z * (d_x[:, 1] - d_y[:, 0])
+        film = Film(STIFFNESS, SATURATION, dmi, cell=cell, dmi_kind=kind)
+        alone = Hamiltonian(exchange=0.0, dmi=film.hamiltonian().dmi, dmi_kind=kind)
+        found = 1e-21 * alone.energy(spins).item() / volume(film, spins)
+        # Bonds and central differences both have sin(qa)/a for q: only rounding is left.
+        assert found == pytest.approx(dmi * density.mean().item(), rel=1e-9)
+        assert found == pytest.approx(-dmi * 2 * math.pi / (sites * cell), rel=1e-3)  # (qa)²/6
+
+
 def test_lowest_helix_has_the_period_4_pi_a_over_d():
     film = Film(STIFFNESS, SATURATION, 1.58e-3, cell=1e-9, thickness=1.5e-9)
     density = {sites: helix_density(film, sites) for sites in range(50, 91)}

@@ -79,7 +79,9 @@ def estimate(
 
     Of several pictures each has a network of its own. All of these learn from the same parameters,
     so that their answers can be put together as one picture's are, errors that go together
-    included. Texture and loop that follow from the estimate are those of the first picture.
+    included. Answers to pictures under the same conditions are averaged; the intervals then allow
+    for errors as large as those of one picture. Texture and loop that follow from the estimate are
+    those of the first picture.
 
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
     """
@@ -138,7 +140,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     learnt = [learn(work, number) for number, work in enumerate(works)]
     # The parameters behind the states of one number are the same for all pictures.
     truths = {part: ranges.unit(rows).numpy() for part, rows in learnt[0].parameters.items()}
-    answers = {part: np.hstack([each.answers[part] for each in learnt]) for part in truths}
+    answers = {part: _together(works, [each.answers[part] for each in learnt]) for part in truths}
     quantities = straightened(answers["validation"], truths["validation"], ranges)
     scaled = {
         part: Pair(quantities(answers[part]), scaled_quantities(truths[part], ranges))
@@ -149,7 +151,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         read(each.network, picture, work)
         for each, picture, work in zip(learnt, seen, works, strict=True)
     ]
-    found = quantities(np.hstack([each.mean for each in own]))
+    found = quantities(_together(works, [each.mean for each in own]))
     limits, held = calibrated_intervals(found, **scaled)
     strange = [
         words
@@ -241,6 +243,21 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         picture=first.pixels,
         again=again.pictures,
     )
+
+
+def _together(works: Sequence[Work], answers: Sequence[np.ndarray]) -> np.ndarray:
+    """Answers (states, 3) to each picture beside each other, (states, 3 × kinds of films).
+
+    Pictures for which the same films were simulated are of one kind: their answers are averaged.
+    Simulated answers then differ by next to nothing, and weights of their own would make them up
+    from that difference, which two real pictures do not share.
+    """
+    kinds: dict[planning.FieldOfView, list[np.ndarray]] = {}
+    for work, answer in zip(works, answers, strict=True):
+        asked = work.plan, work.conditions, work.simulated, work.effort
+        films = planning.recipe(*asked, cells=work.plan.cells[0], seed=work.seed)
+        kinds.setdefault(films, []).append(answer)
+    return np.hstack([np.mean(same, 0) for same in kinds.values()])
 
 
 def _strange(work: Work, seen: torch.Tensor, known: pd.DataFrame) -> list[str]:

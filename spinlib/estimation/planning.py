@@ -60,7 +60,8 @@ class Conditions:
     defocus_nm: float = 0.0
     # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
     # as the magnetisation's own demagnetising field is not part of it, or between which two values
-    # that lies; and the kind of its DMI.
+    # that lies; and the kind of its DMI. D is above 0: in walls between white (+z) and black, spins
+    # point towards black (interfacial), or to the right of someone who looks there (bulk).
     anisotropy_kJ_m3: float | tuple[float, float] = 0.0
     dmi_kind: Kind = "bulk"
 
