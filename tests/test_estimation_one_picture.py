@@ -157,6 +157,8 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
         ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
         ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
         (files, "The request cannot be read: the following arguments are required"),
+        (["--field-T", "0.05", *files, *SAID], "one.ovf' is no number (write 0.05, without a unit"),
+        ([*files, *SAID, "--pixel-size-nm", "2,34"], "'2,34' is no number"),
     ]:
         assert shell.main(arguments) == 2
         said = capsys.readouterr()

@@ -19,14 +19,27 @@ from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
 
 
+def _number(text: str) -> float:
+    """A number; a file name here means that an option with several values swallowed it."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number (write 0.05, without a unit; picture files come before all "
+            "options)"
+        ) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m spinlib.estimation",
+        usage="%(prog)s pictures [pictures ...] --temperature-K x [x ...] --field-T x [x ...]\n"
+        "           --thickness-nm x --A low high --D low high --M_s low high [other options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = {field.name: field.default for field in fields(Conditions)}
-    add, number = parser.add_argument, {"type": float, "metavar": "x"}
+    add, number = parser.add_argument, {"type": _number, "metavar": "x"}
     add("pictures", nargs="+", type=Path, help="picture files of one film")
     each = parser.add_argument_group("of every picture, or once for all")
     each.add_argument("--temperature-K", nargs="+", required=True, **number)
@@ -39,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     film = parser.add_argument_group("of the film")
     film.add_argument("--thickness-nm", required=True, **number)
-    between = {"nargs": 2, "type": float, "metavar": ("low", "high")}
+    between = {"nargs": 2, "type": _number, "metavar": ("low", "high")}
     film.add_argument("--A", required=True, help="pJ/m, between which values to look", **between)
     film.add_argument("--D", required=True, help="mJ/m²", **between)
     film.add_argument("--M_s", required=True, help="kA/m", **between)
