@@ -3,6 +3,7 @@
 Sizes are tiny and the network hardly trained: what is tested is the way, not how well it goes.
 """
 
+import errno
 import json
 import os
 import signal
@@ -150,12 +151,16 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
 
 def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shell, "estimate", lambda *_, **__: pytest.fail("it is not refused"))
+    os.mkfifo(tmp_path / "pipe")
     for arguments, sentence in [
         ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
         ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
         (["no.png", *SAID], "no.png does not exist in "),
         ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
         ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
+        ([*files, *SAID, "--json", str(tmp_path)], "is no file that can be written"),
+        ([*files, *SAID, "--json", str(tmp_path / "pipe")], "pipe is no file that can be written"),
+        ([*files, *SAID, "--figure", str(tmp_path / "a.xyz")], "no figure of kind 'xyz'"),
         (files, "The request cannot be read: the following arguments are required"),
         (["--field-T", "0.05", *files, *SAID], "one.ovf' is no number (write 0.05, without a unit"),
         ([*files, *SAID, "--pixel-size-nm", "2,34"], "'2,34' is no number"),
@@ -163,6 +168,22 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
         assert shell.main(arguments) == 2
         said = capsys.readouterr()
         assert sentence in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_answer_that_cannot_be_written_is_printed_all_the_same(
+    named, answer, files, tmp_path, monkeypatch, capsys
+):
+    full = OSError(errno.ENOSPC, "No space left on device", *(["a.json"] if named else []))
+    monkeypatch.setattr(shell, "estimate", lambda *_, **__: answer)
+    monkeypatch.setattr(Estimate, "to_json", lambda *_: (_ for _ in ()).throw(full))
+    asked = [*files, *SAID, "--pixel-size-nm", "2.34", "--json", str(tmp_path / "a.json")]
+    assert shell.main(asked) == 1
+    said = capsys.readouterr()
+    assert str(answer) in said.out
+    assert ("a.json" if named else "a file of it") in said.err
+    assert "could not be written: No space left on device." in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_an_answer_cut_short_is_told(answer, tmp_path):

@@ -8,9 +8,12 @@ for all. Asked again, it goes on where it was stopped.
 """
 
 import argparse
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
+
+from matplotlib.backend_bases import FigureCanvasBase
 
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.planning import CHANNELS
@@ -107,13 +110,34 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
     return conditions
 
 
+def _check_output(path: Path) -> None:
+    """Refuse, before minutes of work, a file that could not be written after it."""
+    if not path.parent.is_dir():
+        raise Refused(f"There is no folder {path.parent} for {path.name}.")
+    # A device or a pipe would be replaced by a file, as results are written whole or not at all.
+    if path.exists() and not path.is_file():
+        raise Refused(f"{path} is no file that can be written: give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused(f"{path} cannot be written: its folder takes no files. Choose another.")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a figure of a kind that nobody can draw; without an ending it becomes a PNG."""
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if (kind := path.suffix.removeprefix(".").lower()) and kind not in kinds:
+        raise Refused(
+            f"There is no figure of kind {kind!r} ({path}): end its name in .png or .pdf."
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Print the answer; return 0, or 2 if the request was refused."""
+    """Print the answer; return 0, 2 if the request was refused, 1 if a file was not written."""
     try:
         options = _parser().parse_args(arguments)
         for path in filter(None, (options.json, options.figure)):
-            if not path.parent.is_dir():
-                raise Refused(f"There is no folder {path.parent} for {path.name}.")
+            _check_output(path)
+        if options.figure:
+            _check_kind(options.figure)
         given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
         pictures = [read_picture(path, **given) for path in options.pictures]
         answer = estimate(
@@ -131,10 +155,19 @@ def main(arguments: list[str] | None = None) -> int:
         print("Stopped; ask again to go on from here.", file=sys.stderr)
         return 130
     print(*answer.choices, "", answer, sep="\n")
-    if options.json:
-        answer.to_json(options.json)
-    if options.figure:
-        answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+    try:
+        if options.json:
+            answer.to_json(options.json)
+        if options.figure:
+            answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        print(
+            f"The answer is kept, but {error.filename or 'a file of it'} could not be written: "
+            f"{error.strerror or error}. Make room or choose another folder, then ask again: that "
+            "takes seconds.",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 
