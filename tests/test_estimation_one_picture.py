@@ -373,6 +373,8 @@ def test_pictures_that_do_not_belong_together_are_refused(tmp_path):
         ([picture()] * 2, [CONDITIONS], r"2 picture\(s\) came with 1 set"),
         ([], [], "at least"),
         ([picture()] * 2, [CONDITIONS, other], "one anisotropy_kJ_m3, not 0.0, 5.0"),
+        ([picture()] * 2, [CONDITIONS, replace(CONDITIONS, field_T=0.1)], "1 and 2 are the same"),
+        ([picture()], [{"temperature_K": 150}], "The conditions are Conditions"),
     ):
         with pytest.raises(ValueError, match=words):
             estimate(pictures, conditions, RANGES, effort=TINY, root=tmp_path, progress=False)
@@ -394,4 +396,17 @@ def test_bad_input_is_refused_before_anything_is_made(tmp_path):
         ask(tmp_path, picture=torch.rand(1, 60, 60))
     with pytest.raises(ValueError, match="no effort 'heroic'"):
         ask(tmp_path, effort="heroic")
+    for seed in (-1, 1.5, "1", 10**16):
+        with pytest.raises(ValueError, match=f"seed is a whole number .* not {seed!r}"):
+            ask(tmp_path, seed=seed)
+    with pytest.raises(ValueError, match=r"The ranges are Ranges\(low"):
+        estimate(picture(), CONDITIONS, ((6, 1, 300), (10, 2, 500)), effort=TINY, root=tmp_path)
+    with pytest.raises(PictureError, match="is a ndarray: give the name of a file"):
+        ask(tmp_path, picture=picture().numpy())
+    for pixels in (255 * picture(), 2 * picture() - 1):  # bytes, and vectors
+        with pytest.raises(PictureError, match="give them from 0 to 1"):
+            ask(tmp_path, picture=pixels)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"Nothing can be kept in .*file: Not a directory"):
+        ask(tmp_path / "file")
