@@ -396,6 +396,11 @@ def test_parameters_changed_by_hand_are_told_apart_and_other_sizes_are_the_runne
     study = Study("04", device="cpu")
     assert study.label == "laptop with seed=7 gammas_again=[1.0]"
     assert study.output.parent == ROOT / "figures" / "changed" / "laptop"
+    for name, value in (("gammas_again", ["1e-4"]), ("box", "64"), ("box", 6.5), ("seed", None)):
+        monkeypatch.setitem(names, name, value)
+        with pytest.raises(ValueError, match=rf"Parameter {name} \(.*\) must be "):
+            Study("04", device="cpu")
+        del names[name]
     names.clear()
     assert Study("04", device="cpu").output == ROOT / "figures" / "laptop" / "04"
     with pytest.raises(ValueError, match="make reproduce PROFILE=paper STUDY=04"):
