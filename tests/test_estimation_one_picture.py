@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from spinlib import figures, textures
 from spinlib.estimation import (
@@ -36,7 +37,7 @@ from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
 from spinlib.estimation.quantities import QUANTITIES
 from spinlib.ovf import write_ovf
-from spinlib.pictures import Picture, PictureError
+from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.thermal_recipes import NAMES, thermal_states
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
@@ -149,15 +150,33 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
 
 
+def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        shell, "estimate", lambda pictures, *_, **__: asked.append(pictures) or answer
+    )
+    bar = np.zeros((40, 40), dtype=np.uint8)
+    bar[-5:, :20] = 255  # below, as it is seen on a screen
+    Image.fromarray(bar).save(tmp_path / "mask.png")
+    one = [files[0], *(word for word in SAID if word != "0.2")]
+    assert shell.main([*one, "--mask", str(tmp_path / "mask.png")]) == 0
+    expected = read_picture(files[0], mask=bar > 0)
+    assert torch.equal(asked[0][0].pixels, expected.pixels)
+    assert asked[0][0].notes == expected.notes and "100 masked" in expected.notes[-1]
+
+
 def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shell, "estimate", lambda *_, **__: pytest.fail("it is not refused"))
     os.mkfifo(tmp_path / "pipe")
+    Image.new("L", (40, 40)).save(tmp_path / "even.png")
     for arguments, sentence in [
         ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
         ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
         (["no.png", *SAID], "no.png does not exist in "),
         ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
         ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
+        ([*files, *SAID, "--mask", str(tmp_path / "even.png")], "even.png masks nothing or every"),
+        ([*files, *SAID, "--mask", "no.png"], "no.png does not exist in "),
         ([*files, *SAID, "--json", str(tmp_path)], "is no file that can be written"),
         ([*files, *SAID, "--json", str(tmp_path / "pipe")], "pipe is no file that can be written"),
         ([*files, *SAID, "--figure", str(tmp_path / "a.xyz")], "no figure of kind 'xyz'"),

@@ -13,11 +13,13 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.planning import CHANNELS
 from spinlib.notebooks import Refused
+from spinlib.picture_files import decode
 from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
 
@@ -70,6 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     seen.add_argument(
         "--crop", nargs=4, type=int, metavar=("left", "top", "right", "bottom"), help="in pixels"
     )
+    seen.add_argument(
+        "--mask",
+        type=Path,
+        help="picture file as large as every picture, black where pixels count, white on those to "
+        "ignore, such as a scale bar",
+    )
     seen.add_argument("--page", type=int, help="of a file with several pictures, from 0")
     add("--effort", default="laptop", choices=tuple(EFFORT), help="laptop takes minutes")
     add("--seed", type=int, default=1)
@@ -110,6 +118,14 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
     return conditions
 
 
+def _mask(path: Path) -> np.ndarray:
+    """True on the pixels to ignore: the brighter half of the greys of a picture file."""
+    grey = decode(path, None).values.astype(float).mean(0)
+    if not grey.min() < grey.max():
+        raise Refused(f"{path} masks nothing or everything: all its pixels are equal.")
+    return grey > (grey.min() + grey.max()) / 2
+
+
 def _check_output(path: Path) -> None:
     """Refuse, before minutes of work, a file that could not be written after it."""
     if not path.parent.is_dir():
@@ -139,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.figure:
             _check_kind(options.figure)
         given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
+        given["mask"] = options.mask and _mask(options.mask)
         pictures = [read_picture(path, **given) for path in options.pictures]
         answer = estimate(
             pictures,
