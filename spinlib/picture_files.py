@@ -124,7 +124,7 @@ def _check_page(path: Path, page: int | None, pages: int) -> int:
     if page is None and pages > 1:
         raise PictureError(
             f"{path} holds {pages} pictures: give read_picture(path, page=0) to page={pages - 1} "
-            "instead of the path, or save one as a file of its own."
+            "instead of the path (--page in a shell), or save one as a file of its own."
         )
     if page is not None and page >= pages:
         raise PictureError(f"{path} has no page {page}: it holds {pages} (the first is page 0).")

@@ -127,7 +127,8 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     if bad.any():
         raise PictureError(
             f"{path} has {int(bad.sum())} pixels that are NaN, infinite or beyond {LARGEST:g}: "
-            "crop them away, or give read_picture(path, mask=…) instead of the path."
+            "crop them away, or give read_picture(path, mask=…) instead of the path (--mask in a "
+            "shell)."
         )
     counted = values[:, ~ignored]
     values[:, ignored] = counted[:, :1]

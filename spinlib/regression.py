@@ -24,11 +24,11 @@ from spinlib.domains import USUAL, strangeness, texture
 from spinlib.figures import true_minus
 from spinlib.networks.resnet import resnet18
 from spinlib.noise import vector_noise
-from spinlib.pictures import windows
+from spinlib.pictures import PictureError, windows
 from spinlib.recipes import film_parameters
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
 from spinlib.training import Batch, Numbers, fit, one_cycle
-from spinlib.weights import load_weights, read_about, save_weights
+from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
 TARGETS = ("dmi_N", "anisotropy_N", "dipolar_N")  # λ, K and D, each from 0 to 1 over its range
 PRETRAINED = Path(__file__).with_name("pretrained") / "resnet18.safetensors"
@@ -162,6 +162,17 @@ def estimate_picture(
     the picture's lie outside, and where estimates leave the trained ranges, it is said in words.
     Vectors are brought to unit length, which is how the network knows them.
     """
+    if not isinstance(vectors, torch.Tensor) or vectors.ndim != 4 or vectors.shape[:2] != (1, 3):
+        got = tuple(vectors.shape) if hasattr(vectors, "shape") else f"a {type(vectors).__name__}"
+        raise PictureError(
+            f"A picture of vectors is a tensor (1, 3, height, width), got {got}: "
+            "`contrast.vectors_from_colour` makes one of a colour picture."
+        )
+    if (vectors >= 0).all():  # as colours are: the network would answer to another texture
+        raise PictureError(
+            "The picture has no negative components, as colours have none: give vectors from -1 to "
+            "1, as `contrast.vectors_from_colour` makes them."
+        )
     panels = windows(vectors, size, size)[0]
     warnings = strangeness(texture(panels), known)
     found = estimate(network, normalise(panels), device=device)
@@ -194,6 +205,11 @@ def load_robust(path: str | Path = PRETRAINED) -> tuple[nn.Module, int, pd.DataF
     Without a path, the one that comes with the package, from study 2's laptop profile.
     """
     about = read_about(path)
+    if missing := {"width", "size", "textures"} - about.keys():
+        raise TrainingError(
+            f"{path} holds weights of a {about.get('class')} without its "
+            f"{' and '.join(sorted(missing))}: load what `save_robust` wrote."
+        )
     network = resnet18(about["width"])
     load_weights(network, path)
     return network, about["size"], pd.DataFrame(about["textures"])

@@ -215,6 +215,9 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         options = request_parser().parse_args(arguments)
         runs = plan(options, root)
+        for image in filter(None, (run.values.get("image") for run in runs)):
+            if not (root / Path(image).expanduser()).is_file():
+                raise Refused(f"There is no picture {image!r}; a relative name counts from {root}.")
         if options.check:
             return 0
         if options.device.startswith("cuda"):

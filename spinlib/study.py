@@ -230,6 +230,12 @@ def _changed_by_hand(study: str, profile: str) -> str:
         )
     known = {name: each for name, each in parameters(page).items() if name not in RUNNERS_OWN}
     here = {name: shell.user_ns.get(name, each.default) for name, each in known.items()}
+    for name, each in known.items():
+        if each.take(here[name]) != here[name]:  # a text that the runner would have understood
+            raise ValueError(
+                f"Parameter {name} ({each.help}) must be {each.kind}; {here[name]!r} is not. (In "
+                "YAML, 1e-4 is a text: write 1.0e-4.)"
+            )
     return in_words({name: here[name] for name in known if here[name] != known[name].default})
 
 

@@ -50,6 +50,12 @@ class Walk:
     legs: dict[float, Leg]
     hamiltonian: Hamiltonian
 
+    def _leg(self, gamma: float) -> Leg:
+        if gamma not in self.legs:
+            known = ", ".join(f"{each:g}" for each in self.legs)
+            raise ValueError(f"There is no model for γ = {gamma!r}; there are those of {known}.")
+        return self.legs[gamma]
+
     def code(
         self, gamma: float, position: float = 0.0, offsets: Sequence[float] = ()
     ) -> torch.Tensor:
@@ -57,7 +63,7 @@ class Walk:
 
         `offsets` are added along the most informative latents, in their order.
         """
-        leg = self.legs[gamma]
+        leg = self._leg(gamma)
         share = min(max((leg.peak + position) / (STEPS - 1), 0.0), 1.0)
         code = torch.lerp(leg.ends[:1], leg.ends[1:], share)
         for direction, offset in zip(leg.directions, offsets, strict=False):
@@ -68,7 +74,7 @@ class Walk:
         self, gamma: float, position: float = 0.0, offsets: Sequence[float] = ()
     ) -> torch.Tensor:
         """Spins (1, 3, size, size) at that place, on the CPU."""
-        return latent.decode(self.legs[gamma].network, self.code(gamma, position, offsets)).cpu()
+        return latent.decode(self._leg(gamma).network, self.code(gamma, position, offsets)).cpu()
 
 
 def make_walk(
@@ -206,7 +212,7 @@ def film(walk: Walk, gammas: Sequence[float], step: int = 0) -> str:
     One frame for every so many positions R, the models of `gammas` below one another in it; without
     a `step` there are fewer frames of larger states.
     """
-    step = step or (2 if walk.legs[gammas[0]].network.size <= 64 else 6)
+    step = step or (2 if walk._leg(gammas[0]).network.size <= 64 else 6)
     positions = list(range(-(REACH // step * step), REACH + 1, step))
     frames, middle = [], positions.index(0)
     for number, position in enumerate(positions):

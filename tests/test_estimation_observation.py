@@ -48,6 +48,8 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"field_T": math.nan}, "field_T is nan"),
         ({"pixel_size_nm": -1.0}, "pixel_size_nm is -1.0"),
         ({"thickness_nm": math.inf}, "thickness_nm is inf"),
+        ({"temperature_K": None}, "temperature_K of the conditions is None; give a number"),
+        ({"field_T": "0.05 T"}, "field_T of the conditions is '0.05 T'; give a number"),
         ({"contrast": "vector"}, "'vector' cannot be estimated from"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),

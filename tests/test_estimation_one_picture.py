@@ -3,6 +3,7 @@
 Sizes are tiny and the network hardly trained: what is tested is the way, not how well it goes.
 """
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 
 from spinlib import figures, textures
 from spinlib.estimation import (
@@ -35,7 +37,7 @@ from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
 from spinlib.estimation.quantities import QUANTITIES, straightened
 from spinlib.ovf import write_ovf
-from spinlib.pictures import Picture, PictureError
+from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.thermal_recipes import NAMES, thermal_states
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
@@ -148,19 +150,59 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
 
 
+def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        shell, "estimate", lambda pictures, *_, **__: asked.append(pictures) or answer
+    )
+    bar = np.zeros((40, 40), dtype=np.uint8)
+    bar[-5:, :20] = 255  # below, as it is seen on a screen
+    Image.fromarray(bar).save(tmp_path / "mask.png")
+    one = [files[0], *(word for word in SAID if word != "0.2")]
+    assert shell.main([*one, "--mask", str(tmp_path / "mask.png")]) == 0
+    expected = read_picture(files[0], mask=bar > 0)
+    assert torch.equal(asked[0][0].pixels, expected.pixels)
+    assert asked[0][0].notes == expected.notes and "100 masked" in expected.notes[-1]
+
+
 def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(shell, "estimate", lambda *_, **__: pytest.fail("it is not refused"))
+    os.mkfifo(tmp_path / "pipe")
+    Image.new("L", (40, 40)).save(tmp_path / "even.png")
     for arguments, sentence in [
         ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
         ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
         (["no.png", *SAID], "no.png does not exist in "),
         ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
         ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
+        ([*files, *SAID, "--mask", str(tmp_path / "even.png")], "even.png masks nothing or every"),
+        ([*files, *SAID, "--mask", "no.png"], "no.png does not exist in "),
+        ([*files, *SAID, "--json", str(tmp_path)], "is no file that can be written"),
+        ([*files, *SAID, "--json", str(tmp_path / "pipe")], "pipe is no file that can be written"),
+        ([*files, *SAID, "--figure", str(tmp_path / "a.xyz")], "no figure of kind 'xyz'"),
         (files, "The request cannot be read: the following arguments are required"),
+        (["--field-T", "0.05", *files, *SAID], "one.ovf' is no number (write 0.05, without a unit"),
+        ([*files, *SAID, "--pixel-size-nm", "2,34"], "'2,34' is no number"),
     ]:
         assert shell.main(arguments) == 2
         said = capsys.readouterr()
         assert sentence in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_answer_that_cannot_be_written_is_printed_all_the_same(
+    named, answer, files, tmp_path, monkeypatch, capsys
+):
+    full = OSError(errno.ENOSPC, "No space left on device", *(["a.json"] if named else []))
+    monkeypatch.setattr(shell, "estimate", lambda *_, **__: answer)
+    monkeypatch.setattr(Estimate, "to_json", lambda *_: (_ for _ in ()).throw(full))
+    asked = [*files, *SAID, "--pixel-size-nm", "2.34", "--json", str(tmp_path / "a.json")]
+    assert shell.main(asked) == 1
+    said = capsys.readouterr()
+    assert str(answer) in said.out
+    assert ("a.json" if named else "a file of it") in said.err
+    assert "could not be written: No space left on device." in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_an_answer_cut_short_is_told(answer, tmp_path):
@@ -378,6 +420,8 @@ def test_pictures_that_do_not_belong_together_are_refused(tmp_path):
         ([picture()] * 2, [CONDITIONS], r"2 picture\(s\) came with 1 set"),
         ([], [], "at least"),
         ([picture()] * 2, [CONDITIONS, other], "one anisotropy_kJ_m3, not 0.0, 5.0"),
+        ([picture()] * 2, [CONDITIONS, replace(CONDITIONS, field_T=0.1)], "1 and 2 are the same"),
+        ([picture()], [{"temperature_K": 150}], "The conditions are Conditions"),
     ):
         with pytest.raises(ValueError, match=words):
             estimate(pictures, conditions, RANGES, effort=TINY, root=tmp_path, progress=False)
@@ -399,4 +443,17 @@ def test_bad_input_is_refused_before_anything_is_made(tmp_path):
         ask(tmp_path, picture=torch.rand(1, 60, 60))
     with pytest.raises(ValueError, match="no effort 'heroic'"):
         ask(tmp_path, effort="heroic")
+    for seed in (-1, 1.5, "1", 10**16):
+        with pytest.raises(ValueError, match=f"seed is a whole number .* not {seed!r}"):
+            ask(tmp_path, seed=seed)
+    with pytest.raises(ValueError, match=r"The ranges are Ranges\(low"):
+        estimate(picture(), CONDITIONS, ((6, 1, 300), (10, 2, 500)), effort=TINY, root=tmp_path)
+    with pytest.raises(PictureError, match="is a ndarray: give the name of a file"):
+        ask(tmp_path, picture=picture().numpy())
+    for pixels in (255 * picture(), 2 * picture() - 1):  # bytes, and vectors
+        with pytest.raises(PictureError, match="give them from 0 to 1"):
+            ask(tmp_path, picture=pixels)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"Nothing can be kept in .*file: Not a directory"):
+        ask(tmp_path / "file")

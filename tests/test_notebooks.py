@@ -2,13 +2,16 @@
 
 import ast
 import re
+import textwrap
 
 import nbformat
 import pytest
 import yaml
+from papermill.translators import PythonTranslator
 
 from spinlib import notebooks
-from spinlib.notebooks import Parameter, Refused
+from spinlib.claims import Claim
+from spinlib.notebooks import ROOT, Parameter, Refused, parameters, read
 
 CELL = """\
 # %% [markdown]
@@ -220,3 +223,25 @@ def test_no_cell_takes_the_name_of_a_parameter(study):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     ]
     assert not names.intersection(taken)
+
+
+def test_the_beginning_of_a_page_in_contributing_can_be_used_as_it_is(tmp_path, caplog):
+    """The runner reads its parameters, and so does papermill, without a word."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    page, claim = (
+        textwrap.dedent(part)
+        for part in re.findall(r"(?m)(?:^(?: {6}.*)?\n)+", text)
+        if "# %%" in part or "statement:" in part
+    )
+    path = tmp_path / "05_name.py"
+    path.write_text(page, encoding="utf-8")
+    assert "films" in parameters(path)
+    notebook = read(path)
+    cell = next(cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", []))
+    with caplog.at_level("WARNING"):
+        found = PythonTranslator.inspect(cell)
+    assert [each.name for each in found] == list(parameters(path)) and not caplog.messages
+    ((study, claims),) = yaml.safe_load(claim).items()
+    assert study == "05" and [Claim(id=name, **entry).unit for name, entry in claims.items()] == [
+        ""
+    ]

@@ -127,6 +127,20 @@ def test_a_wrong_parameter_file_is_refused(root, tmp_path, capsys, content, sent
     assert not (root / "figures").exists()
 
 
+def test_a_picture_that_is_not_there_is_refused(root, capsys):
+    page = next((root / "notebooks").glob("04_*.py"))
+    text = page.read_text()
+    page.write_text(text.replace("seed: int", 'image: str = ""  # a picture\nseed: int', 1))
+    for name in ("film.png", str(root / "film.png")):
+        for check in ([], ["--check"]):
+            assert reproduce.main(["-p", f"image={name}", *check], root) == 2
+            assert f"There is no picture {name!r}" in capsys.readouterr().err
+    assert not (root / "figures").exists()
+    (root / "film.png").touch()
+    for name in ("film.png", str(root / "film.png")):
+        assert reproduce.main(["-p", f"image={name}", "--check"], root) == 0
+
+
 def test_a_wrong_name_in_the_profiles_is_refused(root, capsys):
     (root / "notebooks" / "profiles.yaml").write_text("smoke:\n  '04': {stats: 2}\n")
     assert reproduce.main(["--profile", "smoke"], root) == 2
@@ -396,6 +410,11 @@ def test_parameters_changed_by_hand_are_told_apart_and_other_sizes_are_the_runne
     study = Study("04", device="cpu")
     assert study.label == "laptop with seed=7 gammas_again=[1.0]"
     assert study.output.parent == ROOT / "figures" / "changed" / "laptop"
+    for name, value in (("gammas_again", ["1e-4"]), ("box", "64"), ("box", 6.5), ("seed", None)):
+        monkeypatch.setitem(names, name, value)
+        with pytest.raises(ValueError, match=rf"Parameter {name} \(.*\) must be "):
+            Study("04", device="cpu")
+        del names[name]
     names.clear()
     assert Study("04", device="cpu").output == ROOT / "figures" / "laptop" / "04"
     with pytest.raises(ValueError, match="make reproduce PROFILE=paper STUDY=04"):

@@ -14,6 +14,7 @@ from spinlib.noise import vector_noise
 from spinlib.pictures import PictureError
 from spinlib.recipes import DOMAINS, DipolarDomains
 from spinlib.training import one_cycle, seeded
+from spinlib.weights import TrainingError, save_weights
 
 
 def numbers(network: torch.nn.Module) -> int:
@@ -196,6 +197,23 @@ def test_a_picture_smaller_than_a_panel_is_refused(films):
     known = domains.texture(films)
     with pytest.raises(PictureError, match=r"32 x 32 pixels, less than one window of 64 x 64"):
         regression.estimate_picture(resnet18(8), films[:1], 64, known)
+
+
+def test_what_is_no_picture_of_vectors_is_refused(films, tmp_path):
+    known = domains.texture(films)
+    network = resnet18(8)
+    for picture, words in (
+        (films[0], r"got \(3, 32, 32\)"),
+        (films[:1].numpy(), r"got \(1, 3, 32, 32\)"),
+        (films[:1, :1], r"got \(1, 1, 32, 32\)"),
+        ("film.png", "got a str"),
+        ((1 + films[:1]) / 2, "no negative components, as colours have none"),
+    ):
+        with pytest.raises(PictureError, match=words):
+            regression.estimate_picture(network, picture, 32, known)
+    other = save_weights(network, tmp_path / "w.safetensors")
+    with pytest.raises(TrainingError, match="without its size and textures and width: load what"):
+        regression.load_robust(other)
 
 
 def test_an_estimate_beyond_the_trained_ranges_is_said(films):

@@ -49,6 +49,12 @@ def test_offsets_move_the_informative_latents_and_nothing_else(walk):
     torch.testing.assert_close(moved, expected)
 
 
+@pytest.mark.parametrize("ask", [lambda w: w.decode(50), lambda w: widgets.film(w, [50])])
+def test_a_model_that_is_not_there_is_refused_in_words(walk, ask):
+    with pytest.raises(ValueError, match=r"no model for γ = 50; there are those of 0, 100\."):
+        ask(walk)
+
+
 def test_decoding_is_what_the_network_says(walk):
     for gamma, leg in walk.legs.items():
         expected = latent.decode(leg.network, walk.code(gamma, -4))

@@ -8,25 +8,43 @@ for all. Asked again, it goes on where it was stopped.
 """
 
 import argparse
+import os
 import sys
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
+
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.planning import CHANNELS
 from spinlib.notebooks import Refused
+from spinlib.picture_files import decode
 from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
+
+
+def _number(text: str) -> float:
+    """A number; a file name here means that an option with several values swallowed it."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number (write 0.05, without a unit; picture files come before all "
+            "options)"
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m spinlib.estimation",
+        usage="%(prog)s pictures [pictures ...] --temperature-K x [x ...] --field-T x [x ...]\n"
+        "           --thickness-nm x --A low high --D low high --M_s low high [other options]",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = {field.name: field.default for field in fields(Conditions)}
-    add, number = parser.add_argument, {"type": float, "metavar": "x"}
+    add, number = parser.add_argument, {"type": _number, "metavar": "x"}
     add("pictures", nargs="+", type=Path, help="picture files of one film")
     each = parser.add_argument_group("of every picture, or once for all")
     each.add_argument("--temperature-K", nargs="+", required=True, **number)
@@ -39,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     film = parser.add_argument_group("of the film")
     film.add_argument("--thickness-nm", required=True, **number)
-    between = {"nargs": 2, "type": float, "metavar": ("low", "high")}
+    between = {"nargs": 2, "type": _number, "metavar": ("low", "high")}
     film.add_argument("--A", required=True, help="pJ/m, between which values to look", **between)
     film.add_argument("--D", required=True, help="mJ/m²", **between)
     film.add_argument("--M_s", required=True, help="kA/m", **between)
@@ -53,6 +71,12 @@ def _parser() -> argparse.ArgumentParser:
     seen.add_argument("--defocus-nm", default=default["defocus_nm"], **number)
     seen.add_argument(
         "--crop", nargs=4, type=int, metavar=("left", "top", "right", "bottom"), help="in pixels"
+    )
+    seen.add_argument(
+        "--mask",
+        type=Path,
+        help="picture file as large as every picture, black where pixels count, white on those to "
+        "ignore, such as a scale bar",
     )
     seen.add_argument("--page", type=int, help="of a file with several pictures, from 0")
     add("--effort", default="laptop", choices=tuple(EFFORT), help="laptop takes minutes")
@@ -94,14 +118,44 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
     return conditions
 
 
+def _mask(path: Path) -> np.ndarray:
+    """True on the pixels to ignore: the brighter half of the greys of a picture file."""
+    grey = decode(path, None).values.astype(float).mean(0)
+    if not grey.min() < grey.max():
+        raise Refused(f"{path} masks nothing or everything: all its pixels are equal.")
+    return grey > (grey.min() + grey.max()) / 2
+
+
+def _check_output(path: Path) -> None:
+    """Refuse, before minutes of work, a file that could not be written after it."""
+    if not path.parent.is_dir():
+        raise Refused(f"There is no folder {path.parent} for {path.name}.")
+    # A device or a pipe would be replaced by a file, as results are written whole or not at all.
+    if path.exists() and not path.is_file():
+        raise Refused(f"{path} is no file that can be written: give the name of a file.")
+    if not os.access(path.parent, os.W_OK):
+        raise Refused(f"{path} cannot be written: its folder takes no files. Choose another.")
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse a figure of a kind that nobody can draw; without an ending it becomes a PNG."""
+    kinds = FigureCanvasBase.get_supported_filetypes()
+    if (kind := path.suffix.removeprefix(".").lower()) and kind not in kinds:
+        raise Refused(
+            f"There is no figure of kind {kind!r} ({path}): end its name in .png or .pdf."
+        )
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Print the answer; return 0, or 2 if the request was refused."""
+    """Print the answer; return 0, 2 if the request was refused, 1 if a file was not written."""
     try:
         options = _parser().parse_args(arguments)
         for path in filter(None, (options.json, options.figure)):
-            if not path.parent.is_dir():
-                raise Refused(f"There is no folder {path.parent} for {path.name}.")
+            _check_output(path)
+        if options.figure:
+            _check_kind(options.figure)
         given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
+        given["mask"] = options.mask and _mask(options.mask)
         pictures = [read_picture(path, **given) for path in options.pictures]
         answer = estimate(
             pictures,
@@ -118,10 +172,19 @@ def main(arguments: list[str] | None = None) -> int:
         print("Stopped; ask again to go on from here.", file=sys.stderr)
         return 130
     print(*answer.choices, "", answer, sep="\n")
-    if options.json:
-        answer.to_json(options.json)
-    if options.figure:
-        answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+    try:
+        if options.json:
+            answer.to_json(options.json)
+        if options.figure:
+            answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+    except OSError as error:
+        print(
+            f"The answer is kept, but {error.filename or 'a file of it'} could not be written: "
+            f"{error.strerror or error}. Make room or choose another folder, then ask again: that "
+            "takes seconds.",
+            file=sys.stderr,
+        )
+        return 1
     return 0
 
 

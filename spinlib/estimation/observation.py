@@ -17,6 +17,7 @@ from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.similarity import noise_level
 
 UNKNOWN_BLUR = 2.0  # pixels: what blur may be, at most, if nobody knows it
+MOST_BEYOND = 0.1  # by which colours may lie beyond 0 to 1, on average over the pixels
 SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
 
 _GREY = 0.25  # standard deviation that grey pictures are brought to
@@ -26,6 +27,12 @@ def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
     """A picture with what its file says about it; pixels without a file say nothing."""
     if isinstance(picture, str | Path):
         return read_picture(picture)
+    if not isinstance(picture, Picture | torch.Tensor):
+        raise PictureError(
+            f"The picture is a {type(picture).__name__}: give the name of a file, what "
+            "read_picture makes of one, or a tensor (channels, height, width) from 0 to 1, row 0 "
+            "at the bottom."
+        )
     return picture if isinstance(picture, Picture) else Picture(picture, None, "The picture")
 
 
@@ -47,7 +54,15 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
             f"{channels}: choose another contrast, or save the picture in "
             f"{'grey' if channels == 1 else 'colour'}."
         )
-    return even(pixels[None].float(), conditions)[0]
+    pixels = pixels.float()
+    # Noise may reach beyond black and white, but not so far on average.
+    beyond = (pixels - pixels.clamp(0, 1)).abs().mean()
+    if channels == 3 and beyond > MOST_BEYOND:
+        raise PictureError(
+            f"{source} has colours from {pixels.min():.3g} to {pixels.max():.3g}: give them from 0 "
+            "to 1 (bytes divided by 255; vectors as a file, or drawn by a Microscope)."
+        )
+    return even(pixels[None], conditions)[0]
 
 
 def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:

@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from spinlib.windowed import Ranges, WindowEstimates
 
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 
+LARGEST_SEED = 10**15  # ten thousand streams of random numbers follow from each
 _SIMILAR = 30  # known states nearest to the estimate: what goes together in their errors?
 
 
@@ -89,11 +91,18 @@ def estimate(
         if effort not in EFFORT:
             raise ValueError(f"There is no effort {effort!r}; it is one of {', '.join(EFFORT)}.")
         effort = EFFORT[effort]
+    if not (isinstance(seed, Integral) and 0 <= seed <= LARGEST_SEED):
+        raise ValueError(f"The seed is a whole number from 0 to {LARGEST_SEED:.0e}, not {seed!r}.")
+    if not isinstance(ranges, Ranges):
+        raise ValueError(
+            f"The ranges are Ranges(low=(A, D, M_s), high=(A, D, M_s)), not {ranges!r:.80}."
+        )
     device = resolve_device(device)
     shown = list(picture) if isinstance(picture, list | tuple) else [picture]
     taken = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
     planning.check_series(len(shown), taken)
     pixels, about = zip(*map(_opened, shown, taken), strict=True)
+    _check_different([each["picture"] for each in about])
     plans = [
         planning.plan(tuple(each.shape[-2:]), given, ranges, effort)
         for each, given in zip(pixels, taken, strict=True)
@@ -105,8 +114,15 @@ def estimate(
         "others": about[1:],
     }
     folder = Path(root) / "estimates" / checkpoint_name(settings).removesuffix(".safetensors")
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("ab") as lock:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("ab")
+    except OSError as error:
+        raise ValueError(
+            f"Nothing can be kept in {root}: {error.strerror}. Give a folder that can be written "
+            "as root=…"
+        ) from None
+    with lock:
         wait_for_lock(lock, str(folder))
         result = folder / "result.safetensors"
         if result.exists():
@@ -119,6 +135,16 @@ def estimate(
                 for each, given, plan in zip(pixels, taken, plans, strict=True)
             ]
             return _answer(works, settings).keep(result)
+
+
+def _check_different(hashes: Sequence[str]) -> None:
+    """Refuse a picture that comes twice: it would count as two, and intervals promise too much."""
+    for number, each in enumerate(hashes):
+        if (first := hashes.index(each)) < number:
+            raise ValueError(
+                f"Pictures {first + 1} and {number + 1} are the same, pixel by pixel: give each "
+                "picture once."
+            )
 
 
 def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]:

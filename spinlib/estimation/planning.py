@@ -69,10 +69,15 @@ class Conditions:
         # Numbers of whatever kind, as a table gives them, become floats: equal ones are the same.
         for name in (field.name for field in fields(self) if field.name not in _WORDS):
             value = getattr(self, name)
-            if name == "anisotropy_kJ_m3" and np.ndim(value):
-                object.__setattr__(self, name, tuple(map(float, value)))
-            elif value is not None:
-                object.__setattr__(self, name, float(value))
+            try:
+                if name == "anisotropy_kJ_m3" and np.ndim(value):
+                    object.__setattr__(self, name, tuple(map(float, value)))
+                elif not (value is None and name == "blur_nm"):
+                    object.__setattr__(self, name, float(value))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"The {name} of the conditions is {value!r:.80}; give a number."
+                ) from None
         for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -249,6 +254,12 @@ def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
             f"{pictures} picture(s) came with {len(conditions)} set(s) of conditions: give one of "
             "either at least, and as many."
         )
+    for each in conditions:
+        if not isinstance(each, Conditions):
+            raise ValueError(
+                "The conditions are Conditions(temperature_K=…, field_T=…, pixel_size_nm=…), not "
+                f"{each!r:.80}."
+            )
     for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind"):
         values = list(dict.fromkeys(getattr(each, name) for each in conditions))
         if len(values) > 1:
