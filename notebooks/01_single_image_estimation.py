@@ -1195,12 +1195,16 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 
 # %%
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 from spinlib.estimation import PERIOD, FieldOfView, estimate, loops, magnetisation, texture_again
+from spinlib.estimation.planning import helix_period
 from spinlib.hysteresis import Loop
 from spinlib.microscope import Microscope
+from spinlib.pictures import read_picture
 
 CONDITIONS = {
     "FeGe": Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, contrast="colour", blur_nm=3.0),
@@ -1355,7 +1359,7 @@ coverage.round(3)
 def counted(name, shown):
     """Skyrmions per µm² in each of some pictures of an experiment."""
     given, pixel = CONDITIONS[name], CONDITIONS[name].pixel_size_nm
-    period = answers[name].table.loc[PERIOD, "estimate"] / pixel
+    period = float(helix_period(*answers[name].table["estimate"].iloc[:2])) / pixel
     return skyrmions(shown, given.contrast, period, given.field_T) / (1e-3 * pixel) ** 2
 
 
@@ -1563,7 +1567,7 @@ figure, (ax, close) = plt.subplots(1, 2, figsize=(9.0, 3.6), layout="constrained
 for table, label, look in (
     (iron.loop[iron.loop.state >= iron.repeats], "within the errors", {"color": "0.8", "lw": 2}),
     (iron.loop[iron.loop.state < iron.repeats], "estimate", {"color": figures.ESTIMATED}),
-    (true_shown, "truth", {"color": figures.OBSERVED, "lw": 0.7}),
+    (true_shown, "truth", {"color": figures.OBSERVED, "lw": 0.7, "ls": (0, (4, 3))}),
 ):
     for shown in (ax, close):
         for state in table.state.unique():
@@ -1698,13 +1702,15 @@ study.show(
 
 # %%
 if own_question:
-    own_file, own_conditions, own_ranges = own_question
+    own_shown, own_conditions, own_ranges = own_question
 else:
     own_conditions, own_ranges = CONDITIONS["FeGe"], RANGES["FeGe"]
-    own_file = ROOT / "data" / f"study01_{study.profile}_virtual_fege.png"
     pixels_ = (255 * photographs["FeGe"]).round().byte().permute(1, 2, 0).numpy()[::-1]
-    Image.fromarray(np.ascontiguousarray(pixels_)).save(own_file)
-own = estimate(own_file, own_conditions, own_ranges, effort=effort, seed=seed, device=study.device)
+    with TemporaryDirectory() as folder:
+        own_file = Path(folder) / "film.png"
+        Image.fromarray(np.ascontiguousarray(pixels_)).save(own_file)
+        own_shown = read_picture(own_file)
+own = estimate(own_shown, own_conditions, own_ranges, effort=effort, seed=seed, device=study.device)
 print(*own.choices, sep="\n")
 print("\n".join(own.warnings) or "There are no warnings about this answer.")
 own.to_json(study.output / "own_picture_answer.json")

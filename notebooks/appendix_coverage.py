@@ -86,9 +86,13 @@ def photograph(
     taken: Conditions = TOLD,
     blur_nm: float = BLUR_NM,
     noise: float = 0.07,
+    look: int = 0,
     **film,
 ) -> torch.Tensor:
-    """8-bit pictures (films, 3, pixels, pixels), each the middle of a larger film."""
+    """8-bit pictures (films, 3, pixels, pixels), each the middle of a larger film.
+
+    Two that differ in `look` have different noise.
+    """
     size = 4 * int(np.ceil(1.15 * pixels * TOLD.pixel_size_nm / hidden_cell_nm / 4))
     recipe = FieldOfView(
         *zip(RANGES.low, RANGES.high),
@@ -112,7 +116,7 @@ def photograph(
     )
     states = list(parameters.index)  # select the random numbers of each film and picture
     spins = thermal_states(recipe, parameters, states=states, device=study.device).cpu()
-    seen = see(spins, hidden_cell_nm, seed=HIDDEN_SEED + seed, states=states)
+    seen = see(spins, hidden_cell_nm, seed=HIDDEN_SEED + seed, states=states, draw=look)
     return (255 * seen.clamp(0, 1)).round() / 255
 
 
@@ -346,7 +350,7 @@ draw_axis = draw | {"states": unsure_truth.index, "purpose": "hidden axes"}
 low, high = unsure.anisotropies
 axes_kJ_m3 = low + (high - low) * random_uniform((1,), **draw_axis).numpy()[:, 0]
 in_strong, of_others, of_any_axis = (
-    torch.cat([photograph(part, taken=taken) for _, part in rows.groupby(rows.index // 8)])
+    torch.cat([photograph(part, taken=taken, look=1) for _, part in rows.groupby(rows.index // 8)])
     for rows, taken in (
         (truth[:films], strong),
         (other_truth, other),

@@ -184,7 +184,8 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
     A skyrmion is a connected region above the middle of the map's range (first to last percentile),
     no larger than half a square of the helix `period`, no smaller than a hundredth, and less than
     twice as long as wide. The map is smoothed by a fourteenth of the period. Of regions that touch
-    an edge those on the lower and left side are left out, those on the other two count.
+    an edge those on the lower and left side are left out; those on the other two count, whatever
+    the shape of what the edge has left of them.
     """
     densities = []
     for picture in pictures:
@@ -194,9 +195,11 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
         count = 0
         for number, box in enumerate(find_objects(regions), start=1):
             y, x = np.nonzero(regions[box] == number)
-            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and elongation(y, x) < 2
+            cut = any(part.stop == side for part, side in zip(box, values.shape, strict=True))
+            round_ = cut or elongation(y, x) < 2
+            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and round_
             count += compact and min(box[0].start, box[1].start) > 0
-        densities.append(count / values.size)
+        densities.append(count / np.subtract(values.shape, 1).prod())  # where they may begin
     return np.array(densities)
 
 
