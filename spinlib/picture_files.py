@@ -1,4 +1,4 @@
-"""Decoding picture files: PNG, JPEG, GIF, TIFF, NPY, OVF and, with rosettasciio, DM3 and DM4.
+"""Decoding picture files: PNG, JPEG, GIF, BMP, TIFF, NPY, OVF and, with rosettasciio, DM3 and DM4.
 
 Every decoder looks at the header first, refuses what is too large or has no single meaning, and
 only then decodes. Whatever a damaged file makes the decoding libraries do becomes a `PictureError`.
@@ -158,16 +158,16 @@ def _pixel_size(x: float, y: float, origin: str) -> tuple[float | None, tuple[st
 
 def _decode_pillow(path: Path, page: int | None) -> Decoded:
     try:
-        image = Image.open(path, formats=("PNG", "JPEG", "GIF"))
+        image = Image.open(path, formats=("PNG", "JPEG", "GIF", "BMP"))
     except UnidentifiedImageError:
         start = path.read_bytes()[:26]
         if start.startswith(b"\x89PNG") and start[24:] == b"\x10\x03":
             _refuse_palette(path, 16)
-        if start.startswith((b"\x89PNG", b"\xff\xd8", b"GIF8")):
+        if start.startswith((b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM")):
             raise PictureError(f"{path} is damaged: its header makes no sense.") from None
         raise PictureError(
-            f"{path} is not a picture that can be read: save it as PNG or TIFF (JPEG, GIF, NPY, "
-            "OVF, DM3 and DM4 are known, too)."
+            f"{path} is not a picture that can be read: save it as PNG or TIFF (JPEG, GIF, BMP, "
+            "NPY, OVF, DM3 and DM4 are known, too)."
         ) from None
     with image:
         _check_size(path, *image.size)

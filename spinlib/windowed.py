@@ -38,7 +38,10 @@ class Ranges:
             raise ValueError(f"{self} needs one low and one high value for each name.")
         for name, low, high in zip(self.names, self.low, self.high, strict=True):
             if not low < high:
-                raise ValueError(f"The range of {name} goes from {low} to {high}: it is empty.")
+                raise ValueError(
+                    f"The range of {name} goes from {low} to {high}: it is empty. Give two values, "
+                    "the lower one first, even for what is almost known."
+                )
 
     @classmethod
     def of(cls, recipe: ThermalFilms) -> "Ranges":

@@ -55,7 +55,7 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
         ({"pixel_size_nm": 2.34e-9}, "pixel_size of 2.34e-09 nm is none: is it in nm"),
-        ({"field_T": 180.0}, "field of 180 T is none: is it in T"),
+        ({"field_T": 50.0}, "field of 50 T is none: is it in T"),
     ],
 )
 def test_conditions_are_refused_in_words(wrong, words):
@@ -160,6 +160,9 @@ def test_pictures_and_ranges_that_are_refused():
     joules = Ranges((5e-12, 1e-3, 2e5), (12e-12, 2.2e-3, 6e5))
     with pytest.raises(ValueError, match=r"exchange.* from 5e-12 to 1.2e-11 .* is it in pJ/m"):
         plan((192, 192), CONDITIONS, joules, EFFORT["laptop"])
+    blurred = replace(CONDITIONS, blur_nm=500.0)
+    with pytest.raises(ValueError, match="blur of 500 nm wipes out every helix"):
+        plan((192, 192), blurred, RANGES, EFFORT["laptop"])
     with pytest.raises(PictureError, match="1 channel"):
         observed(torch.zeros(1, 64, 64), CONDITIONS)
     with pytest.raises(PictureError, match=r"a\.png has 3 channel.* in grey"):

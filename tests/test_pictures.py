@@ -69,6 +69,7 @@ def save(path, values):
         ("a.png", 16, 1e-4),
         ("a.jpg", 8, 0.06),  # what JPEG of quality 95 loses
         ("a.gif", 8, 0.004),
+        ("a.bmp", 8, 0.004),
         ("a.tif", 8, 0.004),
         ("a.tif", 16, 1e-4),
         ("a.tif", 0, 1e-6),
@@ -368,7 +369,7 @@ def test_files_that_are_no_pictures(tmp_path):
     refused(tmp_path / "nul\0byte.png", "cannot be opened")
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.ovf", "a.gif"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.npy", "a.ovf", "a.gif", "a.bmp"])
 @pytest.mark.parametrize("kept", [0.02, 0.5, 0.9])
 def test_truncated_files(tmp_path, name, kept):
     path = tmp_path / name

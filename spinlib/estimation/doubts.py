@@ -21,7 +21,8 @@ _REMEDY = {
     "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
     "its DMI interfacial (dmi_kind)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
-    "(dmi_kind)?",
+    "(dmi_kind) or sign (an interfacial one below 0 looks like one above 0 with hue half a turn "
+    "further)?",
 }
 
 

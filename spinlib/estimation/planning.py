@@ -37,7 +37,7 @@ _WORDS = ("contrast", "dmi_kind")
 # Beyond these a number is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
-    "field_T": (-50.0, 50.0),
+    "field_T": (-20.0, 20.0),
     "pixel_size_nm": (1e-3, 1e5),
     "thickness_nm": (1e-2, 1e5),
 }
@@ -313,6 +313,12 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     length = 1e9 * math.sqrt(
         1e-12 * ranges.low[0] / max(dipolar, *(1e3 * abs(k) for k in conditions.anisotropies))
     )
+    # Such a blur leaves exp(-2π²σ²/L²), less than 1 %, of the contrast of a helix.
+    if conditions.blur_nm is not None and conditions.blur_nm > long / 2:
+        raise ValueError(
+            f"A blur of {conditions.blur_nm:g} nm wipes out every helix of the ranges, as the "
+            f"longest has a period of {long:.3g} nm: is it in nm?"
+        )
     side = pixel * min(shape)
     cell = min(short / 8, length)
     wanted = min(side, 2 * long)
