@@ -1754,8 +1754,9 @@ study.show(
 # W6 was reproduced. Those from the middle of the ranges are 0.22 away. W8: there $H_c$ is 24 ± 2
 # mT with the estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
 # estimates of both runs agree within 2 %. At full size, films of the estimate have 119 ± 4
-# skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4; $H_c$ is 38.4 ±
-# 0.5 mT for 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is
+# skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4 (that run did not
+# yet count most of those that an edge cuts, on the laptop some 10 %); $H_c$ is 38.4 ± 0.5 mT for
+# 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is
 # not tested.
 #
 # *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which
