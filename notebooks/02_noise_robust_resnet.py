@@ -1402,13 +1402,17 @@ energy_scale.round(4)
 
 # %%
 if own_picture is None:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
     from PIL import Image
 
-    file = ROOT / "data" / "virtual_film.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
     pixels = colour(film_pictures[len(film_dmi) // 2][None])[0].clamp(0, 1)
-    Image.fromarray((255 * pixels).round().byte().permute(1, 2, 0).numpy()[::-1].copy()).save(file)
-    own_picture = read_vectors(str(file), "colour")
+    pixels = (255 * pixels).round().byte().permute(1, 2, 0).numpy()[::-1].copy()
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "film.png"
+        Image.fromarray(pixels).save(file)
+        own_picture = read_vectors(str(file), "colour")
 own = regression.estimate_picture(robust, own_picture, size, known, device=study.device)
 table_own = own.table
 wall_own = None

@@ -464,12 +464,12 @@ of_axis
 #   a texture shows *D* as well as *M*_s. On a laptop the errors of *A* and *D* fall from 15 and
 #   17 % to 8 and 7 %. But here the blur matters. The intervals allow for any blur up to two pixels,
 #   on average over it, whereas an instrument has one. With a blur of 3 nm of which `estimate` is
-#   not told, *M*_s is read 4 ± 1 % too high and its intervals hold in 88 ± 5 % of cases (80 and
+#   not told, *M*_s is read 4 ± 1 % too high and its intervals hold in 85 ± 5 % of cases (80 and
 #   78 % in the earlier runs). With the blur told, it is read 1 ± 1 % too high, its error is 8 %
-#   instead of 10 %, and they hold in 93 ± 5 % (85 and 88 %).
-# - For films with an interfacial DMI and an easy axis that is told, the intervals held in
-#   90 ± 5 % of cases for each of the four quantities. In the run before this one, those of *D* and
-#   *M*_s held in 78 % only.
+#   instead of 10 %, and they hold in 90 ± 5 % (85 and 88 %).
+# - For films with an interfacial DMI and an easy axis that is told, the intervals held in 85 ± 5 %
+#   (*M*_s) and 90 ± 5 % of cases (the others). In an earlier run, those of *D* and *M*_s held in
+#   78 % only.
 # - Ten kelvin, a tenth of the field, a tenth of the thickness or another rate of cooling matter
 #   less than the width of the intervals. An error in the pixel size passes straight into lengths:
 #   if pixels are 3 % larger than said, 4π*A*/*D* and *A* come out 3 % too small, and *M*_s 3 % too
@@ -479,8 +479,8 @@ of_axis
 #   low, and nothing warns of it. A blur beyond what was allowed for also goes unnoticed, but does
 #   less, and raises *M*_s. An axis that is known should be told; of one that is not, its range.
 #   The closed intervals of *M*_s then reach 24 % to either side, where films known to have no axis
-#   have 16 %; a fifth of the intervals are open. They hold in 95 ± 5 % of cases; told of no axis,
-#   in 45 %. What turns spins the other way is noticed: walls of another kind, and a mirrored
+#   have 16 %; a fifth of the intervals are open. They hold in 93 ± 5 % of cases; told of no axis,
+#   in 43 %. What turns spins the other way is noticed: walls of another kind, and a mirrored
 #   picture.
 
 # %% [markdown]
