@@ -1388,10 +1388,10 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 #
 # V6: on a laptop, all three trainings collapse a hundredfold and more, but the second at β = 10⁻³
 # only half at γ = 2000 and wholly at 10⁵: in between, its codes still choose among lattices. How
-# far so short a training gets varies: in the run before this one, with other states, its critical γ
-# was 1097, but it ended at a seventy-sixth. At full size, the scoreboard's value of 1743 ± 145 is one fit to both trainings at β = 10⁻³. Taken
-# one by one, as today's criterion does, that run has 2682 and 1565, with a geometric mean of 2049:
-# only just above the paper's 2000.
+# far so short a training gets varies: in the run before this one, with other states, its critical
+# γ was 1097, but it ended at a seventy-sixth. At full size, the scoreboard's value of 1743 ± 145
+# is one fit to both trainings at β = 10⁻³. Taken one by one, as today's criterion does, that run
+# has 2682 and 1565, with a geometric mean of 2049: only just above the paper's 2000.
 #
 # V3, V4, V5 and V9 were judged at full size without errors. Measured by the errors of the laptop
 # run, the changes in V3, V4 and V9 are many errors wide; V5 rests on a single walk and is open
