@@ -1387,7 +1387,7 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # the data to begin with.
 #
 # V6: on a laptop, all three trainings collapse a hundredfold and more, but the second at β = 10⁻³
-# only half at γ = 2000 and wholly at 10⁵: in between, its codes still choose among lattices. How
+# only half at γ = 5000 and wholly at 10⁵: in between, its codes still choose among lattices. How
 # far so short a training gets varies: in the run before this one, with other states, its critical
 # γ was 1097, but it ended at a seventy-sixth. At full size, the scoreboard's value of 1743 ± 145
 # is one fit to both trainings at β = 10⁻³. Taken one by one, as today's criterion does, that run
