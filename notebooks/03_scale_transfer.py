@@ -1170,12 +1170,16 @@ for label, words in list(RESCUES.items())[1:]:
 
 # %%
 if own_picture is None:
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
     film = parts["saturation"][2]
     side = sides((1.25,))[0]
     grey = (255 * (1 + film.m_z[0, :side, :side].float()) / 2).round().byte().flip(0)
-    written = ROOT / "data" / "scales" / "own_picture.npy"
-    np.save(written, grey.numpy())
-    own_picture = scales.read_square(written, views, pixel_size_nm=films_recipe.cell)
+    with TemporaryDirectory() as folder:
+        written = Path(folder) / "film.npy"
+        np.save(written, grey.numpy())
+        own_picture = scales.read_square(written, views, pixel_size_nm=films_recipe.cell)
 square, view = own_picture
 found, picture = scales.estimate_picture(
     networks["saturation", "any"], square, view, device=study.device
