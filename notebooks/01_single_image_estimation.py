@@ -1756,8 +1756,7 @@ study.show(
 # estimates of both runs agree within 2 %. At full size, films of the estimate have 119 ± 4
 # skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4 (that run did not
 # yet count most of those that an edge cuts, on the laptop some 10 %); $H_c$ is 38.4 ± 0.5 mT for
-# 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is
-# not tested.
+# 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is not tested.
 #
 # *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which
 # show *D* better ([appendix](appendix_coverage.ipynb)).

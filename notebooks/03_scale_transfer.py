@@ -1164,9 +1164,9 @@ for label, words in list(RESCUES.items())[1:]:
 # Set `image` to a grey picture of $m_z$ (Kerr microscopy, deconvolved MFM; PNG, TIFF, NPY …), and
 # `pixel_size_nm` or `field_of_view_nm` unless the file contains it. The network is the one
 # trained at any scale, the safest of chapter 6: it finds the scale by itself, and reads every
-# one. (It was chosen for that on the same test films for which its error is
-# quoted.) A field of view outside the trained range is refused. If you give no picture, one of a
-# test film is written to a file and read back.
+# one. (It was chosen for that on the same test films for which its error is quoted.) A field of
+# view outside the trained range is refused. If you give no picture, one of a test film is written
+# to a file and read back.
 
 # %%
 if own_picture is None:

@@ -195,10 +195,10 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
         count = 0
         for number, box in enumerate(find_objects(regions), start=1):
             y, x = np.nonzero(regions[box] == number)
+            begins = min(box[0].start, box[1].start) > 0
+            sized = 0.01 * period**2 <= len(y) <= 0.5 * period**2
             cut = any(part.stop == side for part, side in zip(box, values.shape, strict=True))
-            round_ = cut or elongation(y, x) < 2
-            compact = 0.01 * period**2 <= len(y) <= 0.5 * period**2 and round_
-            count += compact and min(box[0].start, box[1].start) > 0
+            count += begins and sized and (cut or elongation(y, x) < 2)
         densities.append(count / np.subtract(values.shape, 1).prod())  # where they may begin
     return np.array(densities)
 

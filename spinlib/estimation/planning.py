@@ -31,8 +31,6 @@ WINDOW = 32  # pixels of a network's window, as in the paper
 MARGIN, LOWEST = 0.15, 0.8
 ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ in it
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
-
-
 _WORDS = ("contrast", "dmi_kind")
 # Beyond these a number is in another unit.
 _SENSIBLE = {
