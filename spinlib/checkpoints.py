@@ -13,7 +13,7 @@ from spinlib.weights import TrainingError, read_tensors, write_tensors
 
 
 def _code(package: Path) -> bytes:
-    kinds = {".py", ".h", ".cuh", ".cu"}
+    kinds = {".py", ".h", ".cuh", ".cu", ".cpp"}
     return b"".join(p.read_bytes() for p in sorted(package.rglob("*")) if p.suffix in kinds)
 
 

@@ -9,6 +9,7 @@ import ctypes
 import math
 import os
 import pickle
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -232,7 +233,7 @@ def side_by_side(
     workers = min(len(calls), _cores())
     # Forked children would inherit torch's threads in the middle of whatever they do.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_work, (os.getpid(),))
-    with pool, bar:
+    with tempfile.TemporaryDirectory(prefix="spinlib-") as folder, pool, bar:
         try:
             results: list[Any] = [None] * len(calls)
             running: dict[Future, int] = {}
@@ -244,9 +245,12 @@ def side_by_side(
                         bar.update()
 
             for number, call in enumerate(calls):
-                collect(workers - 1)  # those that wait would only take memory
-                # As bytes: tensors would travel through /dev/shm, of which containers have little.
-                running[pool.submit(_unpacked, pickle.dumps(call))] = number
+                collect(workers - 1)  # those that wait would only take room
+                # A file that the worker maps takes no memory twice. (By themselves tensors would
+                # travel through /dev/shm, of which containers have little.)
+                path = Path(folder, f"{number}.pt")
+                torch.save(call, path)
+                running[pool.submit(_of_file, path)] = number
             collect(0)
             return results
         except BaseException:
@@ -281,8 +285,10 @@ def _start_work(parent: int) -> None:
     Thread(target=follow, daemon=True).start()
 
 
-def _unpacked(call: bytes) -> bytes:
-    return pickle.dumps(pickle.loads(call)())
+def _of_file(path: Path) -> bytes:
+    call = torch.load(path, mmap=True, weights_only=False)  # written by `side_by_side`
+    path.unlink()
+    return pickle.dumps(call())
 
 
 def _cores() -> int:

@@ -17,7 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from spinlib.hamiltonian import Boundary, Hamiltonian
+from spinlib.anneal import coupling_table
+from spinlib.hamiltonian import Boundary, Hamiltonian, is_nonzero
+from spinlib.kernels import layers
 from spinlib.networks import phases
 from spinlib.training import Numbers
 
@@ -58,30 +60,26 @@ class EVAE(nn.Module):
                 f"This E-VAE reads spins (batch, 3, {self.size}, {self.size}), not "
                 f"{tuple(spins.shape)}."
             )
-        maps = spins
+        maps, edge = phases.split(spins), self.boundary
         for layer in self.down:
-            convolved = phases.convolve_split(
-                phases.split(maps), layer.conv.weight, layer.conv.bias, self.boundary
-            )
-            # The largest of the four first: it commutes with the rising activation.
-            maps = _activate(phases.largest(layer.norm(phases.stacked(convolved))))
+            convolved = phases.convolve_split(maps, layer.conv.weight, layer.conv.bias, edge)
+            target = "pooled" if layer is self.down[-1] else "split"
+            maps, edge = phases.activate(convolved, layer.norm, SLOPE, target, edge)
         return self.code(self.gather(maps.flatten(1))).float().chunk(2, 1)
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Latents (batch, latent) to unit spins (batch, 3, size, size)."""
         maps = self.spread(latents).unflatten(1, self.coarse)
-        maps = maps.contiguous(memory_format=torch.channels_last)
-        for number, layer in enumerate(self.up):
-            maps = phases.join(maps) if number else maps
-            convolved = phases.convolve_upsampled(
-                maps, layer.conv.weight, layer.conv.bias, self.boundary
-            )
-            maps = _activate(phases.unstacked(layer.norm(phases.stacked(convolved))))
+        maps, edge = maps.contiguous(memory_format=torch.channels_last), self.boundary
+        for layer in self.up:
+            convolved = phases.convolve_upsampled(maps, layer.conv.weight, layer.conv.bias, edge)
+            target = "blocks" if layer is self.up[-1] else "joined"
+            maps, edge = phases.activate(convolved, layer.norm, SLOPE, target, edge)
         # Half precision would leave 2^-8 in every component: more energy than γ can win.
         with torch.autocast(maps.device.type, enabled=False):
             last = self.last
-            vectors = phases.convolve_split(maps.float(), last.weight, last.bias, self.boundary)
-            return F.normalize(phases.join(vectors), dim=1)
+            vectors = phases.convolve_split(maps.float(), last.weight, last.bias, edge)
+            return phases.point(vectors)
 
     def forward(self, spins: torch.Tensor, noise: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Reconstructed spins, mean and log-variance; `noise` (batch, latent) is standard normal"""
@@ -160,6 +158,13 @@ class _EnergyPerSite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, spins: torch.Tensor, hamiltonian: Hamiltonian) -> torch.Tensor:
+        if spins.device.type == "cpu" and spins.dtype == torch.float32:
+            couplings = _couplings(hamiltonian)
+            field, energy = layers.field_and_energy(
+                spins, couplings, hamiltonian.boundary == "periodic"
+            )
+            ctx.save_for_backward(field)
+            return (energy / field[0, 0].numel()).float()
         kernel, zeeman = _stencil(hamiltonian, spins.device, spins.dtype)
         maps = spins.contiguous(memory_format=torch.channels_last)
         with torch.autocast(spins.device.type, enabled=False):  # as in `decode`
@@ -177,6 +182,19 @@ class _EnergyPerSite(torch.autograd.Function):
 
 @cache
 @torch.inference_mode(False)  # kept for training, too
+def _couplings(hamiltonian: Hamiltonian) -> torch.Tensor:
+    """The couplings of all sites, as the kernels want them."""
+    (couplings,), anisotropy = coupling_table(hamiltonian, torch.zeros(1, 3, 2, 2))
+    if anisotropy is not None or is_nonzero(hamiltonian.dipolar):
+        raise ValueError(
+            "The energy loss knows neighbours only, and all sites alike: it takes neither a "
+            "dipolar term nor a map of anisotropies."
+        )
+    return couplings
+
+
+@cache
+@torch.inference_mode(False)  # kept for training, too
 def _stencil(
     hamiltonian: Hamiltonian, device: torch.device, dtype: torch.dtype
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -184,8 +202,7 @@ def _stencil(
 
     Read off the field of single spins, so that every short-range term is in it.
     """
-    if torch.as_tensor(hamiltonian.dipolar).ne(0).any():
-        raise ValueError("The energy loss knows neighbours only: a dipolar term has no stencil.")
+    _couplings(hamiltonian)  # refuses what has no stencil
     spins = torch.zeros(4, 3, 5, 5)
     spins[range(3), range(3), 2, 2] = 1
     field = hamiltonian.field(spins)

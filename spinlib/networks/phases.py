@@ -16,11 +16,16 @@ phase 2a + b outermost.
 """
 
 from functools import cache
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from spinlib.hamiltonian import Boundary
+from spinlib.kernels import layers
+
+Edge = Boundary | Literal["wrapped"]
 
 
 def split(maps: torch.Tensor) -> torch.Tensor:
@@ -39,10 +44,13 @@ def join(phases: torch.Tensor) -> torch.Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
 
 
-def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, boundary: Boundary):
-    """A 3×3 convolution whose edges are periodic, or see zeros beyond an open edge."""
-    if boundary == "open":
-        return F.conv2d(maps, kernel, bias, padding=1)
+def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, edge: Edge):
+    """A 3×3 convolution whose edges are periodic, or see zeros beyond an open edge.
+
+    Maps that are `wrapped` bring their margins along.
+    """
+    if edge != "periodic":
+        return F.conv2d(maps, kernel, bias, padding=int(edge == "open"))
     if maps.is_cuda:  # where every pass over the maps counts
         return F.conv2d(_Wrap.apply(maps), kernel, bias)
     wide = torch.cat((maps[..., -1:], maps, maps[..., :1]), -1)
@@ -50,21 +58,49 @@ def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, bound
 
 
 def convolve_split(
-    phases: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
+    phases: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, edge: Edge
 ) -> torch.Tensor:
     """Phases of the 5×5 convolution of the maps that `phases` are of."""
     taps = weight.flatten(2) @ _split_taps(weight.device, weight.dtype)
     kernel = taps.unflatten(2, (2, 2, 2, 2, 3, 3)).permute(2, 3, 0, 4, 5, 1, 6, 7)
-    return convolve(phases, _as_kernel(kernel, 4 * weight.shape[1]), bias.repeat(4), boundary)
+    return convolve(phases, _as_kernel(kernel, 4 * weight.shape[1]), bias.repeat(4), edge)
 
 
 def convolve_upsampled(
-    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, boundary: Boundary
+    maps: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, edge: Edge
 ) -> torch.Tensor:
     """Phases of the 5×5 convolution of maps upsampled twice."""
     taps = weight.flatten(2) @ _upsampled_taps(weight.device, weight.dtype)
     kernel = taps.unflatten(2, (2, 2, 3, 3)).permute(2, 3, 0, 1, 4, 5)
-    return convolve(maps, _as_kernel(kernel, weight.shape[1]), bias.repeat(4), boundary)
+    return convolve(maps, _as_kernel(kernel, weight.shape[1]), bias.repeat(4), edge)
+
+
+def activate(
+    phases: torch.Tensor, norm: nn.BatchNorm2d, slope: float, target: layers.Target, edge: Edge
+) -> tuple[torch.Tensor, Edge]:
+    """leaky(norm(maps)) of the maps whose phases are given, in the form `target`; and their edge.
+
+    The forms are those of `layers.activate`, which does it for the host, with margins. The next
+    convolution wants to know them.
+    """
+    if layers.takes(phases):
+        wrapped = edge != "open" and target != "pooled"
+        maps = layers.activate(phases, norm, slope, target, wrapped)
+        return maps, "wrapped" if wrapped else edge
+    maps = norm(stacked(phases))
+    if target in ("pooled", "split"):
+        # The largest of the four first: it commutes with the rising activation.
+        maps = F.leaky_relu(largest(maps), slope)
+        return split(maps) if target == "split" else maps, edge
+    maps = F.leaky_relu(unstacked(maps), slope)
+    return join(maps) if target == "joined" else maps, edge
+
+
+def point(phases: torch.Tensor) -> torch.Tensor:
+    """Unit spins along the vectors whose phases are given."""
+    if layers.takes(phases):
+        return layers.point(phases)
+    return F.normalize(join(phases), dim=1)
 
 
 def stacked(phases: torch.Tensor) -> torch.Tensor:
