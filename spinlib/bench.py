@@ -19,7 +19,6 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import numpy as np
@@ -37,7 +36,7 @@ from spinlib.kernels.llg import set_columns
 from spinlib.kernels.loader import SCALAR_FLAGS, VECTOR_FLAGS
 from spinlib.llg import FilmSystem
 from spinlib.microscope import Microscope
-from spinlib.networks.evae import EVAE
+from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import NETWORKS
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.networks.windowed_cnn import WindowedCNN
@@ -45,7 +44,7 @@ from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
 from spinlib.store import wait_for_lock, write_whole
 from spinlib.study import device_name
-from spinlib.training import keep_memory
+from spinlib.training import fit, keep_memory
 from spinlib.widgets import reading, render
 
 BENCHMARKS: dict[str, Callable[[torch.device], Iterator["Row"]]] = {}
@@ -329,6 +328,32 @@ def memory_in_training(device: torch.device) -> Iterator[Row]:
     )
 
 
+def _evae_training(count: int, device: torch.device) -> Callable[[int], object]:
+    """A training of study 4's network in batches of 100 states of 128×128, for so many epochs."""
+    states = textures.random((128, 128), states=range(count + 200), device=device).half()
+    losses = EVAELosses(SkyrmionStates().hamiltonian, 1e-3, 100.0)
+    sets = (states[:count],), (states[count : count + count // 20],)
+    shared = {"seed": 0, "augment": translated, "device": device}
+    return lambda epochs: fit(EVAE(128), losses, *sets, epochs=epochs, **shared)
+
+
+@benchmark
+def fused_layers(device: torch.device) -> Iterator[Row]:
+    """Training of study 4's network on the host, beside the same with torch's own layers."""
+    if device.type == "cuda":
+        return
+    fused = partial(_evae_training(200, device), 1)
+
+    def plain() -> None:
+        with patch("spinlib.kernels.layers.takes", lambda maps: False):
+            fused()
+
+    yield compare(
+        *("training, E-VAE of study 4, 128×128, one core", 200, "states/s", on(1, fused)),
+        *("torch's layers", on(1, plain), device),
+    )
+
+
 @benchmark
 def training(device: torch.device) -> Iterator[Row]:
     """Training throughput of study 3's network, and on a GPU of all others at full size."""
@@ -362,22 +387,8 @@ def training(device: torch.device) -> Iterator[Row]:
         rate = rate_of(train_films, 8000)
         yield Row(f"training, {name} of study 2, 100×100, batch of 200", rate, "pictures/s", cores)
 
-    states = textures.random((128, 128), states=range(4200), device=device).half()
-
-    def train_states(epochs: int) -> None:
-        with TemporaryDirectory() as folder:
-            latent.sweep(
-                [latent.Stage(1e-3, 100.0, epochs)],
-                *(states[:4000], states[4000:], SkyrmionStates().hamiltonian),
-                seed=0,
-                folder=folder,
-                device=device,
-            )
-
-    yield Row(
-        *("training, E-VAE of study 4, 128×128, batch of 100", rate_of(train_states, 4000)),
-        *("pictures/s", cores),
-    )
+    rate = rate_of(_evae_training(4000, device), 4000)
+    yield Row("training, E-VAE of study 4, 128×128, batch of 100", rate, "states/s", cores)
     pictures = torch.rand((40, 3, 512, 512), device=device), torch.rand((40, 3), device=device)
 
     def train_windows(epochs: int) -> None:
