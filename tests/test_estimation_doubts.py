@@ -116,3 +116,9 @@ def test_texture_that_is_not_the_pictures():
     assert doubts.other_texture(0.15, 0.08) == []
     (sentence,) = doubts.other_texture(0.4, 0.08)
     assert "0.40 apart" in sentence and "0.08" in sentence
+
+
+def test_a_bar_drawn_into_the_picture():
+    assert doubts.drawn_over([]) == []
+    (words,) = doubts.drawn_over([(20, 170, 80, 176)])
+    assert "column 20 to 80 and row 170 to 176" in words and "mask it" in words

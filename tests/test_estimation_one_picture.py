@@ -247,9 +247,10 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     networks = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
     monkeypatch.setattr(FieldOfView, "simulate", refuse)
     monkeypatch.setattr(learning, "_simulate", refuse)
-    other = Picture(
-        picture().flip(-1), 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), coarse_colours=True
-    )
+    pixels = picture().flip(-1)
+    pixels[:, 3:7, 4:16] = 0.5
+    pixels[:, 4:6, 5:15] = 1.0  # a white bar, rows counted from below
+    other = Picture(pixels, 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), coarse_colours=True)
     again = ask(root, picture=other)
     after = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
     assert networks and after == networks
@@ -258,6 +259,7 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     assert not again.table.equals(answer.table)
     assert any("a pixel is 4.2 nm, the conditions say 4 nm" in words for words in again.warnings)
     assert any("chroma subsampling" in words for words in again.warnings)
+    assert any("From column 5 to 15 and row 39 to 41" in words for words in again.warnings)
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
 
 

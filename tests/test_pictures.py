@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.ovf import write_ovf
-from spinlib.pictures import Picture, PictureError, read_picture, windows
+from spinlib.pictures import Picture, PictureError, bars, read_picture, windows
 
 
 def texture(height=48, width=64):
@@ -300,6 +300,35 @@ def test_unequal_sides_are_no_pixel_size(tmp_path):
     picture = read_picture(tmp_path / "a.tif")
     assert picture.pixel_size is None
     assert any("not square" in note for note in picture.notes)
+
+
+# --- bars ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_bar_that_nobody_masked_is_found(tmp_path, ending, shade):
+    grey = (60 + 120 * texture(200, 240)).astype(np.uint8)
+    grey[170:176, 20:80] = shade
+    Image.fromarray(grey).save(tmp_path / f"a.{ending}")
+    ((left, top, right, bottom),) = bars(read_picture(tmp_path / f"a.{ending}").pixels)
+    # JPEG may smear a pixel at its ends.
+    assert max(abs(left - 20), abs(top - 170), abs(right - 80), abs(bottom - 176)) <= 1
+    mask = np.zeros(grey.shape, bool)
+    mask[168:178, 18:82] = True
+    assert bars(read_picture(tmp_path / f"a.{ending}", mask=mask).pixels) == []
+
+
+def test_domains_are_no_bars():
+    y, x = np.mgrid[:200, :240]
+    along = np.clip(np.abs(x - 120) - 60, 0, None)
+    distance = np.hypot(along, y - 100)
+    domain = np.tanh(np.clip((distance - 8) / 2, -8, 8))  # a stripe of 16 × 136 with a wall around
+    black = (distance > 8).astype(float)  # the same, stored in black and white
+    band = np.ones((200, 240))
+    band[90:110] = 0  # from edge to edge
+    for picture in (0.5 + 0.5 * domain, black, band, texture(200, 240)):
+        assert bars(torch.from_numpy(picture.copy())[None]) == []
 
 
 # --- grey scale ----------------------------------------------------------------------------------

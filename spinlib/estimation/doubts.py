@@ -143,6 +143,16 @@ def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> l
     return sentences
 
 
+def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
+    """Boxes (left, top, right, bottom) of the picture that look like a scale bar."""
+    return [
+        f"From column {left} to {right} and row {top} to {bottom} from the top left, the picture "
+        "has a bar of one shade. If it is a scale bar, it was read as texture: mask it (mask=… of "
+        "read_picture, --mask in a shell) or crop it away, and the words beside it."
+        for left, top, right, bottom in bars
+    ]
+
+
 def unresolved(period: float, pixel: float, cell: float, side: float) -> list[str]:
     """A helix period (nm) against pixels, cells and the picture's shorter side (nm)."""
     sentences = []

@@ -34,7 +34,7 @@ from spinlib.estimation.quantities import (
 )
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
-from spinlib.pictures import Picture, windows
+from spinlib.pictures import Picture, bars, windows
 from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
@@ -155,9 +155,8 @@ def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]
         "conditions": asdict(conditions),
         "shape": list(pixels.shape),
         "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
-        "file": {
-            name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")
-        },
+        "file": {name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")}
+        | {"bars": bars(picture.pixels)},
     }
 
 
@@ -237,6 +236,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         )
         warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
         warned += doubts.other_file(file["pixel_size"], pixel, file["coarse_colours"])
+        warned += doubts.drawn_over(file["bars"])
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
