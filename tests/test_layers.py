@@ -90,6 +90,11 @@ def test_layers_do_not_depend_on_the_number_of_threads():
         assert torch.equal(one, other)
 
 
+def test_odd_sides_have_no_phases():
+    with pytest.raises(ValueError, match=r"\(4, 3\) pixels have no phases"):
+        layers.activate(torch.zeros(1, 12, 4, 3), batch_norm(3), SLOPE, "split", wrapped=True)
+
+
 def test_layers_without_a_kernel_are_left_to_torch():
     assert layers.takes(torch.zeros(1, 12, 2, 2))
     assert not layers.takes(torch.zeros(1, 12, 2, 2, dtype=torch.float64))

@@ -1,6 +1,7 @@
 // What follows a convolution of the E-VAE, for the host: batch norm, leaky ReLU, and the step to the
 // next resolution, with a margin for the next convolution. Two passes over memory there and two back,
-// where one operation after another takes some ten.
+// in loops that fill vectors even where there are only three channels. And what follows the last one:
+// spins of unit length, their energy and field.
 //
 //   y = leaky(weight t / std + bias),   t = x - mean
 //
@@ -23,8 +24,8 @@ enum Target { POOLED, SPLIT, JOINED, BLOCKS };
 
 // The numbers of each channel that make y of x, and dx of dy.
 struct Norm {
-    const float *mean, *scale, *bias;           // scale = weight / std
-    const float *mean_gradient, *slope_gradient;  // what flows back through mean and std: see `backward`
+    const float *mean, *scale, *bias;             // scale = weight / std
+    const float *mean_gradient, *slope_gradient;  // scale mean(g), scale mean(g t) / variance: `backward`
 };
 
 // One sample of y: its rows of numbers, without and with margin.
@@ -166,7 +167,7 @@ static void backward(const float* x, const float* dy, Norm norm, float slope, in
     }
     float first[4 * C] = {}, second[4 * C] = {};
     // Step by step for a whole line, which is still at hand in the nearest cache.
-    std::vector<float> y(4 * C * w + BEYOND), g(4 * C * w + BEYOND);
+    std::vector<float> y(4 * C * w + BEYOND), g(4 * C * w);
     const int row = form.width * Form::depth;
     for (int line = 0; line < h; ++line, x += 4 * C * w) {
         for (int r = 0; r < Form::rows_per_line; ++r)
@@ -366,6 +367,7 @@ extern "C" void channel_sums(const float* x, const float* shift, int channels, i
     });
 }
 
+// (Python hands on no floats but as arrays: hence the pointer to the slope.)
 extern "C" void activate(const float* x, const float* mean, const float* scale, const float* bias,
                          const float* slope, int channels, int target, int batch, int h, int w,
                          int wrapped, int threads, float* y) {

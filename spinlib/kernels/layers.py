@@ -33,6 +33,8 @@ def activate(
 
     `wrapped` adds a margin of one from the opposite edges on all sides.
     """
+    if target == "split" and (phases.shape[2] % 2 or phases.shape[3] % 2):
+        raise ValueError(f"Maps of {tuple(phases.shape[2:])} pixels have no phases: odd sides.")
     phases = phases.contiguous(memory_format=torch.channels_last)
     if norm.training:
         mean, variance = _moments(phases, norm)
