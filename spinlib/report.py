@@ -50,6 +50,11 @@ SPEEDS = (
         "annealing, study 1, 128×128 at 300 K, 1000 sweeps, dipoles every 8th, 2 threads",
         "annealing, study 1, 128×128 at 300 K, 1000 sweeps, dipoles every 8th",
     ),
+    (
+        "training of study 4's network, 128×128",
+        "training, E-VAE of study 4, 128×128, one core",
+        "training, E-VAE of study 4, 128×128, batch of 100",
+    ),
 )
 
 PAGE = 1088  # pixels across the report
