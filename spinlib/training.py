@@ -249,7 +249,7 @@ def side_by_side(
                 # A file that the worker maps takes no memory twice. (By themselves tensors would
                 # travel through /dev/shm, of which containers have little.)
                 path = Path(folder, f"{number}.pt")
-                torch.save(call, path)
+                _to_file(call, path)
                 running[pool.submit(_of_file, path)] = number
             collect(0)
             return results
@@ -283,6 +283,21 @@ def _start_work(parent: int) -> None:
         os._exit(1)
 
     Thread(target=follow, daemon=True).start()
+
+
+def _to_file(call: Callable[[], Any], path: Path) -> None:
+    try:
+        with path.open("wb") as file:
+            torch.save(call, file)
+    except (OSError, RuntimeError) as error:
+        # torch complains of its own position in a file that could not be written.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise TrainingError(
+            f"{path.parent} cannot take the samples of a training ({cause.strerror}): set TMPDIR "
+            "to a folder with more room."
+        ) from None
 
 
 def _of_file(path: Path) -> bytes:

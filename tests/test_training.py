@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -296,6 +297,21 @@ def test_an_error_beside_another_training_comes_through():
     with pytest.raises(ValueError, match="at least 1, got 16 and 0"):
         side_by_side([partial(worker.train, None), partial(worker.train, None, epochs=0)])
     assert side_by_side([]) == []
+
+
+def test_samples_travel_in_a_file_that_is_gone_when_they_have_arrived(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    samples = torch.arange(12.0).reshape(3, 4)
+    (found,) = side_by_side([partial(worker.arrived, samples, tmp_path)])
+    assert torch.equal(found, samples) and list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_the_samples_is_a_sentence():
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("needs /dev/full")
+    with pytest.raises(TrainingError, match=r"/dev cannot take .* set TMPDIR to a folder"):
+        training._to_file(partial(torch.sum, torch.zeros(10**6)), full)
 
 
 def test_trainings_side_by_side_end_with_the_process_that_wanted_them(tmp_path):

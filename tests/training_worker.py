@@ -52,6 +52,12 @@ def train(checkpoint: Path | None, slowly: bool = False, **changes) -> pd.DataFr
     )
 
 
+def arrived(samples: torch.Tensor, folder: Path) -> torch.Tensor:
+    """What a worker is given, which no longer lies where it was put for it."""
+    assert not list(folder.rglob("*.pt"))
+    return samples.clone()
+
+
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[2]))
     train(Path(sys.argv[1]), slowly=True)
