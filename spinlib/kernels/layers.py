@@ -5,6 +5,7 @@ from typing import Literal
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from spinlib.kernels.launch import call_host, threads_for
 
@@ -85,6 +86,7 @@ class _Activate(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, upstream):
         phases, root, mean, scale, bias, slope = ctx.saved_tensors
         upstream = upstream.contiguous(memory_format=torch.channels_last)
@@ -122,6 +124,7 @@ class _Point(torch.autograd.Function):
         return spins
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, upstream):
         (blocks,) = ctx.saved_tensors
         batch, _, height, width = blocks.shape

@@ -84,9 +84,9 @@ def activate(
     convolution wants to know them.
     """
     if layers.takes(phases):
-        wrapped = edge != "open" and target != "pooled"
-        maps = layers.activate(phases, norm, slope, target, wrapped)
-        return maps, "wrapped" if wrapped else edge
+        margin = target != "pooled"
+        maps = layers.activate(phases, norm, slope, target, margin and edge != "open")
+        return maps, edge if edge == "open" else "wrapped" if margin else "periodic"
     maps = norm(stacked(phases))
     if target in ("pooled", "split"):
         # The largest of the four first: it commutes with the rising activation.
