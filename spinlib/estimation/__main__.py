@@ -174,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(*answer.choices, "", answer, sep="\n")
     try:
         if options.json:
-            answer.to_json(options.json)
+            answer.to_json(options.json, [str(path) for path in options.pictures])
         if options.figure:
             answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
     except OSError as error:

@@ -187,9 +187,13 @@ class Estimate:
         if truth is not None and name == NAMES[0]:
             ax.set_title("line: truth", fontsize=figures.LABEL, loc="right", pad=2)
 
-    def to_json(self, path: str | Path | None = None) -> str:
-        """All numbers as JSON, without the pictures; written to a file as well if one is named."""
-        text = json.dumps(self._content(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    def to_json(self, path: str | Path | None = None, pictures: Sequence[str] = ()) -> str:
+        """All numbers as JSON, written to a file as well if one is named.
+
+        `pictures` says what files they are from; an answer knows only the pixels.
+        """
+        content = {"pictures": list(pictures)} | self._content()
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         if path is not None:
             write_whole(Path(path), text.encode())
         return text
