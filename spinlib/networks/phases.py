@@ -8,8 +8,8 @@ pixels to either side reach no further than the neighbouring block. So
     upsample by 2, then convolve = 3×3 convolution of the coarse map into four phases
 
 exactly. Both have four times the channels and a quarter of the pixels, which is what a processor
-likes when channels are few: the E-VAE trains several times faster. The upsampled case also saves
-work, 9 products per pixel instead of 25. The plain forms stand below, for reading and for testing.
+likes when channels are few. The upsampled case also saves work, 9 products per pixel instead of 25.
+The plain forms stand below, for reading, for testing and for `bench`.
 
 Maps are (batch, channels, height, width), phases (batch, 4 × channels, height / 2, width / 2) with
 phase 2a + b outermost.
