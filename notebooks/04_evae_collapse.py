@@ -48,7 +48,7 @@ beta_epochs: list[int] = [3, 3, 8, 12, 3, 3, 3, 3, 3]  # epochs at each β
 gammas: list[float] = [1.0, 10.0, 100.0, 500.0, 1e3, 1.5e3, 2e3, 5e3, 1e4, 1e5]  # the γ sweep
 gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5]  # γ of the other trainings
 gamma_epochs: int = 8  # epochs at each γ; twice as many at the last
-more_trainings: int = 6  # further trainings at β = 10⁻³, which show how much is chance
+more_trainings: int = 6  # further trainings like the second, which show how much is chance
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
 settling: int = 5000  # sweeps at zero temperature that relax a generated state

@@ -87,7 +87,7 @@ def parameters(path: Path) -> dict[str, Parameter]:
         for token in tokenize.generate_tokens(io.StringIO(source).readline)
         if token.type == tokenize.COMMENT
     }
-    result = {}
+    result, lines = {}, source.splitlines()
     for node in ast.parse(source).body:
         line = ast.unparse(node)
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
@@ -98,6 +98,10 @@ def parameters(path: Path) -> dict[str, Parameter]:
         text = comments.get(node.end_lineno or 0, "")
         if node.value is None or not text:
             raise Refused(f"{path.name}: {line!r} needs a value and a comment that explains it.")
+        if sum(each.count("=") for each in lines[node.lineno - 1 : node.end_lineno]) > 1:
+            raise Refused(
+                f"{path.name}: {line!r} has a second =, with which papermill cannot cope."
+            )
         name = node.target.id
         bare = Parameter(name, kind, None, text)
         try:

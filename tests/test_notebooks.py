@@ -56,6 +56,7 @@ def test_parameters_are_read_with_kind_default_and_help(page):
         ("states: int = 4", "needs a value and a comment"),
         ("states: dict = {}  # what", "cannot hold a dict"),
         ("states: int = 0.5  # half a state", "must be int"),
+        ("states: int = 4  # as many as for N = 3", "has a second =, with which papermill"),
     ],
 )
 def test_a_line_that_a_reader_could_not_use_is_refused(page, more, sentence):
