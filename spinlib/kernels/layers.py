@@ -1,4 +1,7 @@
-"""Batch norm, leaky ReLU and a change of resolution in one, on the host (see `layers.cpp`)."""
+"""What stands around the convolutions of the E-VAE, on the host (see `layers.cpp`).
+
+Batch norm, leaky ReLU and a change of resolution in one; unit spins; their field and energy.
+"""
 
 from typing import Literal
 
@@ -15,11 +18,15 @@ TARGETS: tuple[Target, ...] = ("pooled", "split", "joined", "blocks")  # as in `
 CHANNELS = (3, 6, 12, 24, 48)
 
 
+def on_host(values: torch.Tensor) -> bool:
+    """Whether these numbers are of the kind that the kernels here read."""
+    return values.device.type == "cpu" and values.dtype == torch.float32
+
+
 def takes(phases: torch.Tensor) -> bool:
     """Whether there is a kernel for these phases (batch, 4 × channels, height, width)."""
-    single = phases.device.type == "cpu" and phases.dtype == torch.float32
     blocks = phases.shape[2] * phases.shape[3]
-    return single and phases.shape[1] // 4 in CHANNELS and blocks % 4 == 0
+    return on_host(phases) and phases.shape[1] // 4 in CHANNELS and blocks % 4 == 0
 
 
 def activate(

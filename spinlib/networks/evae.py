@@ -152,17 +152,15 @@ class EVAELosses:
 class _EnergyPerSite(torch.autograd.Function):
     """`Hamiltonian.energy` / N of unit spins, (batch,), with -field as its gradient.
 
-    All the neighbours a spin feels come in one 3×3 convolution, which serves energy and gradient:
-    a third of the time of differentiating through the terms.
+    What a spin feels serves both: on the host a kernel makes it, elsewhere one 3×3 convolution
+    brings all neighbours, in a third of the time of differentiating through the terms.
     """
 
     @staticmethod
     def forward(ctx, spins: torch.Tensor, hamiltonian: Hamiltonian) -> torch.Tensor:
-        if spins.device.type == "cpu" and spins.dtype == torch.float32:
-            couplings = _couplings(hamiltonian)
-            field, energy = layers.field_and_energy(
-                spins, couplings, hamiltonian.boundary == "periodic"
-            )
+        if layers.on_host(spins):
+            periodic = hamiltonian.boundary == "periodic"
+            field, energy = layers.field_and_energy(spins, _couplings(hamiltonian), periodic)
             ctx.save_for_backward(field)
             return (energy / field[0, 0].numel()).float()
         kernel, zeeman = _stencil(hamiltonian, spins.device, spins.dtype)
