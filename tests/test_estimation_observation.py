@@ -54,8 +54,10 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
-        ({"pixel_size_nm": 2.34e-9}, "pixel_size of 2.34e-09 nm is none: is it in nm"),
-        ({"field_T": 50.0}, "field of 50 T is none: is it in T"),
+        ({"pixel_size_nm": 2.34e-9}, "pixel_size_nm = 2.34e-09 makes no sense: is it in another"),
+        ({"field_T": -50.0}, "field_T = -50 makes no sense: is it in another"),
+        ({"blur_nm": 3e-9}, "blur_nm = 3e-09 makes no sense: is it in another"),
+        ({"anisotropy_kJ_m3": (0.0, 3e4)}, "anisotropy_kJ_m3 = 30000 makes no sense"),
     ],
 )
 def test_conditions_are_refused_in_words(wrong, words):

@@ -175,7 +175,7 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
         ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
         ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
         (["no.png", *SAID], "no.png does not exist in "),
-        ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size of 2e-09 nm is none: is it in nm"),
+        ([*files, *SAID, "--pixel-size-nm", "2e-9"], "pixel_size_nm = 2e-09 makes no sense: is it"),
         ([*files, *SAID, "--json", str(tmp_path / "no" / "a.json")], "There is no folder"),
         ([*files, *SAID, "--mask", str(tmp_path / "even.png")], "even.png masks nothing or every"),
         ([*files, *SAID, "--mask", "no.png"], "no.png does not exist in "),

@@ -32,12 +32,15 @@ MARGIN, LOWEST = 0.15, 0.8
 ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ in it
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
 _WORDS = ("contrast", "dmi_kind")
-# Beyond these a number is in another unit.
+# Between which magnitudes a number that is not 0 lies, unless it is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
-    "field_T": (-20.0, 20.0),
+    "field_T": (0.0, 20.0),
     "pixel_size_nm": (1e-3, 1e5),
     "thickness_nm": (1e-2, 1e5),
+    "blur_nm": (1e-3, 1e5),
+    "defocus_nm": (1e-3, 1e5),
+    "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
 }
 _SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1e-1, 1e4))  # of A, D and M_s
 
@@ -82,13 +85,6 @@ class Conditions:
                 raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
         if not math.isfinite(self.field_T):
             raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
-        for name, (least, most) in _SENSIBLE.items():
-            if not least <= getattr(self, name) <= most:
-                quantity, _, unit = name.rpartition("_")
-                raise ValueError(
-                    f"The picture's {quantity} of {getattr(self, name):g} {unit} is none: is it in "
-                    f"{unit}?"
-                )
         if self.contrast not in CHANNELS:
             raise ValueError(
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
@@ -109,6 +105,10 @@ class Conditions:
             )
         if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
             raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
+        for name, (least, most) in _SENSIBLE.items():
+            for value in filter(None, np.ravel(getattr(self, name))):
+                if not least <= abs(value) <= most:
+                    raise ValueError(f"{name} = {value:g} makes no sense: is it in another unit?")
         self.microscope(1, 0.0)  # refuses a defocus where there is none, and none where one is due
 
     @property
