@@ -51,7 +51,7 @@ gamma_epochs: int = 8  # epochs at each γ; twice as many at the last
 more_trainings: int = 6  # further trainings like the second, which show how much is chance
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
-settling: int = 5000  # sweeps at zero temperature that relax a generated state
+settled: float = 1e-6  # torque in J that no spin of a relaxed state exceeds
 inversion_steps: int = 300  # steps of the search for a code that decodes to a target
 box_states: int = 800  # states of the square with open edges in chapter 10
 box_epochs: list[int] = [6, 10, 6]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
@@ -243,9 +243,7 @@ def unit(spins):
 
 
 recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
-clock = time.perf_counter()
 data = dataset(recipe, ROOT / "data", study.device, progress=False)
-data_seconds = time.perf_counter() - clock
 material = data.states().half()
 train, validation, test = (
     material[part].to(study.device) for part in split(data.parameters, SHARES, by=None, seed=seed)
@@ -256,7 +254,6 @@ pd.Series(
         "training states": len(train),
         "validation states": len(validation),
         "test states": len(test),
-        "seconds to make or find them": round(data_seconds),
         "mean energy per site (J)": round(data_energy.mean().item(), 5),
         "lowest energy per site (J)": round(data_energy.min().item(), 5),
     },
@@ -344,7 +341,6 @@ low, high, each = box_epochs
 square_stages = [Stage(1e-4, 0.0, low), Stage(1e-3, 0.0, high)]
 square_stages += [Stage(1e-3, gamma, each) for gamma in (100.0, 1000.0, 10000.0)]
 of_squares = {"hamiltonian": square, "identity": {"recipe": recipe_hash(square_recipe)}}
-clock = time.perf_counter()
 found = side_by_side(
     [
         partial(latent.sweep, second_stages, train, validation, seed=seed + 1, **shared),
@@ -355,7 +351,6 @@ found = side_by_side(
     progress="β sweep, a second training, and squares",
 )
 (second, second_models), (beta_table, beta_models), (square_table, square_models) = found
-beta_seconds = time.perf_counter() - clock
 standard = dict(zip(betas, beta_models, strict=True))
 beta_table.set_index("beta").round(4)
 
@@ -471,7 +466,6 @@ else:
 # training is called “again” below.
 
 # %%
-clock = time.perf_counter()
 (table, models), (weaker, weaker_models) = side_by_side(
     [
         partial(
@@ -488,7 +482,6 @@ clock = time.perf_counter()
     study.device,
     progress="γ sweeps",
 )
-gamma_seconds = time.perf_counter() - clock
 second = second[2:].reset_index(drop=True)
 second_base, second_models = second_models[1], second_models[2:]
 trainings = {
@@ -672,7 +665,7 @@ else:
         "V3",
         {
             "the excess over the data falls": (fall > 2 * fall_error).to_dict(),
-            "it falls to half or less": (faults.iloc[-1] <= faults.iloc[0] / 2).to_dict(),
+            "none of it is left": (faults.iloc[-1] <= 2 * faults_error[-1]).to_dict(),
         },
         ours="deformed fraction above that of the data, γ = 0 to 100: "
         + ", ".join(
@@ -720,6 +713,8 @@ def median_and_peak(chosen):
 
 found = median_and_peak(counts).reshape(2, len(KINDS), len(shown))
 draws = errors.bootstrap(median_and_peak, counts, seed=seed).reshape(-1, *found.shape)
+scatter, binned = draws.std(0), bins[1] / np.sqrt(12)  # a peak is known to a bin at best
+scatter[1] = np.hypot(scatter[1], binned)
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("output", "generated"), strict=True):
     for gamma, shade in zip(shown, figures.CURVES, strict=False):
@@ -729,7 +724,7 @@ for ax, kind in zip(axes, ("output", "generated"), strict=True):
 axes[0].set_ylabel("density (1/rad)")
 axes[1].legend()
 summary = pd.DataFrame(
-    np.concatenate((found, draws.std(0))).reshape(4, -1).T,
+    np.concatenate((found, scatter)).reshape(4, -1).T,
     index=pd.MultiIndex.from_product((KINDS, shown), names=("", "γ")),
     columns=["median (rad)", "peak (rad)", "± median", "± peak"],
 )
@@ -755,7 +750,7 @@ if shown[-1] != 100.0:
 else:
     steps, steps_error = -np.diff(found[0]), np.diff(draws[:, 0]).std(0)
     moved = found[1, :, 0] - found[1, :, -1]
-    moved_error = (draws[:, 1, :, 0] - draws[:, 1, :, -1]).std(0)
+    moved_error = np.hypot((draws[:, 1, :, 0] - draws[:, 1, :, -1]).std(0), np.sqrt(2) * binned)
     falls = (steps > 2 * steps_error).all(-1)
     judge(
         "V4",
@@ -871,7 +866,14 @@ study.show(
 # trainings that disagree with each other do not count as agreeing with the paper. The full-size
 # run was judged by a single fit to both trainings, to within two of its standard errors.)
 
+
 # %%
+def in_words(onset):
+    """A critical γ with its error, or a question mark where the fit does not know it."""
+    error = f"± {onset.uncertainty:.0f}" if onset.uncertainty < onset.position else "(?)"
+    return f"{onset.position:.0f} {error}"
+
+
 curves = collapse.pivot(index="gamma", columns="training", values="k-space MSE")
 final = curves.loc[0] / curves.ffill().iloc[-1]
 if max(gammas) < 1e3:
@@ -883,16 +885,11 @@ else:
         one, two = (onset.position for onset in pair)
         mean, apart = np.sqrt(one * two), max(one, two) / min(one, two)
         where = (
-            "critical γ "
-            + " and ".join(
-                f"{onset.position:.0f} "
-                + (f"± {onset.uncertainty:.0f}" if onset.uncertainty < onset.position else "(?)")
-                for onset in pair
-            )
-            + f" at β = 10⁻³, geometric mean {mean:.0f}"
+            f"critical γ {in_words(pair[0])} and {in_words(pair[1])} at β = 10⁻³, geometric mean "
+            f"{mean:.0f}"
         )
     if weak := onsets["β = 10⁻⁴"]:
-        where += f"; {weak.position:.0f} at β = 10⁻⁴"
+        where += f"; {in_words(weak)} at β = 10⁻⁴"
     last = collapse.set_index(["training", "gamma"])["k-space MSE"]["β = 10⁻³", max(gammas)]
     judge(
         "V6",
@@ -915,13 +912,9 @@ curves
 
 # %%
 def settle(spins, hamiltonian):
-    """States after `settling` sweeps at zero temperature."""
-    return anneal(
-        *(hamiltonian, (size, size), torch.zeros(settling)),
-        start=spins.float(),
-        states=range(len(spins)),
-        device=study.device,
-    ).cpu()
+    """States relaxed until no torque exceeds `settled`, far below what a saddle point may show."""
+    spins = spins.float().to(study.device)
+    return quench(spins, hamiltonian, torque=settled, max_sweeps=1_000_000).cpu()
 
 
 verdicts = []
@@ -980,19 +973,23 @@ if max(gammas) < 1e3:
     untested("V7", "the γ sweep ends before the transition")
 else:
     decoded, gaps = quenched["decoded (J)"], quenched["above the best lattice (J)"]
+    second_best = lattice_table["energy per site (J)"][1]
     judge(
         "V7",
         {
             "decoded states lie below the data": (decoded < data_energy.mean().item()).to_dict(),
-            "decoded states lie near the best lattice": (decoded < ground + 5e-4).to_dict(),
+            "decoded states lie below the next lattice": (decoded < second_best).to_dict(),
             "quenched states are the ground state": (gaps < 2e-5).to_dict(),
         },
         ours=quenched["after quench (J)"].mean(),
         uncertainty=max(quenched["after quench (J)"].sem(), 1e-6),
-        remark=f"the best lattice has {ground:.6f}; trainings end "
+        remark=f"the best lattice has {ground:.6f}; states are decoded "
+        + ", ".join(power(energy - ground) for energy in decoded)
+        + " above it and end "
         + ", ".join(power(gap) for gap in gaps)
         + f" above it, quenched anneals {power(input_energy.mean() - ground)} on average and "
-        f"{power(input_energy.min() - ground)} at best",
+        f"{power(input_energy.min() - ground)} at best; the next lattice is "
+        f"{power(second_best - ground)} above it",
     )
 
 # %% [markdown]
@@ -1004,7 +1001,6 @@ else:
 # may be kept; but then it should find it more often than an anneal that is quenched.
 
 # %%
-clock = time.perf_counter()
 more = side_by_side(
     [
         partial(latent.sweep, second_stages, train, validation, seed=seed + 10 + n, **shared)
@@ -1024,26 +1020,27 @@ for name, family in alike.items():
     mse = pd.Series({gamma: analysis.k_space_mse(spins) for gamma, spins in family.items()})
     late = mse[mse.index > 0]
     fallen = analysis.fit_onset(late.index, late, mse[mse.index <= 100].mean())
-    relaxed = settle(family[max(family)][:10], hamiltonian)
+    decoded = family[max(family)][:10]
+    relaxed = settle(decoded, hamiltonian)
     chance.append(
         {
             "training": name,
             "critical γ": fallen.position if fallen else np.nan,
             "fall of the MSE": mse.iloc[0] / mse.iloc[-1],
-            "above the best lattice (J)": hamiltonian.energy_per_site(relaxed).mean().item()
-            - ground,
+            "decoded (J)": hamiltonian.energy_per_site(decoded).mean().item() - ground,
+            "relaxed (J)": hamiltonian.energy_per_site(relaxed).mean().item() - ground,
             "topological charge": textures.topological_charge(relaxed).mean().item(),
             "k-space MSE": mse,
         }
     )
 curve_of = {row["training"]: row.pop("k-space MSE") for row in chance}
 chance = pd.DataFrame(chance).set_index("training")
-print(f"{len(more)} more trainings took {time.perf_counter() - clock:.0f} s")
+print("Energies per site are those above the best lattice.")
 chance.map("{:.3g}".format)
 
 # %%
 gaps = {
-    "trainings": chance["above the best lattice (J)"].to_numpy(),
+    "trainings": chance["relaxed (J)"].to_numpy(),
     "quenched anneals": (input_energy - ground).numpy(),
 }
 best_found = {kind: f"{(gap < 2e-5).sum()} of {len(gap)}" for kind, gap in gaps.items()}
@@ -1067,8 +1064,8 @@ study.show(
         "k-space MSE": curve_of,
         "quenched anneals": gaps["quenched anneals"],
     },
-    caption=f"Left: k-space MSE of {len(chance)} trainings at β = 10⁻³ that differ by chance "
-    f"alone. Their critical γ are {chance['critical γ'].min():.0f} to "
+    caption=f"Left: k-space MSE of {len(chance)} trainings at β = 10⁻³ that differ in their first "
+    f"weights and random numbers. Their critical γ are {chance['critical γ'].min():.0f} to "
     f"{chance['critical γ'].max():.0f} (grey: the paper's 500 to 2000), and "
     f"{(chance['fall of the MSE'] >= 100).sum()} of them fall a hundredfold. Right: energy of what "
     "they end in, after the quench, beside quenched anneals; dotted: the four best lattices.",
@@ -1144,8 +1141,6 @@ reached = slowness[slowness["energy per site (J)"] <= decoder_energy]
 speed = (reached if len(reached) else slowness)["states per second"]
 judged = speed.idxmax() if len(reached) else speed.idxmin()
 rival, rival_error = slowness.loc[judged, ["states per second", "± states"]]
-training_seconds = data_seconds + beta_seconds + gamma_seconds
-ratio = decoder_rate / rival
 surely = (decoder_rate - 2 * decoder_error) / (rival + 2 * rival_error)
 figure, ax = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 ax.plot(
@@ -1174,11 +1169,9 @@ study.show(
         "decoder, states per second": decoder_rate,
         "decoder, error of states per second": decoder_error,
         "decoder, J per site": decoder_energy,
-        "data and training, s": training_seconds,
     },
     caption="Mean energy against speed of generation, for annealing at different cooling rates and "
-    "for the collapsed decoder, on the same machine. The data and all trainings "
-    f"above took {training_seconds:.0f} s, less if some were found ready from an earlier run.",
+    "for the collapsed decoder, on the same machine, once it is trained.",
 )
 judge(
     "V9",
@@ -1188,12 +1181,9 @@ judge(
 )
 
 # %% [markdown]
-# A fully collapsed decoder always makes the same state, so this is the speed of repeating an
-# answer. In the time that the data and all trainings of this page up to here take, annealing makes
-# the number of states printed below.
-
-# %%
-print(f"break-even after {training_seconds * rival:.0f} states; decoder {ratio:.0f} times faster")
+# A fully collapsed decoder always makes the same state, up to its position, so this is the speed of
+# repeating an answer. And the training has to be paid for first. On a laptop, the data and the
+# trainings of chapters 3 and 4 take about 340 s, in which annealing makes 5500 states.
 
 # %% [markdown]
 # ## 9. Walking between two states
