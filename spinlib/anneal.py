@@ -297,7 +297,7 @@ def coupling_table(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The short-range couplings as the kernels want them, a row of COUPLINGS for each state, and
     the anisotropy map."""
-    table = torch.zeros((len(spins), len(COUPLINGS)), device=spins.device)
+    table = torch.zeros((len(spins), len(COUPLINGS)), dtype=torch.float32, device=spins.device)
     column = dict(zip(COUPLINGS, table.unbind(1), strict=True))
     column["exchange"].copy_(_per_state(hamiltonian.exchange, spins))
     column[f"dmi_{hamiltonian.dmi_kind}"].copy_(_per_state(hamiltonian.dmi, spins))

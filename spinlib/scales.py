@@ -143,7 +143,7 @@ class Score:
 
     The errors are half the range that holds the middle 68 % of the bootstraps: of few films some
     bootstraps draw hardly more than one, whose R² says nothing and would spoil a variance.
-    R² = 1 - Σ (estimate - truth)² / Σ (truth - mean truth)²: 1 is perfect, 0 is no better than
+    R² = 1 - Σ w (estimate - truth)² / Σ w (truth - mean truth)²: 1 is perfect, 0 is no better than
     always the mean, and below is worse than knowing nothing.
     """
 
@@ -154,12 +154,23 @@ class Score:
     draws: np.ndarray
 
 
-def score(truth: np.ndarray, found: np.ndarray, films: np.ndarray, *, seed: int = 0) -> Score:
-    """Score of estimates; whole films are drawn again, as cuts of one film err together."""
+def score(
+    truth: np.ndarray,
+    found: np.ndarray,
+    films: np.ndarray,
+    weights: np.ndarray | float = 1.0,
+    *,
+    seed: int = 0,
+) -> Score:
+    """Score of estimates; whole films are drawn again, as cuts of one film err together.
+
+    The `weights` (of each cut, or of all) make scales count alike that have unequal numbers of
+    cuts.
+    """
     films = np.unique(np.asarray(films), return_inverse=True)[1]
     error = np.asarray(found, float) - truth
     columns = (np.ones_like(error), truth, truth**2, error**2, np.abs(error))
-    sums = np.stack([np.bincount(films, column) for column in columns], 1)
+    sums = np.stack([np.bincount(films, weights * column) for column in columns], 1)
 
     def both(chosen: np.ndarray) -> np.ndarray:
         count, total, squares, errors, absolute = chosen.sum(0)

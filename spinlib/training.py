@@ -9,6 +9,7 @@ import ctypes
 import math
 import os
 import pickle
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -231,9 +232,14 @@ def side_by_side(
         with bar:
             return [(call(), bar.update())[0] for call in calls]
     workers = min(len(calls), _cores())
-    # Forked children would inherit torch's threads in the middle of whatever they do.
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_work, (os.getpid(),))
-    with tempfile.TemporaryDirectory(prefix="spinlib-") as folder, pool, bar:
+    with (
+        tempfile.TemporaryDirectory(prefix="spinlib-") as folder,
+        # Forked children would inherit torch's threads in the middle of whatever they do.
+        ProcessPoolExecutor(
+            workers, get_context("spawn"), _start_work, (os.getpid(), folder)
+        ) as pool,
+        bar,
+    ):
         try:
             results: list[Any] = [None] * len(calls)
             running: dict[Future, int] = {}
@@ -273,13 +279,15 @@ def keep_memory(buffer: int = 2**30, altogether: int = 2**31 - 1) -> None:
         setting(M_TRIM_THRESHOLD, altogether)
 
 
-def _start_work(parent: int) -> None:
-    """Use one thread, and end with the parent: it may be killed, and trainings are long."""
+def _start_work(parent: int, folder: str) -> None:
+    """Use one thread, and end with the parent, which may be killed, or with its folder, which is
+    gone once another training has failed: trainings are long."""
     torch.set_num_threads(1)
 
     def follow() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and os.path.exists(folder):
             time.sleep(1)
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(1)
 
     Thread(target=follow, daemon=True).start()

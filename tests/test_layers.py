@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import layers, random_normal
 from spinlib.networks import phases
+from spinlib.networks.evae import _couplings, _EnergyPerSite
 
 SLOPE = 0.3
 
@@ -64,7 +66,7 @@ def test_pointing_normalises_the_vectors_of_the_four_phases(shape):
     x = normal(count, 12, height, width)
     x[0, :, 0, 0] = 0  # of no direction
     found, expected = x.clone().requires_grad_(), x.double().requires_grad_()
-    spins, wanted = phases.point(found), phases.point(expected)
+    spins, wanted = layers.point(found), phases.point(expected)
     torch.testing.assert_close(spins.double(), wanted, rtol=1e-6, atol=1e-6)
     weights = normal(*spins.shape, seed=7)
     (spins * weights).sum().backward()
@@ -88,6 +90,46 @@ def test_layers_do_not_depend_on_the_number_of_threads():
         torch.set_num_threads(before)
     for one, other in zip(*answers, strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("setting", ["dtype", "device"])
+def test_layers_and_energy_do_not_depend_on_defaults_of_torch(setting):
+    """A user may have set them, and the kernels read what they are given as it lies in memory."""
+    x, norm = normal(2, 12, 4, 4).requires_grad_(), batch_norm(3)
+    hamiltonian = Hamiltonian(exchange=1.0, dmi=0.3, zeeman=0.05)
+
+    def answers():
+        if setting == "dtype":  # on another device `Hamiltonian` cannot be asked anything
+            _couplings.cache_clear()
+        # With the margin, so that its energy is no physics; but it is a number.
+        spins = layers.point(layers.activate(x, norm, SLOPE, "blocks", wrapped=True))
+        energy = _EnergyPerSite.apply(spins, hamiltonian)
+        return energy, *torch.autograd.grad(energy.sum(), x)
+
+    expected = answers()
+    set_default, other, usual = {
+        "dtype": (torch.set_default_dtype, torch.float64, torch.float32),
+        "device": (torch.set_default_device, "meta", None),
+    }[setting]
+    set_default(other)
+    try:
+        found = answers()
+    finally:
+        set_default(usual)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_without_a_momentum_running_moments_are_means_of_all_batches():
+    batches = normal(3, 2, 12, 4, 4)
+    norms = [batch_norm(3), batch_norm(3).double()]
+    for norm in norms:
+        norm.momentum = None
+        for batch in batches.to(norm.weight.dtype):
+            phases.activate(batch, norm, SLOPE, "joined", "open")
+    found, expected = norms
+    torch.testing.assert_close(found.running_mean.double(), expected.running_mean)
+    torch.testing.assert_close(found.running_var.double(), expected.running_var)
 
 
 def test_odd_sides_have_no_phases():

@@ -57,6 +57,18 @@ def test_scores_of_estimates_whose_errors_are_known():
     assert found.mae_error == pytest.approx(expected, rel=0.15)  # 400 draws know it to 4 %
 
 
+def test_a_weight_counts_a_cut_so_many_times():
+    generator = np.random.default_rng(2)
+    truth, found = generator.random((2, 60))
+    films, weights = np.arange(60) // 3, np.arange(60) % 3 + 1
+    weighted = scales.score(truth, found, films, weights)
+    often = scales.score(*(np.repeat(each, weights) for each in (truth, found, films)))
+    # The same sums in another order; the common size of the weights cancels.
+    for other in (often, scales.score(truth, found, films, weights / 1000)):
+        assert weighted.r2 == pytest.approx(other.r2) and weighted.mae == pytest.approx(other.mae)
+        assert weighted.draws == pytest.approx(other.draws)
+
+
 def test_mismatch_and_the_width_of_a_curve():
     assert scales.mismatch(750, [500, 1000]) == pytest.approx(np.log2(4 / 3))
     assert scales.mismatch(500, [500, 1000]) == 0

@@ -1,6 +1,7 @@
 """The training loop: it learns, keeps the best weights, and survives being killed."""
 
 import ctypes
+import os
 import resource
 import signal
 import subprocess
@@ -321,7 +322,8 @@ def test_trainings_side_by_side_end_with_the_process_that_wanted_them(tmp_path):
         "if __name__ == '__main__': side_by_side([partial(time.sleep, 600)])"
     )
     (tmp_path / "parent.py").write_text(script)
-    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"])
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen([sys.executable, tmp_path / "parent.py"], env=environment)
     workers = []
     while not any("spawn_main" in " ".join(each.cmdline()) for each in workers):
         assert parent.poll() is None
@@ -330,6 +332,15 @@ def test_trainings_side_by_side_end_with_the_process_that_wanted_them(tmp_path):
     time.sleep(1)
     parent.kill()
     parent.wait()
+    _, left = psutil.wait_procs(workers, timeout=60)
+    assert not left and not list(tmp_path.glob("spinlib-*"))
+
+
+def test_when_one_training_fails_the_others_are_given_up():
+    """Nobody wants their results any more, and the process could not end before they do."""
+    with pytest.raises(ValueError, match="invalid literal"):
+        side_by_side([partial(time.sleep, 600), partial(int, "fails")])
+    workers = [each for each in psutil.Process().children() if "spawn_main" in str(each.cmdline())]
     _, left = psutil.wait_procs(workers, timeout=60)
     assert not left
 

@@ -61,15 +61,17 @@ def _moments(phases: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, 
         channels, count = depth // 4, 4 * batch * height * width
         # Near the mean, so that the difference of squares below keeps its digits.
         shift = phases[0, :channels, 0, 0].clone()
-        sums = torch.empty((batch, 2, channels), dtype=torch.float64)
+        sums = phases.new_empty((batch, 2, channels), dtype=torch.float64)
         sizes = [np.int32(n) for n in (channels, batch, height * width)]
         call_host("layers.cpp", "channel_sums", [phases, shift, *sizes, threads_for(phases), sums])
         first, second = sums.sum(0) / count
         variance = (second - first**2).clamp(min=0)
         mean = (shift + first).float()
         norm.num_batches_tracked += 1
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_((variance * (count / (count - 1))).float(), norm.momentum)
+        share = norm.momentum  # None stands for the mean of all batches
+        share = 1 / int(norm.num_batches_tracked) if share is None else share
+        norm.running_mean.lerp_(mean, share)
+        norm.running_var.lerp_((variance * (count / (count - 1))).float(), share)
         return mean, variance.float()
 
 
@@ -81,10 +83,11 @@ class _Activate(torch.autograd.Function):
         out_channels = channels if target in ("pooled", "joined") else depth
         factor = {"split": 0.5, "joined": 2}.get(target, 1)
         size = [int(n * factor) + 2 * wrapped for n in (height, width)]
-        out = torch.empty(
-            (batch, out_channels, *size), dtype=torch.float32, memory_format=torch.channels_last
-        )
-        numbers = [mean, weight * root, bias.detach().clone(), torch.tensor(slope)]
+        # Like the phases, whatever torch's default type and device may be.
+        like = {"dtype": phases.dtype, "device": phases.device}
+        shape = (batch, out_channels, *size)
+        out = torch.empty(shape, memory_format=torch.channels_last, **like)
+        numbers = [mean, weight * root, bias.detach().clone(), torch.tensor(slope, **like)]
         sizes = [channels, TARGETS.index(target), batch, height, width, wrapped]
         shared = [np.int32(n) for n in sizes] + [threads_for(phases)]
         call_host("layers.cpp", "activate", [phases, *numbers, *shared, out])
@@ -98,7 +101,7 @@ class _Activate(torch.autograd.Function):
         phases, root, mean, scale, bias, slope = ctx.saved_tensors
         upstream = upstream.contiguous(memory_format=torch.channels_last)
         batch, depth, height, width = phases.shape
-        sums = torch.empty((batch, 2, depth // 4), dtype=torch.float64)
+        sums = phases.new_empty((batch, 2, depth // 4), dtype=torch.float64)
 
         def run(gradients, sums, out):
             arrays = [phases, upstream, mean, scale, bias, *gradients, slope]
@@ -106,7 +109,7 @@ class _Activate(torch.autograd.Function):
 
         run((None, None), sums, None)
         of_bias, of_product = sums.sum(0)
-        through = torch.zeros(2, depth // 4, dtype=torch.float64)
+        through = phases.new_zeros((2, depth // 4), dtype=torch.float64)
         if ctx.training:  # the moments are the batch's own
             count = 4 * batch * height * width
             through = scale * torch.stack([of_bias, root.double() ** 2 * of_product]) / count
@@ -125,7 +128,7 @@ class _Point(torch.autograd.Function):
     def forward(ctx, blocks):
         batch, _, height, width = blocks.shape
         ctx.save_for_backward(blocks)
-        spins = torch.empty((batch, 3, 2 * height, 2 * width), dtype=torch.float32)
+        spins = blocks.new_empty((batch, 3, 2 * height, 2 * width))
         sizes = [np.int32(n) for n in (batch, height, width)]
         call_host("layers.cpp", "point_host", [blocks, *sizes, threads_for(blocks), spins])
         return spins
@@ -150,8 +153,8 @@ def field_and_energy(
     `couplings` are those of all states, (7,) as in `heatbath.COUPLINGS`.
     """
     batch, _, height, width = spins.shape
-    spins, field = spins.contiguous(), torch.empty(spins.shape, dtype=torch.float32)
-    energy = torch.empty(batch, dtype=torch.float64)
+    spins, field = spins.contiguous(), spins.new_empty(spins.shape)
+    energy = spins.new_empty(batch, dtype=torch.float64)
     sizes = [np.int32(n) for n in (batch, height, width, periodic)]
     arguments = [spins, couplings.contiguous(), *sizes, threads_for(spins), field, energy]
     call_host("layers.cpp", "field_host", arguments)

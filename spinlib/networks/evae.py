@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Boundary, Hamiltonian, is_nonzero
@@ -173,6 +174,7 @@ class _EnergyPerSite(torch.autograd.Function):
         return -density.flatten(1).mean(1) * 3
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, upstream: torch.Tensor):
         (field,) = ctx.saved_tensors
         return field * (-upstream / field[0, 0].numel())[:, None, None, None], None
@@ -182,7 +184,8 @@ class _EnergyPerSite(torch.autograd.Function):
 @torch.inference_mode(False)  # kept for training, too
 def _couplings(hamiltonian: Hamiltonian) -> torch.Tensor:
     """The couplings of all sites, as the kernels want them."""
-    (couplings,), anisotropy = coupling_table(hamiltonian, torch.zeros(1, 3, 2, 2))
+    spins = torch.zeros(1, 3, 2, 2, dtype=torch.float32, device="cpu")
+    (couplings,), anisotropy = coupling_table(hamiltonian, spins)
     if anisotropy is not None or is_nonzero(hamiltonian.dipolar):
         raise ValueError(
             "The energy loss knows neighbours only, and all sites alike: it takes neither a "

@@ -87,6 +87,7 @@ def activate(
         margin = target != "pooled"
         maps = layers.activate(phases, norm, slope, target, margin and edge != "open")
         return maps, edge if edge == "open" else "wrapped" if margin else "periodic"
+    edge = edge if edge == "open" else "periodic"  # no margins here
     maps = norm(stacked(phases))
     if target in ("pooled", "split"):
         # The largest of the four first: it commutes with the rising activation.
@@ -98,7 +99,7 @@ def activate(
 
 def point(phases: torch.Tensor) -> torch.Tensor:
     """Unit spins along the vectors whose phases are given."""
-    if layers.takes(phases):
+    if layers.takes(phases) and phases.shape[1] == 4 * 3:
         return layers.point(phases)
     return F.normalize(join(phases), dim=1)
 
