@@ -1107,11 +1107,11 @@ study.show(
 # What is decoded is the best lattice in four of the eight trainings (3 to 6 in the table). In the
 # other four it is the lattice 2×4, step 2/4, of the list above, which is a square one turned by
 # 45°, 3.1·10⁻⁴ J above the best. It rests only as long as it is perfectly symmetric. The slight
-# asymmetry of what a decoder draws grows during the quench, slowly at first, until the best lattice
-# is reached, as it does when that lattice is shaken (table of chapter 2). The list of lattices
-# is not complete, by the way: six of the anneals end 1.7·10⁻⁴ J above the best one, where it has
-# none. (At full size, the second lattice of the list, in which the trainings end, is a minimum: it
-# comes back when it is shaken.)
+# asymmetry of what a decoder draws grows during the quench, slowly at first, until the best
+# lattice is reached, as it is when that lattice is shaken (table of chapter 2). Some anneals end
+# where other lattices do when they are shaken: six 1.7·10⁻⁴ J above the best, with seven
+# skyrmions. (At full size, the second lattice of the list, in which the trainings end, is a
+# minimum: it comes back.)
 
 # %% [markdown]
 # ## 8. Speed at equal energy
