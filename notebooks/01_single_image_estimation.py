@@ -471,7 +471,7 @@ trainings = {
     "µJ": training(today, on="µJ training", seen=looks // 2),
 }
 OTHERS = {
-    "fully connected": partial(compared, FullyConnected),
+    "fully connected": partial(compared, partial(FullyConnected, batch_norm=True)),
     "picture turned": partial(compared, today, distort=windowed.turned),
     "picture scaled": partial(compared, today, distort=windowed.scaled),
 }
@@ -600,7 +600,11 @@ for name in ("AdamW", "film turned"):
             for symbol, value, spread, unit in zip(SYMBOLS, values, spreads, NAMES)
         )
     )
-print(f"{'truth':>12}: " + ", ".join(f"{s} = {v:g}" for s, v in zip(SYMBOLS, FEGE.iloc[0])))
+for name, values in (
+    ("truth", FEGE.iloc[0]),
+    ("mid-range", ranges["training"].units(np.full((1, 3), 0.5))[0]),
+):
+    print(f"{name:>12}: " + ", ".join(f"{s} = {v:.3g}" for s, v in zip(SYMBOLS, values)))
 
 # %% [markdown]
 # (± is the spread over windows. How far an estimate may be off is another question: the second
@@ -738,8 +742,7 @@ study.show(
     },
     caption="The paper's Fig. 3b: each ellipsoid is a film of test A, and its half axes are the "
     "errors of A, D and M_s. The paper finds those of A shortest, as they are here in the resolved "
-    "recipe (left), where most ellipsoids stand upright: relative to its range, too, A is found "
-    "best, and M_s worst.",
+    "recipe (left). Relative to its range, too, A is found best there; D and M_s are about equal.",
     recipe=recipe_hash(resolved),
 )
 
@@ -980,6 +983,10 @@ for window, shade in zip(window_sizes, figures.CURVES[1:]):
 ax.set(xlabel="step (pixels)", ylabel="normalised error in test A", ylim=(0, None))
 ax.set_xticks(window_steps)
 ax.legend()
+_, wanted = material("test A")
+nothing = float(np.sqrt(((0.5 - wanted.numpy()) ** 2).mean(1)).mean())  # of mid-range answers
+beside.axhline(nothing / plain.mean(), color="grey", lw=1, ls=":", label="middle of the ranges")
+beside.legend()
 heights, reaches = zip((1.0, 0.0), *ratios.values())
 names = ["plain\nwindows", *(name.replace(" ", "\n") for name in ratios)]
 beside.bar(names, heights, yerr=reaches, color=["0.6", *[figures.CURVES[1]] * len(ratios)])
@@ -991,7 +998,7 @@ study.show(
     caption="Left: error in test A for windows of several sizes and steps, after about as many "
     "looks, with standard errors over films and trainings. The paper names window 32 with step 8 "
     "as the best, in words only. Right: other ways to more data and another network, relative to "
-    "plain windows 32/8.",
+    "plain windows 32/8; dotted: for an answer in the middle of the ranges, whatever the picture.",
     recipe=recipe_hash(resolved),
 )
 table
@@ -1054,18 +1061,22 @@ study.claim(
 #
 # **Criterion for W5.** Turning and scaling each raise the error above that of plain windows after
 # as many looks (32/8), by more than twice the error of the difference, over films and trainings;
-# and the error of the fully connected network is at least 1.5 times that of the convolutional one.
-# Reproduced: all three; partly: two.
+# and the error of the fully connected network is at least 1.5 times that of the convolutional one,
+# but at most nine tenths of that of an answer in the middle of the ranges: a network that has
+# learnt nothing cannot be compared. Reproduced: all three; partly: two. (In the full-size run it
+# had no batch norm, unlike its rivals, and hardly learnt: 0.31 where the middle has 0.34.)
 
 # %%
 changes = {name: difference(others[name], plain) for name in ("picture turned", "picture scaled")}
 hurt = {name: change > 2 * error for name, (change, error) in changes.items()}
 worse = ratios["fully connected"][0] >= 1.5
-held = sum(hurt.values()) + worse
+has_learnt = others["fully connected"].mean() <= 0.9 * nothing
+held = sum(hurt.values()) + (worse and has_learnt)
 study.claim(
     "W5",
     ours="error relative to that of plain windows: "
-    + ", ".join(f"{name} {ratio:.2f} ± {error:.2f}" for name, (ratio, error) in ratios.items()),
+    + ", ".join(f"{name} {ratio:.2f} ± {error:.2f}" for name, (ratio, error) in ratios.items())
+    + f", the middle of the ranges {nothing / plain.mean():.2f}",
     verdict="not tested at this size"
     if other_looks < 5000
     else "reproduced"
@@ -1081,6 +1092,7 @@ study.claim(
     + ", ".join(
         [f"{name} hurts" for name, so in hurt.items() if not so]
         + ([] if worse else ["fully connected is 1.5 times worse"])
+        + ([] if has_learnt else ["the fully connected network has learnt anything"])
     ),
 )
 
@@ -1375,12 +1387,14 @@ def films_again(name, point):
 
 controls, density_of = {}, {}
 of_middle = {name: films_again(name, MIDDLE[name]) for name in CONDITIONS}
+of_truth = {name: films_again(name, TRUTH[name]) for name in CONDITIONS}
+DISTANCE = "distance of spectra, picture and simulations"
 for name in CONDITIONS:
     own = photographs[name]
     photographed = [photograph(name, own.shape[-1], 0.08, film + 1) for film in range(effort.again)]
     density_of[name] = {
         "photographed again": counted(name, torch.stack(photographed)),
-        "truth": counted(name, films_again(name, TRUTH[name]).pictures),
+        "truth": counted(name, of_truth[name].pictures),
         "estimate": counted(name, answers[name].again),
         "middle of the ranges": counted(name, of_middle[name].pictures),
     }
@@ -1388,8 +1402,21 @@ for name in CONDITIONS:
         kind: f"{found.mean():.0f} ± {found.std(ddof=1) / np.sqrt(len(found)):.0f}"
         for kind, found in density_of[name].items()
     }
-print("skyrmions per µm²")
-pd.DataFrame(controls)
+spectra_of = {
+    name: {
+        "among simulations": answers[name].texture["distance of spectra among simulations"],
+        "truth": of_truth[name].numbers[DISTANCE],
+        "estimate": answers[name].texture[DISTANCE],
+        "middle of the ranges": of_middle[name].numbers[DISTANCE],
+    }
+    for name in CONDITIONS
+}
+pd.concat(
+    {
+        "skyrmions per µm²": pd.DataFrame(controls),
+        "distance of spectra": pd.DataFrame(spectra_of).map("{:.3f}".format),
+    }
+).fillna("")
 
 # %%
 texture = {name: answer.texture for name, answer in answers.items()}
@@ -1408,7 +1435,7 @@ def alike(numbers):
 
 statements = alike(silicon.texture)
 middle_numbers = of_middle["FeGe₀.₅Si₀.₅"].numbers
-middle_apart = middle_numbers["distance of spectra, picture and simulations"]
+middle_apart = middle_numbers[DISTANCE]
 blind_passes = all(alike(middle_numbers).values())
 tested = profile != "smoke"
 small = "the smoke profile trains for only a few steps"
@@ -1416,7 +1443,8 @@ study.claim(
     "W6",
     ours=f"distance of spectra {apart:.2f} to the picture, {among:.2f} among simulations; "
     f"skyrmions per µm² {density:.0f} and {density_again:.0f} (± {scatter:.0f} between "
-    f"simulations); with the truth {controls['FeGe₀.₅Si₀.₅']['truth']}, photographed again "
+    f"simulations); with the truth {of_truth['FeGe₀.₅Si₀.₅'].numbers[DISTANCE]:.2f} and "
+    f"{controls['FeGe₀.₅Si₀.₅']['truth']}, photographed again "
     f"{controls['FeGe₀.₅Si₀.₅']['photographed again']}; with the middle of the ranges "
     f"{middle_apart:.2f} and {controls['FeGe₀.₅Si₀.₅']['middle of the ranges']}",
     verdict="not tested at this size"
@@ -1435,7 +1463,7 @@ study.show(
     figure,
     "silicon_estimate",
     numbers={"table": silicon.table.reset_index(), "texture": texture, "spectra": silicon.spectra}
-    | {"skyrmions per µm²": density_of},
+    | {"skyrmions per µm²": density_of, "distance of spectra": spectra_of},
     caption="FeGe₀.₅Si₀.₅. Top: the observed picture, one simulated with the estimate (the paper's "
     "Fig. 5a1 and 5a2, “very similar features”; compare sizes and distances, as positions are a "
     "matter of chance), and their spectra. Bottom: 90 % intervals on the simulated ranges, with "
@@ -1620,8 +1648,9 @@ study.claim(
 # error of the volume has two parts, from the moment and from the predicted magnetisation, mostly
 # from *M*_s.
 #
-# **Criterion for W9.** The volume agrees with the hidden one (a) within 15 % and (b) within twice
-# its error, which is below a third of the volume. Reproduced: both; partly: one.
+# **Criterion for W9.** The volume agrees with the hidden one (a) within 10 % and (b) within twice
+# its error, which is below a third of the volume. Reproduced: both; partly: one. (At full size (a)
+# asked for 15 %, which the middle of the ranges would have passed, too.)
 
 # %%
 hidden_volume = 1e-3 * 1e-3 * 3e-9  # m³
@@ -1638,7 +1667,7 @@ middle_curve = np.array(
 )
 blind_volume = (moments * middle_curve).sum() / (middle_curve**2).sum()  # least squares, too
 statements = {
-    "it agrees within 15 %": abs(found_volume / hidden_volume - 1) <= 0.15,
+    "it agrees within 10 %": abs(found_volume / hidden_volume - 1) <= 0.1,
     "it agrees within twice its error": abs(found_volume - hidden_volume) <= 2 * volume_error
     and volume_error < found_volume / 3,
 }

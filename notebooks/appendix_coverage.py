@@ -207,13 +207,14 @@ def judged(found: list, truth: pd.DataFrame, networks: int) -> tuple[pd.DataFram
 
 
 coverage, of_films = judged(found, truth, networks)
-outer = of_films["held"][:, : len(NAMES)][np.abs(RANGES.unit(truth).numpy() - 0.5) > 0.4]
+outer = np.abs(RANGES.unit(truth).numpy() - 0.5) > 0.4
 print(f"{len(truth)} films, {networks} network(s): 90 % intervals hold", end=" ")
-print(
-    "as promised" if (coverage["as promised"] == "yes").all() else "not all as promised", end=". "
-)
-share, error = share_with_error(outer)
-print(f"In the outer tenths of the ranges: {100 * share:.0f} ± {100 * error:.0f} %.")
+print("as promised." if (coverage["as promised"] == "yes").all() else "not all as promised.")
+for place, where in (("In the outer tenths of the ranges", outer), ("Elsewhere", ~outer)):
+    some = {s: of_films["held"][where[:, n], n] for n, s in enumerate(SYMBOLS[: len(NAMES)])}
+    shares = {symbol: share_with_error(held) for symbol, held in some.items() if len(held)}
+    words = [f"{s} {100 * share:.0f} ± {100 * error:.0f} %" for s, (share, error) in shares.items()]
+    print(f"{place}: {', '.join(words)}")
 coverage
 
 # %%
@@ -292,7 +293,7 @@ for slip, given in slipped.items():
     strange = [any("does not look like" in words for words in answer.warnings) for answer in given]
     table[slip] = {
         **dict(zip(SYMBOLS, shift.mean(0))),
-        **{f"± {s}": e for s, e in zip(SYMBOLS, shift.std(0) / np.sqrt(len(shift)))},
+        **{f"± {s}": e for s, e in zip(SYMBOLS, shift.std(0, ddof=1) / np.sqrt(len(shift)))},
         "holds": holds.mean(),
         "strange": np.mean(strange),
     }
@@ -424,6 +425,7 @@ of_axis = pd.concat(
         for words, name in (("axis range told", "unsure"), ("no axis told", "untold"))
     }
 )
+shown_by = {}
 figure, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
 for words, name, shade in (
     ("axis range told", "unsure", figures.ESTIMATED),
@@ -431,6 +433,7 @@ for words, name, shade in (
 ):
     rows = pd.DataFrame([answer.table.loc[NAMES[2]] for answer in found_more[name]])
     off = rows[["estimate", "low", "high"]].div(unsure_truth[NAMES[2]].to_numpy(), axis=0)
+    shown_by[words] = off["estimate"].to_numpy()
     bars = [off["estimate"] - off["low"], off["high"].clip(upper=9) - off["estimate"]]
     places = axes_kJ_m3 + (0.1 if name == "unsure" else -0.1)  # side by side
     ax.errorbar(places, off["estimate"], bars, fmt=".", color=shade, lw=0.7, label=words)
@@ -443,6 +446,7 @@ study.show(
     numbers={
         "answers": of_axis.reset_index(names=["told", "quantity"]),
         "truth": unsure_truth.assign(**{ANISOTROPY: axes_kJ_m3}),
+        "M_s, estimate over truth": shown_by,
     },
     caption="M_s of films with an easy axis, estimate over truth with 90 % intervals, when "
     "`estimate` is told the range of the axis and when it is told of none. Bars that reach 0 are "

@@ -56,7 +56,12 @@ def test_the_network_is_that_of_table_1():
 
 @pytest.mark.parametrize("window", [16, 32, 64])
 @pytest.mark.parametrize(
-    "make", [WindowedCNN, partial(WindowedCNN, batch_norm=True), FullyConnected]
+    "make",
+    [
+        partial(kind, batch_norm=norm)
+        for kind in (WindowedCNN, FullyConnected)
+        for norm in (False, True)
+    ],
 )
 def test_any_window_gives_estimates_between_0_and_1(make, window):
     network = make(window, channels=1).eval()

@@ -61,21 +61,21 @@ class WindowedCNN(nn.Module):
 class FullyConnected(nn.Module):
     """The fully connected network of equal depth: the convolutions are linear layers, too.
 
-    They have as many neurons as the convolutions have channels, and the same dropout.
+    They have as many neurons as the convolutions have channels, and the same dropout or batch norm.
     """
 
-    def __init__(self, window: int = 32, *, channels: int = 3) -> None:
+    def __init__(self, window: int = 32, *, channels: int = 3, batch_norm: bool = False) -> None:
         super().__init__()
         check_window(window)
-        self.settings = {"window": window, "channels": channels}
+        self.settings = {"window": window, "channels": channels, "batch_norm": batch_norm}
         self.window = window
-        first, second = CHANNELS
-        self.features = nn.Sequential(
-            nn.Flatten(),
-            *(nn.Linear(channels * window**2, first), nn.ReLU(), nn.Dropout(0.25)),
-            *(nn.Linear(first, second), nn.ReLU(), nn.Dropout(0.25)),
-        )
-        self.head = _head(second, batch_norm=False)
+        layers, inputs = [], channels * window**2
+        for width in CHANNELS:
+            layers += _linear(inputs, width, batch_norm)
+            layers.append(nn.Dropout(0.0 if batch_norm else 0.25))
+            inputs = width
+        self.features = nn.Sequential(nn.Flatten(), *layers)
+        self.head = _head(inputs, batch_norm)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(windows))
@@ -87,10 +87,14 @@ def check_window(window: int) -> None:
         raise ValueError(f"Three halvings need windows of 16, 24, 32 … pixels, not {window}.")
 
 
+def _linear(inputs: int, width: int, batch_norm: bool) -> Sequence[nn.Module]:
+    norm = (nn.BatchNorm1d(width),) if batch_norm else ()
+    return nn.Linear(inputs, width, bias=not batch_norm), *norm, nn.ReLU()
+
+
 def _head(inputs: int, batch_norm: bool) -> nn.Sequential:
     layers = []
     for width in NEURONS:
-        norm = (nn.BatchNorm1d(width),) if batch_norm else ()
-        layers += [nn.Linear(inputs, width, bias=not batch_norm), *norm, nn.ReLU()]
+        layers += _linear(inputs, width, batch_norm)
         inputs = width
     return nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(inputs, 3), nn.Sigmoid())
