@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spinlib.film import Film
-from spinlib.llg import run
+from spinlib.llg import GYROMAGNETIC_RATIO, run
 from spinlib.relaxation import relax
 from spinlib.textures import helix, skyrmions, uniform
 
@@ -31,7 +31,7 @@ def crossing(x: np.ndarray, y: np.ndarray) -> float:
 def test_standard_problem_4():
     """muMAG's fourth: a 500 × 125 × 3 nm³ platelet switches, both fields as one batch.
 
-    Reference: 128×32 cells computed with several codes; γ differs between them by 0.08 %.
+    Reference: 128×32 cells, computed with a γ that is 0.08 % larger than ours.
     """
     film = Film(13e-12, 800e3, cell=500e-9 / 128, thickness=3e-9, boundary="open")
     start = relax(uniform((32, 128), (1.0, 0.1, 0.0)), film, torque=1e-6)
@@ -53,8 +53,9 @@ def test_standard_problem_4():
     for number, zero, across in ((0, 138.5, 0.732), (1, 136.95, -0.2178)):
         x, y = means[:, number, 0], means[:, number, 1]
         at = crossing(times, x)
-        assert at == pytest.approx(zero, abs=0.3)  # the codes' γ: .11 ps
-        assert np.interp(at, times, y) == pytest.approx(across, abs=0.003)
+        # The codes have another γ; the times were read to 0.05 ps.
+        assert at == pytest.approx(zero * 1.7609e11 / GYROMAGNETIC_RATIO, abs=0.05)
+        assert np.interp(at, times, y) == pytest.approx(across, abs=0.002)
     assert means[100, 0].tolist() == pytest.approx([0.5219, 0.6652, -0.0846], abs=0.002)
 
 
@@ -65,13 +66,14 @@ def test_dmi_standard_problem_in_one_dimension(kind, component):
     ends = []
     for cell in (2.0, 1.0, 0.5):
         film = strand(cell, dmi_kind=kind)
-        spins = relax(uniform((1, round(100 / cell))), film, demagnetisation=False)[0, :, 0]
+        start = uniform((1, round(100 / cell)))
+        spins = relax(start, film, demagnetisation=False, torque=1e-6)[0, :, 0]
         tilt = torch.atan2(spins[component].double(), spins[2].double())
         assert spins[1 - component].abs().max() < 1e-3
         # The tilt at the edge itself, half a cell before the first one, from three cells.
         ends.append(torch.sin(1.875 * tilt[0] - 1.25 * tilt[1] + 0.375 * tilt[2]).abs().item())
-        if cell == 1.0:  # the first cell's middle lies half a nanometre inside
-            assert abs(spins[component, 0]) == pytest.approx(0.61345, abs=2e-3)
+        if cell == 1.0:  # OOMMF, Fidimag and mumax³ agree on the first cell within 5e-6
+            assert abs(spins[component, 0]) == pytest.approx(0.61345, abs=1e-4)
         assert torch.allclose(tilt, -tilt.flip(0), atol=2e-3)
     # Each halving of the cell leaves less than half of the error: .001 at 0.5 nm.
     assert abs(ends[2] - exact) < abs(ends[1] - exact) < abs(ends[0] - exact)
@@ -80,17 +82,18 @@ def test_dmi_standard_problem_in_one_dimension(kind, component):
 
 @pytest.mark.parametrize("kind", ["interfacial", "bulk"])
 def test_skyrmion_in_a_disk(kind):
-    """The second part: in a disk of 100 nm the m_z = 0 circle has a radius of 21.87–22.09 nm."""
-    cell, count = 1.0, 102
+    """The second part: a disk of 100 nm holds a skyrmion, here on the same cells as in OOMMF and
+    Fidimag, whose data in the paper's supplement have m_z = 0 at 21.868 nm."""
+    cell, count = 2.0, 52
     film = strand(cell, dmi_kind=kind)
     middle = (count - 1) / 2
     y, x = torch.meshgrid(torch.arange(count), torch.arange(count), indexing="ij")
     distance = cell * torch.hypot(x - middle, y - middle)
-    start = skyrmions((count, count), [(middle, middle)], 36, kind, periodic=False)
-    spins = relax(start * (distance <= 50), film, demagnetisation=False)
+    start = skyrmions((count, count), [(middle, middle)], 36 / cell, kind, periodic=False)
+    spins = relax(start * (distance <= 50), film, demagnetisation=False, torque=1e-5)
     z = spins[0, 2, count // 2, count // 2 :].numpy()
     radius = crossing(cell * (np.arange(len(z)) + 0.5), z)
-    assert 21.87 <= radius <= 22.09  # the spread of the published codes
+    assert radius == pytest.approx(21.868, abs=0.01)  # residual torques
 
 
 @pytest.mark.parametrize("kind", ["interfacial", "bulk"])
