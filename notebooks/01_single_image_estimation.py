@@ -193,7 +193,6 @@ pd.DataFrame(lines)
 # simulations ran before the picture was taken.
 
 # %%
-clock = time.perf_counter()
 
 
 def made(recipe):
@@ -237,9 +236,8 @@ parameters["few training"] = parameters["training"][kept]
 pictures["few training"] = pictures["training"][torch.from_numpy(kept)]
 parameters["few validation"] = parameters["validation"]
 pictures["few validation"] = pictures["validation"]
-data_seconds = time.perf_counter() - clock
 made_states = sum(map(len, data.values()))
-print(f"{data_seconds:.0f} s to make or find {made_states} films of {resolved.size[0]}² cells")
+print(f"{made_states} films of {resolved.size[0]}² cells")
 
 # %% [markdown]
 # States of each training set along the three axes of its grid: one parameter varies along each
@@ -493,12 +491,10 @@ for name, setting in (OTHERS | WINDOWS).items():
     trainings[name] = setting()
     for number in range(1, trainings_each if name in repeated else 1):
         trainings[f"{name}, {number}"] = setting(again=number)
-clock = time.perf_counter()
 learnt = side_by_side(list(trainings.values()), study.device, progress="networks")
 networks = {name: network for name, (network, _) in zip(trainings, learnt)}
 curves = {name: curve for name, (_, curve) in zip(trainings, learnt)}
-training_seconds = time.perf_counter() - clock
-print(f"{len(networks)} trainings in {training_seconds:.0f} s")
+print(f"{len(networks)} networks")
 
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(8.4, 3.8), layout="constrained")
@@ -1276,7 +1272,6 @@ def photograph(name: str, pixels: int, noise: float, film: int = 0) -> torch.Ten
     return (255 * picture).round() / 255
 
 
-clock = time.perf_counter()
 photographs = {
     name: photograph(name, round(side / CONDITIONS[name].pixel_size_nm), 0.08)
     for name, side in zip(CONDITIONS, virtual_sides_nm)
@@ -1323,12 +1318,10 @@ answers = dict(
         ),
     )
 )
-estimation_seconds = time.perf_counter() - clock
 for name, answer in answers.items():
     print(
         f"{name}:", *answer.choices, *(f"Warning: {words}" for words in answer.warnings), sep="\n"
     )
-print(f"both in {estimation_seconds:.0f} s")
 pd.concat({name: answer.table for name, answer in answers.items()}).round(3)
 
 # %% [markdown]
@@ -1401,6 +1394,7 @@ controls, density_of = {}, {}
 of_middle = {name: films_again(name, MIDDLE[name]) for name in CONDITIONS}
 of_truth = {name: films_again(name, TRUTH[name]) for name in CONDITIONS}
 DISTANCE = "distance of spectra, picture and simulations"
+AMONG = "distance of spectra among simulations"
 for name in CONDITIONS:
     own = photographs[name]
     photographed = [photograph(name, own.shape[-1], 0.08, film + 1) for film in range(effort.again)]
@@ -1416,10 +1410,13 @@ for name in CONDITIONS:
     }
 spectra_of = {
     name: {
-        "among simulations": answers[name].texture["distance of spectra among simulations"],
-        "truth": of_truth[name].numbers[DISTANCE],
-        "estimate": answers[name].texture[DISTANCE],
-        "middle of the ranges": of_middle[name].numbers[DISTANCE],
+        f"{kind}{words}": numbers[distance]
+        for kind, numbers in (
+            ("truth", of_truth[name].numbers),
+            ("estimate", answers[name].texture),
+            ("middle of the ranges", of_middle[name].numbers),
+        )
+        for words, distance in (("", DISTANCE), (", among simulations", AMONG))
     }
     for name in CONDITIONS
 }
