@@ -213,11 +213,11 @@ for ax, kind in zip(axes[0], ("interfacial", "bulk"), strict=True):
         start = (start * inside).to(study.device)
         disk = relax(start, film, demagnetisation=False, torque=1e-5).cpu()
         distance = cell * (np.arange(count // 2) + 0.5)
-        profile = disk[0, 2, count // 2, count // 2 :].numpy()
+        outwards = disk[0, 2, count // 2, count // 2 :].numpy()
         quantity = f"skyrmion radius (nm), {cell:g} nm cells"
-        radius = crossing(distance, profile)
+        radius = crossing(distance, outwards)
         check(f"DMI disk, {kind}", quantity, reference, radius, tolerance, reason)
-        profiles[f"m_z along the radius, {kind}, {cell:g} nm cells"] = profile
+        profiles[f"m_z along the radius, {kind}, {cell:g} nm cells"] = outwards
     draw_spins(disk[0], ax, pixel=1e-9, title=kind)
 study.show(
     figure,
