@@ -120,6 +120,19 @@ def test_layers_and_energy_do_not_depend_on_defaults_of_torch(setting):
         assert torch.equal(one, other)
 
 
+def test_gradients_do_not_depend_on_how_saved_tensors_are_kept():
+    """Hooks that pack them on a disk or another device may give them back in the usual order."""
+    x, norm = normal(2, 12, 4, 6), batch_norm(3)
+    gradients = []
+    for unpack in (lambda kept: kept, lambda kept: kept.contiguous()):
+        maps = x.clone().requires_grad_()
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, unpack):
+            out = layers.point(layers.activate(maps, norm, SLOPE, "blocks", wrapped=False))
+            (out * normal(*out.shape, seed=6)).sum().backward()
+        gradients.append(maps.grad)
+    assert torch.equal(*gradients)
+
+
 def test_without_a_momentum_running_moments_are_means_of_all_batches():
     batches = normal(3, 2, 12, 4, 4)
     norms = [batch_norm(3), batch_norm(3).double()]

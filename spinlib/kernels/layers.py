@@ -75,6 +75,11 @@ def _moments(phases: torch.Tensor, norm: nn.BatchNorm2d) -> tuple[torch.Tensor, 
         return mean, variance.float()
 
 
+def _as_saved(maps: torch.Tensor) -> torch.Tensor:
+    """Maps in the order of memory in which they were saved: hooks that move them may forget it."""
+    return maps.contiguous(memory_format=torch.channels_last)
+
+
 class _Activate(torch.autograd.Function):
     @staticmethod
     def forward(ctx, phases, weight, bias, mean, root, slope, target, wrapped, training):
@@ -99,6 +104,7 @@ class _Activate(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, upstream):
         phases, root, mean, scale, bias, slope = ctx.saved_tensors
+        phases = _as_saved(phases)
         upstream = upstream.contiguous(memory_format=torch.channels_last)
         batch, depth, height, width = phases.shape
         sums = phases.new_empty((batch, 2, depth // 4), dtype=torch.float64)
@@ -136,7 +142,7 @@ class _Point(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, upstream):
-        (blocks,) = ctx.saved_tensors
+        blocks = _as_saved(*ctx.saved_tensors)
         batch, _, height, width = blocks.shape
         out = torch.empty_like(blocks)
         sizes = [np.int32(n) for n in (batch, height, width)]
