@@ -192,9 +192,8 @@ pd.DataFrame(lines)
 # either are the rate, batch size and number of steps of the gradient descent, and how long the
 # simulations ran before the picture was taken.
 
+
 # %%
-
-
 def made(recipe):
     """The data set of a recipe, and its pictures."""
     with warnings.catch_warnings():
@@ -1433,20 +1432,20 @@ silicon = answers["FeGe₀.₅Si₀.₅"]
 apart, among, density, density_again, scatter = silicon.texture.values()
 
 
-def alike(numbers):
-    """Which conditions of W6 hold for the numbers of a texture simulated again."""
-    apart, among, density, density_again, scatter = numbers.values()
+def alike(kind):
+    """Which conditions of W6 hold for films simulated again with the estimate or another point."""
+    distances, again = spectra_of["FeGe₀.₅Si₀.₅"], density_of["FeGe₀.₅Si₀.₅"][kind]
     return {
-        "the spectra are as close as those of two simulations": apart <= 1.5 * among,
-        "there are as many skyrmions": abs(density - density_again) <= 2 * scatter,
+        "the spectra are as close as those of two simulations": distances[kind]
+        <= 1.5 * distances[f"{kind}, among simulations"],
+        "there are as many skyrmions": abs(density - again.mean()) <= 2 * again.std(ddof=1),
     }
 
 
-statements = alike(silicon.texture)
-middle_numbers = of_middle["FeGe₀.₅Si₀.₅"].numbers
-middle_apart = middle_numbers[DISTANCE]
-blind_passes = all(alike(middle_numbers).values())
-missed = [words for words, so in alike(of_truth["FeGe₀.₅Si₀.₅"].numbers).items() if not so]
+statements = alike("estimate")
+middle_apart = spectra_of["FeGe₀.₅Si₀.₅"]["middle of the ranges"]
+blind_passes = all(alike("middle of the ranges").values())
+missed = [words for words, so in alike("truth").items() if not so]
 tested = profile != "smoke"
 small = "the smoke profile trains for only a few steps"
 study.claim(
@@ -1775,7 +1774,7 @@ study.show(
 # | W3: pictures of any size | partly: *A* is 3.2 to 3.7 % off | partly: *A* is 4.1 to 4.8 % off |
 # | W4: overlap, and 32/8 | reproduced, level with 64/8 | not: 64/16 is best, 16 gains nothing |
 # | W5: what hurts | partly: scaling, not turning | reproduced then: 1.2, 2.4 and 6.1 times |
-# | W6: texture again | partly: spectra differ slightly | reproduced |
+# | W6: texture again | not tested: too few films to tell | reproduced |
 # | W7, W9: FeGe, its volume | reproduced | reproduced, with intervals 0.5 to 0.7 times as wide |
 # | W8: its loop | partly: $H_c$ 18 ± 8 % too small | reproduced: $H_c$ 2 % too small |
 # | W10: the unit (our check) | reproduced | reproduced: $R^2$ of *D* 0.00 in µJ/m², 0.99 in mJ/m² |
@@ -1796,13 +1795,13 @@ study.show(
 # spectra of films of the estimate are 0.08 from the picture's, closer than ever, but among
 # themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and W6 was
 # reproduced. Films of the truth are 0.21 from the picture's and 0.17 apart, those from the middle
-# of the ranges 0.22 and 0.17: with four films of each, chance is large, and here it is the
-# skyrmions that tell the truth from the middle. W8: there $H_c$ is 24 ± 2 mT with the estimate
-# and 29 ± 1 mT with the truth; it was within 15 % in the run before. The estimates of both runs
-# agree within 2 %. At full size, films of the estimate have 119 ± 4 skyrmions per µm² for the
-# picture's 103, and other films of the truth 123 ± 4 (that run did not yet count most of those
-# that an edge cuts, on the laptop some 10 %); $H_c$ is 38.4 ± 0.5 mT for 39.2 ± 0.2. The truth of
-# W6 to W9 is ours; whether a real film obeys this energy is not tested.
+# of the ranges 0.22 and 0.17, and their numbers of skyrmions scatter so much that they pass, too:
+# four films of each cannot tell, and the claim counts as not tested. W8: there $H_c$ is 24 ± 2 mT
+# with the estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
+# estimates of both runs agree within 2 %. At full size, films of the estimate have 119 ± 4
+# skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4 (that run did not
+# yet count most of those that an edge cuts, on the laptop some 10 %); $H_c$ is 38.4 ± 0.5 mT for
+# 39.2 ± 0.2. The truth of W6 to W9 is ours; whether a real film obeys this energy is not tested.
 #
 # *What to try next.* A real picture (chapter 14); several of one film in stronger fields, which
 # show *D* better ([appendix](appendix_coverage.ipynb)).

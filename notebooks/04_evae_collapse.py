@@ -1110,8 +1110,8 @@ study.show(
 # asymmetry of what a decoder draws grows during the quench, slowly at first, until the best
 # lattice is reached, as it is when that lattice is shaken (table of chapter 2). Some anneals end
 # where other lattices do when they are shaken: six 1.7·10⁻⁴ J above the best, with seven
-# skyrmions. (At full size, the second lattice of the list, in which the trainings end, is a
-# minimum: it comes back.)
+# skyrmions. (That full-size run did not shake its lattices yet. Tried separately, the second, in
+# which its trainings end, comes back.)
 
 # %% [markdown]
 # ## 8. Speed at equal energy
@@ -1217,7 +1217,7 @@ judge(
 # %% [markdown]
 # A fully collapsed decoder always makes the same state, up to its position, so this is the speed of
 # repeating an answer. And the training has to be paid for first. On a laptop, the data and the
-# trainings of chapters 3 and 4 take about 340 s, in which annealing makes 5500 states.
+# trainings of chapters 3 and 4 take about 340 s, in which annealing makes 5600 states.
 
 # %% [markdown]
 # ## 9. Walking between two states

@@ -474,8 +474,8 @@ of_axis
 #   cases (80 and 78 % in the earlier runs). With the blur told, it is read 1 ± 1 % too high, its
 #   error is 8 % instead of 10 %, and they hold in 90 ± 5 % (85 and 88 %). (In the weak field this
 #   was not tried; the same films have 4 ± 2 % and 85 ± 5 % there.) Those of *D* always hold in
-#   the stronger field, 100 ± 5 %, and so fail the criterion: they are twice as wide as they need
-#   be. Of 24 shares judged at two standard errors, about one fails by chance.
+#   the stronger field, 100 ± 5 %, and so fail the criterion. Of 28 shares judged at two standard
+#   errors, about one fails by chance.
 # - For films with an interfacial DMI and an easy axis that is told, the intervals held in 85 ± 5 %
 #   (*M*_s) and 90 ± 5 % of cases (the others). In an earlier run, those of *D* and *M*_s held in
 #   78 % only.

@@ -85,6 +85,7 @@ def crossing(x, y):
 
 # %%
 fields = torch.tensor([[-24.6e-3, 4.3e-3, 0.0], [-35.5e-3, -6.3e-3, 0.0]])
+published = np.array([138.5, 136.95]) * 1.7609e11 / GYROMAGNETIC_RATIO  # ps, in our γ
 paths, crossings = {}, {}
 for mesh in meshes:
     film = Film(13e-12, 800e3, cell=500e-9 / mesh, thickness=3e-9, boundary="open")
@@ -105,8 +106,7 @@ for mesh in meshes:
     if mesh == 128:
         check("SP4", "S-state ⟨m_x⟩", 0.96697, start[0, 0].mean(), 1e-4, "residual torque")
         check("SP4", "S-state ⟨m_y⟩", 0.12527, start[0, 1].mean(), 1e-4, "residual torque")
-        for n, zero, across in ((0, 138.5, 0.732), (1, 136.95, -0.2178)):
-            zero *= 1.7609e11 / GYROMAGNETIC_RATIO
+        for n, (zero, across) in enumerate(zip(published, (0.732, -0.2178), strict=True)):
             reason = "time read to 0.05 ps"
             check("SP4", f"F{n + 1}: ⟨m_x⟩ = 0 at (ps)", zero, crossings[mesh][n], 0.05, reason)
             at = np.interp(crossings[mesh][n], times, paths[mesh][:, n, 1])
@@ -119,7 +119,7 @@ axes[0, 1].sharey(axes[0, 0])
 for n, ax in enumerate(axes[0]):
     for component, colour, name in zip(range(3), CURVES, "xyz", strict=False):
         ax.plot(times, paths[meshes[-1]][:, n, component], color=colour, label=f"$m_{name}$")
-    ax.axvline((138.5, 136.95)[n], color="grey", linewidth=0.8, linestyle=":")
+    ax.axvline(published[n], color="grey", linewidth=0.8, linestyle=":")
     ax.axhline(0, color="grey", linewidth=0.8)
     ax.set(title=f"field F{n + 1}", xlabel="time (ps)", ylabel="⟨m⟩")
 axes[0, 0].legend(frameon=False)
