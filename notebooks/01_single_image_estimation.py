@@ -192,9 +192,8 @@ pd.DataFrame(lines)
 # either are the rate, batch size and number of steps of the gradient descent, and how long the
 # simulations ran before the picture was taken.
 
+
 # %%
-
-
 def made(recipe):
     """The data set of a recipe, and its pictures."""
     with warnings.catch_warnings():
@@ -1433,20 +1432,20 @@ silicon = answers["FeGe₀.₅Si₀.₅"]
 apart, among, density, density_again, scatter = silicon.texture.values()
 
 
-def alike(numbers):
-    """Which conditions of W6 hold for the numbers of a texture simulated again."""
-    apart, among, density, density_again, scatter = numbers.values()
+def alike(kind):
+    """Which conditions of W6 hold for films simulated again with the estimate or another point."""
+    distances, again = spectra_of["FeGe₀.₅Si₀.₅"], density_of["FeGe₀.₅Si₀.₅"][kind]
     return {
-        "the spectra are as close as those of two simulations": apart <= 1.5 * among,
-        "there are as many skyrmions": abs(density - density_again) <= 2 * scatter,
+        "the spectra are as close as those of two simulations": distances[kind]
+        <= 1.5 * distances[f"{kind}, among simulations"],
+        "there are as many skyrmions": abs(density - again.mean()) <= 2 * again.std(ddof=1),
     }
 
 
-statements = alike(silicon.texture)
-middle_numbers = of_middle["FeGe₀.₅Si₀.₅"].numbers
-middle_apart = middle_numbers[DISTANCE]
-blind_passes = all(alike(middle_numbers).values())
-missed = [words for words, so in alike(of_truth["FeGe₀.₅Si₀.₅"].numbers).items() if not so]
+statements = alike("estimate")
+middle_apart = spectra_of["FeGe₀.₅Si₀.₅"]["middle of the ranges"]
+blind_passes = all(alike("middle of the ranges").values())
+missed = [words for words, so in alike("truth").items() if not so]
 tested = profile != "smoke"
 small = "the smoke profile trains for only a few steps"
 study.claim(
@@ -1774,8 +1773,8 @@ study.show(
 # | W1, W2: values trained on, and between | W1 no, W2 partly: slopes 0.78 to 0.83 | reproduced |
 # | W3: pictures of any size | partly: *A* is 3.2 to 3.7 % off | partly: *A* is 4.1 to 4.8 % off |
 # | W4: overlap, and 32/8 | reproduced, level with 64/8 | not: 64/16 is best, 16 gains nothing |
-# | W5: what hurts | partly: scaling, not turning | reproduced: 1.2, 2.4 and 6.1 times |
-# | W6: texture again | partly: spectra differ slightly | reproduced |
+# | W5: what hurts | partly: scaling, not turning | reproduced then: 1.2, 2.4 and 6.1 times |
+# | W6: texture again | not tested: too few films to tell | reproduced |
 # | W7, W9: FeGe, its volume | reproduced | reproduced, with intervals 0.5 to 0.7 times as wide |
 # | W8: its loop | partly: $H_c$ 18 ± 8 % too small | reproduced: $H_c$ 2 % too small |
 # | W10: the unit (our check) | reproduced | reproduced: $R^2$ of *D* 0.00 in µJ/m², 0.99 in mJ/m² |
@@ -1789,11 +1788,16 @@ study.show(
 # the same for all sizes of picture. W4: at full size every network has the same number of looks,
 # 2·10⁵, and a look at a window of 64 shows four times as much as one of 32; whether more looks
 # turn this round is open. W5: on a laptop, trainings of the same kind scatter by 7 % of their
-# error, and three of each are too few to show the 11 % by which turned pictures are worse. W6: on
-# a laptop, the spectra of films of the estimate are 0.08 from the picture's, closer than ever,
-# but among themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and
-# W6 was reproduced. Those from the middle of the ranges are 0.22 away. W8: there $H_c$ is 24 ± 2
-# mT with the estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
+# error, and three of each are too few to show the 11 % by which turned pictures are worse. The
+# fully connected network errs twice as much as the convolutional one. (At full size it was no
+# match: it had no batch norm, and its 6.1 times are little better than an answer in the middle of
+# the ranges; by today's criterion W5 would be partly reproduced there.) W6: on a laptop, the
+# spectra of films of the estimate are 0.08 from the picture's, closer than ever, but among
+# themselves they happen to be 0.05 apart; in the run before it was 0.17 and 0.15, and W6 was
+# reproduced. Films of the truth are 0.21 from the picture's and 0.17 apart, those from the middle
+# of the ranges 0.22 and 0.17, and their numbers of skyrmions scatter so much that they pass, too:
+# four films of each cannot tell, and the claim counts as not tested. W8: there $H_c$ is 24 ± 2 mT
+# with the estimate and 29 ± 1 mT with the truth; it was within 15 % in the run before. The
 # estimates of both runs agree within 2 %. At full size, films of the estimate have 119 ± 4
 # skyrmions per µm² for the picture's 103, and other films of the truth 123 ± 4 (that run did not
 # yet count most of those that an edge cuts, on the laptop some 10 %); $H_c$ is 38.4 ± 0.5 mT for
