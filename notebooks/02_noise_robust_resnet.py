@@ -634,9 +634,9 @@ study.show(
     f"the normalised parameters over {map_films} noise-free films per cell, on a scale for each "
     "parameter; top row without DMI, bottom row at λ = 3D. As in the paper, films without DMI and "
     "with small K_N and D_N lie in the plane, most with one colour and no walls; but so do films "
-    "along the whole row K_N = 0, or nearly so. Unlike in the paper, λ and K are read well there, "
-    "and D is read worst not at the tip of the corner, K_N = D_N = 0, but further along that row. "
-    "At λ = 3D the errors tend to grow with K_N, as in the paper.",
+    "along the whole row K_N = 0, or nearly so. Unlike in the paper, K is read well there, and D "
+    "is read worst not at the tip of the corner, K_N = D_N = 0, but further along that row. At "
+    "λ = 3D the errors tend to grow with K_N, as in the paper.",
 )
 
 # %% [markdown]

@@ -22,9 +22,11 @@
 # four scales (black) reads it at these scales (grey; $R^2$, 1 if perfect, is above 0.9 at full
 # size) and fails at 0.75 µm (−0.63, worse than a constant answer), but not at 1.25 and 1.75 µm,
 # where the paper has errors as well. Scales drawn continuously (orange) cure the failure. For the
-# DMI the paper says yes; we find yes from 1.0 µm up on a laptop, and no at full size, where the
-# trainings were too short, and the arithmetic too coarse (bfloat16: eight binary digits), to
-# refute it.
+# DMI the paper says yes. Here its network fails at 0.75 µm, too, but in another way: on a laptop
+# its answers follow the truth there (correlation 0.80), with an offset, while those of $M_s$
+# hardly do (0.51). At full size it fails at all three scales in between; how much of that is due
+# to an error of our trainings in precision is not known (spinlib/README.md). That in general $D$
+# tolerates more than $M_s$ we find at neither size.
 #
 # A. Watanabe et al., arXiv 2408.12181 (2024), cut simulated domain pictures at scales from 0.5 to
 # 2 µm, bring them all to 128×128 pixels, train at some scales and test at others. In the paper
@@ -575,7 +577,10 @@ def numbers_of(name, tables):
 # worse. A network *reads* a parameter at a scale (in short, reads that scale) if its $R^2$ on
 # films it has never seen is at least 0.5; otherwise it *fails* there. A claim that something
 # fails at another scale can only be tested by a network that reads its own. MAE is the mean
-# absolute error.
+# absolute error. Scales that are taken together have equal weight (at full size they had the
+# weight of their cuts, most of which are of 0.5 µm). This yardstick is stricter than the paper's
+# words, "linear" and "proportional": answers that rise with the truth, but with an offset or too
+# steeply, fail. The correlation *r* in the tables forgives both.
 #
 # The errors (±) are the scatter expected from other test films. Another training, from other
 # weights or in another order, changes a result by more than that where a network fails: there it
@@ -834,11 +839,12 @@ four_ms.round(3)
 
 # %% [markdown]
 # **Criterion for T4.** Five statements: the network reads every scale of test A; its mean error
-# in test A is larger in the lower third of $M_s$ than in the upper; it fails at 0.75 µm; it fails
-# at both 1.25 and 1.75 µm; and 0.75 µm is the worst scale of test B. Reproduced: all five.
-# Partly: the failure at 0.75 µm and at least two others. (The paper sees "significant errors" at
-# the three scales of test B, but gives no number; we take this to mean failure as defined on this
-# page. The full-size run was judged without the fourth statement. With it, that run is partly
+# in test A is larger in the lower third of $M_s$ than in the upper, by more than two standard
+# errors of the difference; it fails at 0.75 µm; it fails at both 1.25 and 1.75 µm; and 0.75 µm is
+# the worst scale of test B. Reproduced: all five. Partly: the failure at 0.75 µm and at least two
+# others. (The paper sees "significant errors" at the three scales of test B, but gives no number;
+# we take this to mean failure as defined on this page. The full-size run was judged without the
+# fourth statement, and without the error in the second. With the fourth, that run is partly
 # reproduced.)
 
 
@@ -934,8 +940,10 @@ study.show(
 # %% [markdown]
 # **Criterion for T5.** Three statements: (a) trained without 1.0 µm, the network fails there and
 # reads 0.5, 1.5 and 2.0 µm; (b) trained with 0.75 µm, it reads this scale; (c) trained around
-# 0.75 µm, it reads this scale, with larger errors in the lower third of $M_s$ than in the upper.
-# Reproduced: all three. Partly: two.
+# 0.75 µm, it reads this scale, with larger errors in the lower third of $M_s$ than in the upper,
+# by more than two standard errors of the difference (at full size, by any amount). Reproduced:
+# all three. Partly: two. (In (b) the paper's network reads its other scales as well; so does ours,
+# in the figure above.)
 
 # %%
 a_found = {s: result("saturation", "without 1.0", s) for s in FOUR}
@@ -972,11 +980,11 @@ study.claim(
 # ## 5. How far may the scale be off?
 # For a fair comparison $M_s$ also gets networks trained at one scale. Every pair of a training
 # and a test scale has a mismatch: $|\log_2|$ of the ratio of the test scale to the nearest
-# training scale, in octaves. Pairs of similar mismatch are taken together; the bands come from
-# drawing the films again. The paper's own results say that at 0.42 octaves $D$ works (1.5 → 2.0
-# µm) and $M_s$ fails (1.0 → 0.75 µm), and that at one octave $D$ fails too (1.0 → 2.0 µm). So its
-# "structural patterns that remain consistent regardless of image scale" cannot be all that a
-# network reads.
+# training scale, in octaves. Pairs of similar mismatch are taken together, with equal weight; the
+# bands come from drawing the films again. The paper's own results say that at 0.42 octaves $D$
+# works (1.5 → 2.0 µm) and $M_s$ fails (1.0 → 0.75 µm), and that at one octave $D$ fails too (1.0
+# → 2.0 µm). So its "structural patterns that remain consistent regardless of image scale" cannot
+# be all that a network reads.
 
 # %%
 COMMON = ("0.5", "1", "1.5", "four")
@@ -1006,7 +1014,7 @@ def curve(name):
                 *np.quantile(pooled.draws, [0.025, 0.975]),
                 pooled.mae * span(name),
                 np.mean(follows),
-                np.std(follows) / math.sqrt(len(follows)),
+                np.std(follows, ddof=1) / math.sqrt(len(follows)) if len(follows) > 1 else np.nan,
             )
         )
         draws.append(pooled.draws)
@@ -1043,7 +1051,8 @@ ax.minorticks_off()
 ax.set_ylim(lowest, 1)
 ax.set(xlabel="mismatch of scale (octaves)", ylabel="$R^2$ on test films")
 ax.legend()
-beside.set(xlabel="mismatch of scale (octaves)", ylabel="correlation on test films", ylim=(0, 1))
+beside.set(xlabel="mismatch of scale (octaves)", ylabel="correlation on test films")
+beside.set_ylim(top=1)
 study.show(
     figure,
     "scale_tolerance",
@@ -1190,8 +1199,9 @@ for label, words in list(RESCUES.items())[1:]:
 # scheme cuts sixteen pictures of this scale out of a film, the continuous one far fewer.
 #
 # The network with both does best at 0.6, 0.8, 1.25 and 1.75 µm. It does worse at 0.5, 1.0, 1.5
-# and 2.0 µm (at full size much worse) and at 0.75 µm. At the first four a pixel is a whole number
-# of cells and in step with them, so that averaging blurs walls less than at scales nearby.
+# and 2.0 µm (at full size much worse) and at 0.75 µm. At 0.5, 1.0, 1.5 and 2.0 µm a pixel is a
+# whole number of cells and in step with them, so that averaging blurs walls less than at scales
+# nearby.
 # Probably the network reads the width of a wall to a fraction of a pixel: told the scale, it has a
 # second length to go by, but one that an instrument's blur would spoil. (At 0.75 µm a pixel is one
 # and a half cells; but at 1.25 and 1.75 µm it is two and a half and three and a half.)
@@ -1275,31 +1285,41 @@ print(kept.relative_to(ROOT))
 # |---|---|---|
 # | T1: $D$, one scale, at 2.0 µm | partly: 1.5 µm fails too | partly: 1.5 µm fails too: R² −1.9 |
 # | T2: $D$, at its own scale | reproduced: 0.58, 0.75 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
-# | T3: $D$, four scales | partly: it fails at 0.75 µm | partly: test A 0.81, test B −1.2 |
+# | T3: $D$, four scales | partly: it fails at 0.75 µm | partly: test A is read, test B not |
 # | T4: $M_s$, four scales | partly: only 0.75 µm of B fails | partly, too: A 0.97; 0.75 µm −0.63 |
 # | T5: $M_s$, other scales | partly: (c) errs more at high $M_s$ | reproduced: −2.7; 0.95; 0.82 |
 # | T6: more data | partly: with a quarter and with all | not tested: only with a sixteenth |
 # | T7: domain size | reproduced | reproduced: from 231 to 165 nm |
-# | T8: $D$ tolerates more | not: $M_s$ 0.24 octaves, $D$ fewer | not (weak: $R^2$ of $D$ 0.37) |
+# | T8: $D$ tolerates more | not: $M_s$ 0.25 octaves, $D$ fewer | not (weak: $R^2$ of $D$ 0.37) |
 #
-# *Why.* Over its range $M_s$ makes domains a third smaller and walls two thirds wider. $D$, far
-# below its critical value, makes domains less than a tenth smaller (the films of chapter 1), so a
-# wrong scale costs it more, and it takes longer to learn. But with more training the scales in
-# between do come. Earlier runs, with half as many films of $D$ and 40 000, 65 000 and 80 000 looks
-# at them (this one has 65 000), had an $R^2$ of 0.49, 0.59 and 0.59 in test A, and of −0.09, 0.26
-# and 0.50 in test B, whereas $M_s$ with 65 000 looks instead of 30 000 is as lost at 0.75 µm as
-# before (the control of chapter 4). These are single trainings, and chance is large: the present
-# one has 0.62 and −0.07. If they are typical, this is the contrast that the paper reports, though
-# not by the criterion of T8, whose networks trained at one scale are far more brittle. T3 also
-# depends on 0.5 µm, which is read with 0.56 where 0.5 is needed; films that differed only in their
-# random numbers gave 0.50 ± 0.05.
+# *Why.* Over its range $M_s$ makes domains a third smaller and walls two thirds wider. From the
+# lower third of the range to the upper it is a quarter, and for $D$, far below its critical
+# value, some 5 %, so a wrong scale costs it more, and it takes longer to learn. Whether the
+# scales in between come with more training is open. In earlier runs, with half as many films of
+# $D$ and 40 000, 65 000 and 80 000 looks at them, $R^2$ in test B was −0.09, 0.26 and 0.50, but
+# these were single trainings, and the present one, with 65 000 looks and counted in the same way
+# (all cuts alike), has −0.07. $M_s$, with 65 000 looks instead of 30 000, is as lost at 0.75 µm
+# as before (the control of chapter 4).
 #
-# At full size the trainings for $D$ were short, and computed in bfloat16, so the claims on $D$
-# remain open there. T6 needs two amounts of data with which 0.5 µm is read. On a laptop the error
-# at 2.0 µm is 4.3, 7.0 and 2.7 mJ/m² with a sixteenth, a quarter and all of the pictures, always
-# more than the whole range of $D$; at full size, too, it goes up and down. (T4 and T6 were judged
-# by older criteria at full size; the table gives today's verdicts on the same numbers, the
-# scoreboard those given then.)
+# Still, $D$ and $M_s$ do not fail alike. At 0.6, 0.75 and 0.8 µm, the answers for $D$ have
+# correlations with the truth of 0.77, 0.80 and 0.81, but lie too high; those for $M_s$ have 0.93,
+# 0.51 and 0.48. If offsets are forgiven, this is the contrast that the paper reports, in its own
+# example. It does not hold in general: over all pairs of scales in chapter 5, the correlations of
+# $D$ are lower than those of $M_s$, or equal within errors, at every mismatch but the largest.
+# (These comparisons were made after the results were seen; they decide no verdict.) T3 also
+# depends on 0.5 µm, which is read with 0.56 where 0.5 is needed; films that differed only in
+# their random numbers gave 0.50 ± 0.05.
+#
+# At full size the trainings for $D$ were short, and computed in bfloat16 but evaluated in single
+# precision. There $D$ is read at the four scales of test A ($R^2$ 0.78 to 0.87) and fails at
+# 0.75, 1.25 and 1.75 µm (−1.66, −0.70 and 0.36). T6 needs two amounts of data with which 0.5 µm
+# is read. On a laptop the error at 2.0 µm is 4.3, 7.0 and 2.7 mJ/m² with a sixteenth, a quarter
+# and all of the pictures, always more than the whole range of $D$; at full size, too, it goes up
+# and down. (T4 and T6 were judged by older criteria at full size; the table gives today's
+# verdicts on the same numbers, the scoreboard those given then.)
+#
+# Two things that the paper mentions have no claim here: that $D$ is read worse at the ends of its
+# range, and that high $M_s$ is read better than $D$. By eye, our scatter plots agree.
 #
 # *What to try next.* A hundred epochs for $D$, hours on one GPU; relaxation as the protocol for
 # all films; blurred pictures, in which no wall is sharper than an instrument would show it.
