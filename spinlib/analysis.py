@@ -122,10 +122,7 @@ def commensurate_lattices(
         start = symmetry.reverse_dmi(start)
     if torch.as_tensor(hamiltonian.zeeman).reshape(-1)[-1] < 0:  # along z
         start = -start
-    # One by one, as some take a hundred times longer than others; a GPU has room for all at once.
-    alone = torch.device(device).type == "cpu"
-    pieces = start.to(device).split(1 if alone else len(start))
-    states = torch.cat([quench(one, hamiltonian) for one in pieces]).cpu()
+    states = quench(start.to(device), hamiltonian).cpu()
     table = pd.DataFrame(
         {
             "lattice": [f"{a}×{d}, step {s}/{d}" if s else f"{a}×{d}" for _, _, a, d, s, _ in rows],

@@ -216,10 +216,11 @@ def quench(
 ) -> torch.Tensor:
     """Relax to a metastable state by turning each spin along its field, over and over.
 
-    Stops when the largest |S × field| of every state is below `torque` (in the unit of energy), or
-    below what single precision resolves, 1e-7 of the largest field; warns, with the number of
-    states, if `max_sweeps` do not suffice. Returns new spins. With dipoles it is slow: a film gets
-    there sooner with `spinlib.relaxation.relax`.
+    A state is left alone as soon as its largest |S × field| is below `torque` (in the unit of
+    energy), or below what single precision resolves, 1e-7 of the largest field; so it is the same
+    whatever other states are relaxed beside it. Warns, with the number of states, if `max_sweeps`
+    do not suffice. Returns new spins. With dipoles it is slow: a film gets there sooner with
+    `spinlib.relaxation.relax`.
     """
     if not torque > 0 or max_sweeps < 1:
         raise ValueError(
@@ -227,25 +228,28 @@ def quench(
         )
     _check(hamiltonian, spins)
     spins = spins.to(torch.float32, copy=True).contiguous()
-    states = range(len(spins))
     couplings, anisotropy = coupling_table(hamiltonian, spins)
     dipolar = _per_state(hamiltonian.dipolar, spins)
     threshold = ROUNDING * largest_field(couplings, anisotropy, dipolar)
     threshold = threshold.clamp(min=torque).to(spins.device)
-    for done in range(0, max_sweeps, 100):
-        residual = hamiltonian.torque(spins)
-        if (residual < threshold).all():
-            return spins
-        cold = torch.zeros(min(100, max_sweeps - done))
-        sweep(spins, hamiltonian, cold, seed=0, states=states)
-    residual = hamiltonian.torque(spins)
-    left = int((residual >= threshold).sum())
-    if left:
+    moving = torch.arange(len(spins), device=spins.device)
+    for done in range(0, max_sweeps + 100, 100):
+        residual = hamiltonian.of(moving).torque(spins[moving])
+        left = residual >= threshold[moving]
+        moving, residual = moving[left], residual[left]
+        sweeps = min(100, max_sweeps - done)
+        if not len(moving) or sweeps <= 0:
+            break
+        some = spins[moving]
+        cold, states = torch.zeros(sweeps), moving.tolist()
+        sweep(some, hamiltonian.of(moving), cold, seed=0, states=states)
+        spins[moving] = some
+    if len(moving):
         film = "; for a film, spinlib.relaxation.relax is the faster way" if dipolar.any() else ""
         warnings.warn(
-            f"{left} of {len(spins)} states still have a torque of up to {residual.max():.2g} "
-            f"after {max_sweeps} sweeps, above the {threshold.max():.2g} asked for: raise "
-            f"max_sweeps, or accept{film}.",
+            f"{len(moving)} of {len(spins)} states still have a torque of up to "
+            f"{residual.max():.2g} after {max_sweeps} sweeps, above the {threshold.max():.2g} "
+            f"asked for: raise max_sweeps, or accept{film}.",
             stacklevel=2,
         )
     return spins

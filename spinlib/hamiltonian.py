@@ -10,7 +10,7 @@ Hamiltonians.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import torch
@@ -232,15 +232,23 @@ class Hamiltonian:
         batch, _, *size = spins.shape
         for name in _DIMENSIONS:
             shape = tuple(torch.as_tensor(getattr(self, name)).shape)
-            per_state = shape[:1] if len(shape) in (1, 3) else ()
-            if name == "zeeman":
-                per_state = shape[:1] if len(shape) == 2 else ()
+            per_state = shape[:1] if _counts_states(name, shape) else ()
             on_map = name == "anisotropy" and len(shape) > 1 and list(shape[-2:]) != size
             if on_map or per_state not in ((), (1,), (batch,)):
                 raise ValueError(
                     f"{name} has shape {shape}, which does not fit {batch} states of "
                     f"{size[0]}×{size[1]} sites: it must be {SHAPES[name]}."
                 )
+
+    def of(self, states: torch.Tensor) -> "Hamiltonian":
+        """The Hamiltonian of some states of the batch, given by their indices."""
+        values = {name: torch.as_tensor(getattr(self, name)) for name in _DIMENSIONS}
+        own = {
+            name: value[states.to(value.device)]
+            for name, value in values.items()
+            if _counts_states(name, value.shape) and len(value) > 1
+        }
+        return replace(self, **own)
 
     def terms(self, height: int, width: int) -> list[Term]:
         """The terms that are not zero, for a lattice of this size."""
@@ -288,6 +296,11 @@ class Hamiltonian:
         ]
         text = " ".join(f"{_signed(value)} {sum_}" for value, sum_ in parts if is_nonzero(value))
         return f"E = {text or '0'}   ({self.boundary})".replace("-", "−")
+
+
+def _counts_states(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether the first dimension of a parameter counts states."""
+    return len(shape) == 2 if name == "zeeman" else len(shape) in (1, 3)
 
 
 def is_nonzero(value: Number | tuple) -> bool:

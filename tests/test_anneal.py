@@ -541,6 +541,17 @@ def test_quench_reaches_its_torque():
         assert (hamiltonian.energy(end) < hamiltonian.energy(start)).all()
 
 
+def test_a_quenched_state_does_not_depend_on_those_beside_it():
+    # They come to rest at different times, in films of their own.
+    fields = torch.tensor([[0.0, 0.0, 0.05], [0.0, 0.0, 0.5], [0.1, 0.0, 0.2]])
+    hamiltonian = Hamiltonian(dmi=torch.tensor([0.3, 0.2, 0.1]), zeeman=fields)
+    start = textures.random((16, 16), states=range(3))
+    together = quench(start, hamiltonian, torque=1e-3)
+    for i in range(3):
+        own = hamiltonian.of(torch.tensor([i]))
+        assert torch.equal(quench(start[i : i + 1], own, torque=1e-3)[0], together[i])
+
+
 def test_quench_says_when_it_does_not_get_there():
     start = textures.random((32, 32), states=range(3))
     with pytest.warns(UserWarning, match="3 of 3 states still have a torque .* after 100 sweeps"):

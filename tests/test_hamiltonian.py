@@ -86,8 +86,9 @@ def test_parameters_per_state_are_as_many_hamiltonians(boundary):
             boundary=boundary,
         )
         one = spins[i : i + 1]
-        torch.testing.assert_close(together.energy(spins)[i : i + 1], alone.energy(one))
-        torch.testing.assert_close(together.field(spins)[i : i + 1], alone.field(one))
+        for same in (alone, together.of(torch.tensor([i]))):
+            torch.testing.assert_close(together.energy(spins)[i : i + 1], same.energy(one))
+            torch.testing.assert_close(together.field(spins)[i : i + 1], same.field(one))
 
 
 def two_spins(first, second, axis) -> torch.Tensor:
