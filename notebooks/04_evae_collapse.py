@@ -245,9 +245,9 @@ def unit(spins):
 
 recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
 data = dataset(recipe, ROOT / "data", study.device, progress=False)
-material = data.states().half()
 train, validation, test = (
-    material[part].to(study.device) for part in split(data.parameters, SHARES, by=None, seed=seed)
+    data.states(part).half().to(study.device)
+    for part in split(data.parameters, SHARES, by=None, seed=seed)
 )
 data_energy = torch.cat([hamiltonian.energy_per_site(unit(s)) for s in train.split(500)]).cpu()
 pd.Series(

@@ -54,8 +54,9 @@ import torch
 
 from spinlib import figures
 from spinlib.estimation import EFFORT, Conditions, FieldOfView, Ranges, estimate
+from spinlib.estimation.films import ANISOTROPY
 from spinlib.estimation.intervals import share_with_error
-from spinlib.estimation.planning import ANISOTROPY, helix_period
+from spinlib.estimation.planning import helix_period
 from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.figures import true_minus
 from spinlib.kernels import random_uniform
@@ -91,7 +92,7 @@ def photograph(
 ) -> torch.Tensor:
     """8-bit pictures (films, 3, pixels, pixels), each the middle of a larger film.
 
-    Two that differ in `look` have different noise.
+    Two that differ in `look` have different spins and noise.
     """
     size = 4 * int(np.ceil(1.15 * pixels * TOLD.pixel_size_nm / hidden_cell_nm / 4))
     recipe = FieldOfView(
@@ -103,7 +104,7 @@ def photograph(
         anisotropies=taken.anisotropies,
         dmi_kind=taken.dmi_kind,
         size=(size, size),
-        seed=HIDDEN_SEED + seed,
+        seed=HIDDEN_SEED + seed + 1000 * look,
         **{"cooling": hidden_sweeps, "staying": hidden_sweeps // 4} | film,
     )
     see = Microscope(

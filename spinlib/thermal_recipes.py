@@ -119,23 +119,26 @@ def thermal_states(
     parameters: pd.DataFrame,
     *,
     states: Sequence[int] | None = None,
+    seed: int | None = None,
     device: torch.device | str = "cpu",
 ) -> torch.Tensor:
     """States (rows, 3, height, width) of films of any parameters under the recipe's conditions.
 
-    `states` name the random numbers of each row; by default the rows are counted.
+    `states` and `seed` name the random numbers of each row; by default the rows are counted, and
+    the seed is the recipe's.
     """
     states = range(len(parameters)) if states is None else states
+    seed = recipe.seed if seed is None else seed
     film = recipe.film(parameters)
     if recipe.protocol == "llg":
-        start = textures.random(recipe.size, seed=recipe.seed, states=states, device=device)
+        start = textures.random(recipe.size, seed=seed, states=states, device=device)
         return llg.run(
             *(start, film),
             time=1e-9 * recipe.time,
             damping=recipe.damping,
             field=recipe.field,
             temperature=recipe.temperature,
-            seed=recipe.seed,
+            seed=seed,
             states=states,
         )
     hamiltonian = film.hamiltonian(recipe.field)
@@ -146,7 +149,7 @@ def thermal_states(
     schedule = torch.nn.functional.pad(cold + (hot - cold) * fall, (0, recipe.staying), value=cold)
     return anneal(
         *(hamiltonian, recipe.size, schedule),
-        seed=recipe.seed,
+        seed=seed,
         states=states,
         dipole_every=recipe.dipole_every,
         device=device,

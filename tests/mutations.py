@@ -335,7 +335,7 @@ FAULTS = [
     ),
     Fault(
         "estimates: the kind of dmi told but not simulated",
-        "estimation/planning.py",
+        "estimation/films.py",
         "        dmi_kind=conditions.dmi_kind,\n",
         "",
         "test_estimation_observation.py::test_films_have_the_anisotropy_and_the_dmi_of_the_conditions",
@@ -346,6 +346,14 @@ FAULTS = [
         "demagnetising + turning).max()",
         "demagnetising).max()",
         "test_estimation_prediction.py::test_loops_of_a_hard_axis_reach_beyond_its_coercive_field",
+    ),
+    Fault(
+        "estimates: the same spins in all pictures of a film",
+        "estimation/films.py",
+        "return int(recipe_hash(self)[:16], 16)",
+        "return self.seed",
+        "test_estimation_observation.py::"
+        "test_a_film_in_two_fields_has_the_same_parameters_and_other_spins",
     ),
     Fault(
         "estimates: the second picture of a film ignored",
@@ -392,7 +400,7 @@ FAULTS = [
     ),
     Fault(
         "estimates: an anisotropy that is not known the same in all films",
-        "estimation/planning.py",
+        "estimation/films.py",
         "low + (high - low) * unit})",
         "low + (high - low) * 0.5 + 0 * unit})",
         "test_estimation_observation.py::test_an_anisotropy_that_is_not_known_differs_from_film_to_film",

@@ -11,6 +11,7 @@ import torch
 
 from spinlib import textures
 from spinlib.contrast import colour, in_plane, perpendicular
+from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
     at_seen_pixels,
     even,
@@ -20,15 +21,12 @@ from spinlib.estimation.observation import (
     see,
 )
 from spinlib.estimation.planning import (
-    ANISOTROPY,
     EFFORT,
     Conditions,
     Effort,
-    FieldOfView,
     check_series,
     helix_period,
     plan,
-    recipe,
 )
 from spinlib.film import VACUUM_PERMEABILITY
 from spinlib.ovf import write_ovf
@@ -189,6 +187,20 @@ def test_films_of_the_plan():
     drawn = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=50)
     unit = RANGES.unit(drawn.parameters())
     assert unit.min() >= 0 and unit.max() <= 1 and unit.std() > 0.2
+
+
+def test_a_film_in_two_fields_has_the_same_parameters_and_other_spins():
+    """In nearly the same field: with the same random numbers its spins would be nearly the same."""
+    made = plan((192, 192), CONDITIONS, RANGES, EFFORT["smoke"])
+    near = replace(CONDITIONS, field_T=CONDITIONS.field_T + 1e-6)
+    one, other = (
+        recipe(made, taken, RANGES, EFFORT["smoke"], cells=48, seed=4, drawn=4)
+        for taken in (CONDITIONS, near)
+    )
+    assert one.parameters().equals(other.parameters())
+    here, there = (films.simulate(range(4), torch.device("cpu"))[:, :2] for films in (one, other))
+    # The same spins would have 0.6; of dozens of domains with signs of their own little is left.
+    assert (here * there).sum(1).mean().abs() < 0.15
 
 
 def test_numbers_of_any_kind_are_the_same_conditions():

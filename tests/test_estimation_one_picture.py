@@ -33,8 +33,9 @@ from spinlib.estimation import (
     plan,
 )
 from spinlib.estimation import __main__ as shell
+from spinlib.estimation.films import ANISOTROPY, recipe
 from spinlib.estimation.observation import record, see
-from spinlib.estimation.planning import ANISOTROPY, Effort, recipe, with_margin
+from spinlib.estimation.planning import Effort, with_margin
 from spinlib.estimation.quantities import QUANTITIES, straightened
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError, read_picture
@@ -279,9 +280,10 @@ def test_training_sees_each_film_under_every_symmetry(root):
     What they do to the spins, and that it costs no energy, is tested where they are made.
     """
     work = work_for(root)
-    asked = work, RANGES, work.plan.cells[0], work.number(0), 0
-    once, rows, _ = zip(*learning._pictures(*asked), strict=True)
-    copies, all_rows, numbers = zip(*learning._pictures(*asked, copies=True), strict=True)
+    asked = work.plan, CONDITIONS, RANGES, TINY
+    films = recipe(*asked, cells=work.plan.cells[0], seed=work.number(0))
+    once, rows, _ = zip(*learning._pictures(work, films), strict=True)
+    copies, all_rows, numbers = zip(*learning._pictures(work, films, copies=True), strict=True)
     assert list(numbers) == np.cumsum([0, *map(len, copies)])[:-1].tolist()
     once, copies = torch.cat(once), torch.cat(copies)
     rows, all_rows = pd.concat(rows), pd.concat(all_rows, ignore_index=True)
@@ -346,7 +348,7 @@ def test_killed_call_goes_on(answer, tmp_path):
 
 
 def test_pictures_of_one_film_are_answered_together(answer, root):
-    strong = replace(CONDITIONS, field_T=0.3, temperature_K=120.0)
+    strong = replace(CONDITIONS, field_T=0.25, temperature_K=120.0)
     second = picture(strong)
     together, with_another = (
         estimate(
@@ -360,7 +362,7 @@ def test_pictures_of_one_film_are_answered_together(answer, root):
     for other in (answer, with_another):
         assert not together.table["estimate"].equals(other.table["estimate"])
     assert torch.equal(together.picture, answer.picture)
-    assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.3]
+    assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.25]
     assert sum("The picture has a noise of" in words for words in together.choices) == 2
     # What makes it possible: states of one number have the same parameters for both pictures.
     pd.testing.assert_frame_equal(

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from spinlib import figures
-from spinlib.estimation.planning import ANISOTROPY, helix_period
+from spinlib.estimation.films import ANISOTROPY
+from spinlib.estimation.planning import helix_period
 from spinlib.estimation.prediction import magnetisation, volume
 from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.hysteresis import Loop

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 from spinlib.checkpoints import checkpoint_name
 from spinlib.dataset import dataset
 from spinlib.estimation import observation, planning
+from spinlib.estimation.films import FieldOfView, recipe
 from spinlib.estimation.planning import CHANNELS, WINDOW, Conditions, Effort, Plan
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.similarity import look, noise_level
@@ -183,17 +184,14 @@ def read(network: WindowedCNN, pictures: torch.Tensor, work: Work) -> WindowEsti
 
 
 def _pictures(
-    work: Work, ranges: Ranges, cells: int, seed: int, drawn: int, copies: bool = False
+    work: Work, films: FieldOfView, copies: bool = False
 ) -> Iterator[tuple[torch.Tensor, pd.DataFrame, int]]:
-    """Noiseless pictures of the grid's films, or of so many drawn ones, and their parameters.
+    """Noiseless pictures of the films, and their parameters.
 
     They come a few at a time, with the number of the first: they may have far more pixels than a
     network sees. With `copies` each film is seen as it is and then under every other symmetry it
     has, each time with a blur of its own: films of the same parameters, for the price of a look.
     """
-    films = planning.recipe(
-        *(work.plan, work.conditions, ranges, work.effort), cells=cells, seed=seed, drawn=drawn
-    )
     data = dataset(films, work.root, work.device, progress=False)
     group = (Operation(),)
     if copies:
@@ -201,14 +199,15 @@ def _pictures(
     for number, operation in enumerate(group):
         for rows, spins in data:
             first = number * films.states + int(rows.index[0])
-            draw = {"seed": seed, "first": first}
+            draw = {"seed": films.seed, "first": first}
             seen = observation.see(act(spins, operation), work.plan, work.conditions, **draw)
             yield seen, rows, first
 
 
 def _noise(work: Work) -> float:
     """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
-    made = _pictures(work, work.simulated, work.plan.cells[0], work.number(0), 0)
+    asked = work.plan, work.conditions, work.simulated, work.effort
+    made = _pictures(work, recipe(*asked, cells=work.plan.cells[0], seed=work.number(0)))
     clean = torch.cat([pictures for pictures, *_ in made])
     some = clean[:: -(-len(clean) // 4)]
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
@@ -245,9 +244,11 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
     for done, (name, seed, cells, drawn) in enumerate(jobs, start=1):
         part = "training" if name in ("grid", "drawn") else name
         ranges = work.ranges if part in ("held_out", "tested") else work.simulated
-        asked = work, ranges, cells, seed, drawn
-        for clean, rows, first in _pictures(*asked, copies=part == "training"):
-            recorded = observation.record(clean, noise, work.conditions, seed=seed, first=first)
+        asked = work.plan, work.conditions, ranges, work.effort
+        films = recipe(*asked, cells=cells, seed=seed, drawn=drawn)
+        draw = {"seed": films.picture_seed}
+        for clean, rows, first in _pictures(work, films, copies=part == "training"):
+            recorded = observation.record(clean, noise, work.conditions, first=first, **draw)
             pictures = observation.at_seen_pixels(recorded, plan)
             # Half precision is finer than any camera, and there are thousands of them.
             parts.setdefault(part, []).append(States(pictures.half(), rows))

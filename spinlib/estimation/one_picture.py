@@ -17,9 +17,10 @@ import torch
 from spinlib.checkpoints import checkpoint_name
 from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.answer import Estimate
+from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.intervals import Intervals, nearest
 from spinlib.estimation.learning import Bar, Work, learn, read
-from spinlib.estimation.planning import ANISOTROPY, EFFORT, Conditions, Effort
+from spinlib.estimation.planning import EFFORT, Conditions, Effort
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
     PERIOD,
@@ -278,10 +279,10 @@ def _together(works: Sequence[Work], answers: Sequence[np.ndarray]) -> np.ndarra
     Simulated answers then differ by next to nothing, and weights of their own would make them up
     from that difference, which two real pictures do not share.
     """
-    kinds: dict[planning.FieldOfView, list[np.ndarray]] = {}
+    kinds: dict[FieldOfView, list[np.ndarray]] = {}
     for work, answer in zip(works, answers, strict=True):
         asked = work.plan, work.conditions, work.simulated, work.effort
-        films = planning.recipe(*asked, cells=work.plan.cells[0], seed=work.seed)
+        films = recipe(*asked, cells=work.plan.cells[0], seed=work.seed)
         kinds.setdefault(films, []).append(answer)
     return np.hstack([np.mean(same, 0) for same in kinds.values()])
 

@@ -9,19 +9,15 @@ Lengths are in nm.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import ClassVar
 
 import numpy as np
-import pandas as pd
-import torch
 
 from spinlib.dipolar import THICKEST
-from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
 from spinlib.hamiltonian import Kind
-from spinlib.kernels import random_uniform
 from spinlib.microscope import Microscope
 from spinlib.pictures import PictureError
-from spinlib.thermal_recipes import NAMES, ThermalFilms
+from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges
 
 WINDOW = 32  # pixels of a network's window, as in the paper
@@ -29,7 +25,6 @@ WINDOW = 32  # pixels of a network's window, as in the paper
 # middle of what was simulated, and at an end of the ranges intervals would hold too seldom. But
 # not far below: the shortest period still takes five and a half cells where it should take eight.
 MARGIN, LOWEST = 0.15, 0.8
-ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ in it
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
 _WORDS = ("contrast", "dmi_kind")
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
@@ -165,47 +160,6 @@ EFFORT = {
         **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
     ),
 }
-
-
-def anisotropy_of(parameters: pd.DataFrame, ends: tuple[float, float]) -> torch.Tensor:
-    """K_u (films,) in J/m³: that of the table, or half-way between the ends if it has none."""
-    middle = [sum(ends) / 2] * len(parameters)
-    return 1e3 * torch.tensor(np.asarray(parameters.get(ANISOTROPY, middle)))
-
-
-@dataclass(frozen=True)
-class FieldOfView(ThermalFilms):
-    """Films as a picture sees them: they go on beyond it, and know nothing of cells.
-
-    They may have an easy axis along z, each film one of its own between two values, and a DMI of
-    either kind.
-
-    They are periodic, where the picture's box repeats. On average over directions their helices
-    have the period of the continuum, along axes and diagonals up to x²/12 more or less, x = 2π cell
-    / period (`Film.exact_helix`): 5 % at eight cells a period, 1 % at eighteen. Plain cells would
-    stretch them by x²/3 along axes and by x²/6 along diagonals.
-    """
-
-    version: ClassVar[int] = 200 + ThermalFilms.version
-    anisotropies: tuple[float, float] = (0.0, 0.0)  # K_u, lowest and highest, kJ/m³
-    dmi_kind: Kind = "bulk"
-
-    def parameters(self) -> pd.DataFrame:
-        """A, D, M_s and K_u of each state."""
-        low, high = self.anisotropies
-        draw = {"seed": self.seed, "states": range(self.states), "purpose": "anisotropy"}
-        unit = random_uniform((1,), **draw).double().numpy()[:, 0]
-        return super().parameters().assign(**{ANISOTROPY: low + (high - low) * unit})
-
-    def film(self, parameters: pd.DataFrame) -> Film:
-        """The films of a table of parameters; without a K_u theirs is half-way."""
-        return replace(
-            super().film(parameters),
-            anisotropy=anisotropy_of(parameters, self.anisotropies),
-            dmi_kind=self.dmi_kind,
-            boundary="periodic",
-            exact_helix=True,
-        )
 
 
 @dataclass(frozen=True)
@@ -415,36 +369,3 @@ def _taken(conditions: Conditions) -> str:
 def _fourfold(number: float) -> int:
     """The next multiple of four: kind to the FFT, and even, as a periodic checkerboard must be."""
     return max(8, 4 * math.ceil(number / 4 - 1e-9))
-
-
-def recipe(
-    plan_: Plan,
-    conditions: Conditions,
-    ranges: Ranges,
-    effort: Effort,
-    *,
-    cells: int,
-    seed: int,
-    drawn: int = 0,
-) -> FieldOfView:
-    """The films of the plan: a grid over the ranges, or so many drawn at random inside them."""
-    values = 2 if drawn else effort.values
-    grid = [
-        tuple(np.linspace(low, high, values).tolist())
-        for low, high in zip(ranges.low, ranges.high, strict=True)
-    ]
-    return FieldOfView(
-        *grid,
-        drawn=drawn,
-        temperature=conditions.temperature_K,
-        field=conditions.field_T,
-        cell=plan_.box / cells,
-        thickness=conditions.thickness_nm,
-        anisotropies=conditions.anisotropies,
-        dmi_kind=conditions.dmi_kind,
-        size=(cells, cells),
-        cooling=effort.cooling,
-        staying=effort.staying,
-        shard=8,
-        seed=seed,
-    )

@@ -7,15 +7,9 @@ import pandas as pd
 import torch
 
 from spinlib import textures
+from spinlib.estimation.films import anisotropy_of, recipe
 from spinlib.estimation.observation import middle, record, see
-from spinlib.estimation.planning import (
-    Conditions,
-    Effort,
-    Plan,
-    anisotropy_of,
-    helix_period,
-    recipe,
-)
+from spinlib.estimation.planning import Conditions, Effort, Plan, helix_period
 from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
