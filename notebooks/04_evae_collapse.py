@@ -243,13 +243,18 @@ def unit(spins):
     return torch.nn.functional.normalize(spins.float(), dim=1)
 
 
+def energies_per_site(stored, hamiltonian):
+    """Energies of stored states, (states,), some at a time: at full size they take gigabytes."""
+    return torch.cat([hamiltonian.energy_per_site(unit(some)) for some in stored.split(500)]).cpu()
+
+
 recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
 data = dataset(recipe, ROOT / "data", study.device, progress=False)
 train, validation, test = (
     data.states(part).half().to(study.device)
     for part in split(data.parameters, SHARES, by=None, seed=seed)
 )
-data_energy = torch.cat([hamiltonian.energy_per_site(unit(s)) for s in train.split(500)]).cpu()
+data_energy = energies_per_site(train, hamiltonian)
 pd.Series(
     {
         "training states": len(train),
@@ -1380,7 +1385,7 @@ else:
 
 # %%
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
-anneal_energy = square.energy_per_site(unit(confined)).cpu()
+anneal_energy = energies_per_site(confined, square)
 lowest = unit(confined[anneal_energy.argmin()][None]).cpu()
 quenched_squares = settle(collapsed_squares, square)
 best_anneals = settle(confined[anneal_energy.argsort()[:20]], square)
