@@ -80,11 +80,12 @@ def estimate(
     90 % hold on average over the ranges and over what is not known, as blur and anisotropy; near
     the ends of the ranges some percent less.
 
-    Of several pictures each has a network of its own. All of these learn from the same parameters,
-    so that their answers can be put together as one picture's are, errors that go together
-    included. Answers to pictures under the same conditions are averaged; the intervals then allow
-    for errors as large as those of one picture. Texture and loop that follow from the estimate are
-    those of the first picture.
+    Of several pictures each has a network of its own. All of these learn from the same parameters
+    and blur, so that their answers can be put together as one picture's are, errors that go
+    together included. Spins and noise are taken to be independent, as in pictures of different
+    places, or of a film that was cooled again. Answers to pictures under the same conditions are
+    averaged; the intervals then allow for errors as large as those of one picture. Texture and loop
+    that follow from the estimate are those of the first picture.
 
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
     """
