@@ -23,8 +23,10 @@
 # 10⁶ each model draws only one lattice, without a fault and lower in energy than any state it
 # learnt from (not shown above). It need not be the best lattice: all three trainings end with 28
 # skyrmions and, once relaxed, 3.7·10⁻⁵ J per site above the best lattice that fits, which has 30.
-# These are the full-size results. On a laptop, two of three trainings lose their variety at γ of
-# 800 and 1100, the third at 5000; two of three end in the best lattice.
+# These are the full-size results. On a laptop, of eight trainings that differ in little but chance,
+# each loses half of its variety at a γ between 600 and 3500, and seven end with one lattice each.
+# Four draw the best lattice. The other four draw a square one, which is at rest only as long as it
+# is perfectly symmetric: relaxed, it turns into the best lattice, too.
 #
 # H. Y. Kwon et al., Adv. Sci. 8, 2004795 (2021) anneal skyrmion states, train a variational
 # autoencoder on them (an encoder compresses a state into a short, noisy code, and a decoder draws
@@ -47,9 +49,10 @@ beta_epochs: list[int] = [3, 3, 8, 12, 3, 3, 3, 3, 3]  # epochs at each β
 gammas: list[float] = [1.0, 10.0, 100.0, 500.0, 1e3, 1.5e3, 2e3, 5e3, 1e4, 1e5]  # the γ sweep
 gammas_again: list[float] = [1.0, 100.0, 500.0, 1e3, 2e3, 5e3, 1e4, 1e5]  # γ of the other trainings
 gamma_epochs: int = 8  # epochs at each γ; twice as many at the last
+more_trainings: int = 6  # further trainings like the second, which show how much is chance
 generated: int = 100  # states generated from each model
 speed_sweeps: list[int] = [100, 300, 1000, 3000, 10000]  # cooling rates for the comparison of speed
-settling: int = 5000  # sweeps at zero temperature that relax a generated state
+settled: float = 1e-6  # torque in J that no spin of a relaxed state exceeds
 inversion_steps: int = 300  # steps of the search for a code that decodes to a target
 box_states: int = 800  # states of the square with open edges in chapter 10
 box_epochs: list[int] = [6, 10, 6]  # epochs at β of 1e-4, at β of 1e-3, and at each of three γ
@@ -223,9 +226,9 @@ study.show(
 # %% [markdown]
 # The uniform state lies far above, at −2.05 J. Annealing gets most of the way: tripling the
 # number of sweeps roughly halves the remaining gap. Spins lie almost along their fields, yet of
-# the states that chapter 7 relaxes at zero temperature about two thirds of the gap come from
-# skyrmions that have not reached their best size and position. The rest lies in their number and
-# order, which relaxation cannot mend. The autoencoder is asked to close that gap.
+# the states that chapter 7 relaxes at zero temperature some 70 % of the gap come from skyrmions
+# that have not reached their best size and position. The rest lies in their number and order,
+# which relaxation cannot mend. The autoencoder is asked to close that gap.
 
 # %% [markdown]
 # ## 2. The states to learn from
@@ -241,9 +244,7 @@ def unit(spins):
 
 
 recipe = SkyrmionStates(states=states, size=size, sweeps=sweeps, seed=seed)
-clock = time.perf_counter()
 data = dataset(recipe, ROOT / "data", study.device, progress=False)
-data_seconds = time.perf_counter() - clock
 material = data.states().half()
 train, validation, test = (
     material[part].to(study.device) for part in split(data.parameters, SHARES, by=None, seed=seed)
@@ -254,7 +255,6 @@ pd.Series(
         "training states": len(train),
         "validation states": len(validation),
         "test states": len(test),
-        "seconds to make or find them": round(data_seconds),
         "mean energy per site (J)": round(data_energy.mean().item(), 5),
         "lowest energy per site (J)": round(data_energy.min().item(), 5),
     },
@@ -342,7 +342,6 @@ low, high, each = box_epochs
 square_stages = [Stage(1e-4, 0.0, low), Stage(1e-3, 0.0, high)]
 square_stages += [Stage(1e-3, gamma, each) for gamma in (100.0, 1000.0, 10000.0)]
 of_squares = {"hamiltonian": square, "identity": {"recipe": recipe_hash(square_recipe)}}
-clock = time.perf_counter()
 found = side_by_side(
     [
         partial(latent.sweep, second_stages, train, validation, seed=seed + 1, **shared),
@@ -353,7 +352,6 @@ found = side_by_side(
     progress="β sweep, a second training, and squares",
 )
 (second, second_models), (beta_table, beta_models), (square_table, square_models) = found
-beta_seconds = time.perf_counter() - clock
 standard = dict(zip(betas, beta_models, strict=True))
 beta_table.set_index("beta").round(4)
 
@@ -384,10 +382,11 @@ study.show(
 )
 
 # %% [markdown]
-# Two things differ from the paper's figure. $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴
-# it is still falling: training has only just begun. And just before the collapse, $L_H$ lies even
-# above that of the uniform state, −0.05: the outputs are averages over many states, brought back
-# to unit length.
+# Four things differ from the paper's figure. $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴
+# it is still falling: training has only just begun. For the same reason $L_{KL}$ rises at first,
+# and $L_H$ stays above that of the data, −0.0553, with which it nearly agrees in the paper up to
+# β = 10⁻⁴. And just before the collapse, $L_H$ lies even above that of the uniform state, −0.05:
+# the outputs are averages over many states, brought back to unit length.
 #
 # A network that has not learnt to reproduce its inputs cannot test any claim about the rest.
 # Every claim below is therefore tested only if the model at β = 10⁻³ reproduces validation states
@@ -469,7 +468,6 @@ else:
 # training is called “again” below.
 
 # %%
-clock = time.perf_counter()
 (table, models), (weaker, weaker_models) = side_by_side(
     [
         partial(
@@ -486,7 +484,6 @@ clock = time.perf_counter()
     study.device,
     progress="γ sweeps",
 )
-gamma_seconds = time.perf_counter() - clock
 second = second[2:].reset_index(drop=True)
 second_base, second_models = second_models[1], second_models[2:]
 trainings = {
@@ -523,9 +520,10 @@ study.show(
 
 # %% [markdown]
 # $L_{KL}$ does not go to zero when the energy makes the states collapse. It ends higher than it
-# began, as in the paper: for validation states, three to six times as high at full size and 1.5 to
-# 13 times on a laptop. The code still depends on the input, but the output hardly on the code. This
-# is not a posterior collapse. (At full size and β = 10⁻³, $L_{KL}$ first falls by a third or more.)
+# began, as in the paper: for validation states, three to six times as high at full size and two
+# to five times on a laptop. The code still depends on the input, but what random codes are decoded
+# to hardly depends on them, save for its position. This is not a posterior collapse. (At full size
+# and β = 10⁻³, $L_{KL}$ first falls by a third or more.)
 #
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
 # *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
@@ -582,9 +580,9 @@ for gamma in shown:
 
 
 def stability(spins):
-    """θ as a grey picture: white at 0, black at 0.3 rad and more."""
+    """θ as a grey picture: white at 0, black at 0.1 rad and more."""
     angle = torch.acos(analysis.local_correlation(spins, hamiltonian))
-    return (1 - angle / 0.3).clamp(0, 1)[:, None]
+    return (1 - angle / 0.1).clamp(0, 1)[:, None]
 
 
 drawn = {"input\n": inputs[:2]} | {
@@ -616,7 +614,7 @@ study.show(
     caption="Two inputs, what the autoencoder makes of them, and two generated states, at "
     f"{' and '.join(f'γ = {gamma:g}' for gamma in sorted({shown[0], shown[-1]}))}. The grey map "
     "below each state is white where a spin lies along its field and black where it deviates by "
-    "0.3 rad or more. As in the paper's Fig. 3A, generated states have fewer dark spots and "
+    "0.1 rad or more. As in the paper's Fig. 3A, generated states have fewer dark spots and "
     "deformed skyrmions at the larger γ; V3 below counts the latter.",
 )
 
@@ -625,10 +623,11 @@ study.show(
 # a factor of 1.5, and *truncated* if its area is below half the median of the data. Annealed
 # states have some of both, which a faithful output repeats, so what counts is the excess over the
 # data. Reproduced: in outputs and in generated states, this excess falls from γ = 0 to 100 by
-# more than two standard errors of the difference, and to at most half. (Standard errors here are
-# bootstraps: the states are drawn again many times, with repetition, and the scatter of the
-# result is its error. Models are compared on the same inputs and the same random codes, drawn
-# again together. These errors do not say how much another training would differ.)
+# more than two standard errors of the difference, and what is left of it is less than two of its
+# own. (Standard errors here are bootstraps: the states are drawn again many times, with
+# repetition, and the scatter of the result is its error. Models are compared on the same inputs
+# and the same random codes, drawn again together. These errors do not say how much another
+# training would differ. At full size, the excess only had to fall to half.)
 
 # %%
 KINDS = ("output", "generated")
@@ -669,7 +668,7 @@ else:
         "V3",
         {
             "the excess over the data falls": (fall > 2 * fall_error).to_dict(),
-            "it falls to half or less": (faults.iloc[-1] <= faults.iloc[0] / 2).to_dict(),
+            "none of it is left": (faults.iloc[-1] <= 2 * faults_error[-1]).to_dict(),
         },
         ours="deformed fraction above that of the data, γ = 0 to 100: "
         + ", ".join(
@@ -717,6 +716,8 @@ def median_and_peak(chosen):
 
 found = median_and_peak(counts).reshape(2, len(KINDS), len(shown))
 draws = errors.bootstrap(median_and_peak, counts, seed=seed).reshape(-1, *found.shape)
+scatter, binned = draws.std(0), bins[1] / np.sqrt(12)  # a peak is known to a bin at best
+scatter[1] = np.hypot(scatter[1], binned)
 figure, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")
 for ax, kind in zip(axes, ("output", "generated"), strict=True):
     for gamma, shade in zip(shown, figures.CURVES, strict=False):
@@ -726,7 +727,7 @@ for ax, kind in zip(axes, ("output", "generated"), strict=True):
 axes[0].set_ylabel("density (1/rad)")
 axes[1].legend()
 summary = pd.DataFrame(
-    np.concatenate((found, draws.std(0))).reshape(4, -1).T,
+    np.concatenate((found, scatter)).reshape(4, -1).T,
     index=pd.MultiIndex.from_product((KINDS, shown), names=("", "γ")),
     columns=["median (rad)", "peak (rad)", "± median", "± peak"],
 )
@@ -744,7 +745,7 @@ study.show(
 # %% [markdown]
 # **Criterion for V4.** From γ = 0 to 1 to 100 the median of θ falls at each step, and the peak
 # lies at a smaller θ for γ = 100 than for γ = 0, in outputs and in generated states; each change
-# exceeds two standard errors of the difference.
+# exceeds two standard errors of the difference, to which a peak adds the width of its bin over √12.
 
 # %%
 if shown[-1] != 100.0:
@@ -752,7 +753,7 @@ if shown[-1] != 100.0:
 else:
     steps, steps_error = -np.diff(found[0]), np.diff(draws[:, 0]).std(0)
     moved = found[1, :, 0] - found[1, :, -1]
-    moved_error = (draws[:, 1, :, 0] - draws[:, 1, :, -1]).std(0)
+    moved_error = np.hypot((draws[:, 1, :, 0] - draws[:, 1, :, -1]).std(0), np.sqrt(2) * binned)
     falls = (steps > 2 * steps_error).all(-1)
     judge(
         "V4",
@@ -783,7 +784,9 @@ summary.round(5)
 # 10⁶. The measure is the mean squared error between the moduli of the Fourier transforms of their
 # $S_z$ (k-space MSE), which do not change when a state is shifted. The paper calls its collapsed
 # lattices translations of one state, but also says that they have “a different orientation”,
-# which no translation gives. Here the two trainings at β = 10⁻³ do differ in orientation.
+# which no translation gives. Here, too, trainings may end in lattices of different orientation: at
+# full size the two at β = 10⁻³ do, on a laptop they do not. (There, in all three rows below, the
+# lattice of the largest γ is a square one, turned by 45°: see chapter 7.)
 
 # %%
 clouds = {
@@ -828,7 +831,7 @@ study.show(
     caption="One generated state per model around the critical γ, for two independent trainings at "
     "β = 10⁻³ (like the two rows of the paper's Fig. 5A) and one at β = 10⁻⁴. As there, most "
     "lattices are regular beyond roughly γ = 10³. They differ in position between trainings, and "
-    "between those at β = 10⁻³ also in orientation.",
+    "may differ in orientation.",
 )
 
 # %%
@@ -867,7 +870,14 @@ study.show(
 # trainings that disagree with each other do not count as agreeing with the paper. The full-size
 # run was judged by a single fit to both trainings, to within two of its standard errors.)
 
+
 # %%
+def in_words(onset):
+    """A critical γ with its error, or a question mark where the fit does not know it."""
+    error = f"± {onset.uncertainty:.0f}" if onset.uncertainty < onset.position else "(?)"
+    return f"{onset.position:.0f} {error}"
+
+
 curves = collapse.pivot(index="gamma", columns="training", values="k-space MSE")
 final = curves.loc[0] / curves.ffill().iloc[-1]
 if max(gammas) < 1e3:
@@ -879,16 +889,11 @@ else:
         one, two = (onset.position for onset in pair)
         mean, apart = np.sqrt(one * two), max(one, two) / min(one, two)
         where = (
-            "critical γ "
-            + " and ".join(
-                f"{onset.position:.0f} "
-                + (f"± {onset.uncertainty:.0f}" if onset.uncertainty < onset.position else "(?)")
-                for onset in pair
-            )
-            + f" at β = 10⁻³, geometric mean {mean:.0f}"
+            f"critical γ {in_words(pair[0])} and {in_words(pair[1])} at β = 10⁻³, geometric mean "
+            f"{mean:.0f}"
         )
     if weak := onsets["β = 10⁻⁴"]:
-        where += f"; {weak.position:.0f} at β = 10⁻⁴"
+        where += f"; {in_words(weak)} at β = 10⁻⁴"
     last = collapse.set_index(["training", "gamma"])["k-space MSE"]["β = 10⁻³", max(gammas)]
     judge(
         "V6",
@@ -906,18 +911,16 @@ curves
 # ## 7. Is it the ground state?
 # We compare the state of the collapsed model, as decoded and after a quench that turns every spin
 # along its field, with the best of the lattices that fit the box. Fifty test states, relaxed in
-# the same way, show how far the quench alone gets.
+# the same way, show how far the quench alone gets. It has to be a long one, since a state may rest
+# for thousands of sweeps near a *saddle point*, from which the energy falls in some direction but
+# no force points there.
 
 
 # %%
 def settle(spins, hamiltonian):
-    """States after `settling` sweeps at zero temperature."""
-    return anneal(
-        *(hamiltonian, (size, size), torch.zeros(settling)),
-        start=spins.float(),
-        states=range(len(spins)),
-        device=study.device,
-    ).cpu()
+    """States relaxed until no torque exceeds `settled`, far below what a saddle point may show."""
+    spins = spins.float().to(study.device)
+    return quench(spins, hamiltonian, torque=settled, max_sweeps=1_000_000).cpu()
 
 
 verdicts = []
@@ -964,32 +967,136 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V7.** *Low*: decoded states lie below the mean of the data. *Near*: they lie at
-# most 5·10⁻⁴ J per site above the best lattice. *Ground state*: after the quench they lie at most
-# 2·10⁻⁵ J above it, a fifteenth of the distance to the next lattice on 64×64 sites and half of it
-# on 128×128. Reproduced: all three, in every training. (The value is the mean energy of the
-# quenched states over the trainings, and its error the standard error of that mean, at least
-# 10⁻⁶ J.)
+# **Criterion for V7.** *Low*: decoded states lie below the mean of the data. *Decoded*: they lie
+# below the second of the lattices that fit, so that they can only be the best one, nearly relaxed.
+# *Relaxed*: after the quench they lie at most 2·10⁻⁵ J per site above the best lattice, a fifteenth
+# of the distance to the second on 64×64 sites and half of it on 128×128. Reproduced: all three, in
+# every training. (The value is the mean energy of the quenched states over the trainings, and its
+# error the standard error of that mean, at least 10⁻⁶ J. At full size, decoded states were allowed
+# to lie 5·10⁻⁴ J above the best lattice, and a quench took 5000 sweeps.)
 
 # %%
 if max(gammas) < 1e3:
     untested("V7", "the γ sweep ends before the transition")
 else:
     decoded, gaps = quenched["decoded (J)"], quenched["above the best lattice (J)"]
+    second_best = lattice_table["energy per site (J)"][1]
     judge(
         "V7",
         {
             "decoded states lie below the data": (decoded < data_energy.mean().item()).to_dict(),
-            "decoded states lie near the best lattice": (decoded < ground + 5e-4).to_dict(),
+            "decoded states lie below the next lattice": (decoded < second_best).to_dict(),
             "quenched states are the ground state": (gaps < 2e-5).to_dict(),
         },
         ours=quenched["after quench (J)"].mean(),
         uncertainty=max(quenched["after quench (J)"].sem(), 1e-6),
-        remark=f"the best lattice has {ground:.6f}; trainings end "
+        remark=f"the best lattice has {ground:.6f}; states are decoded "
+        + ", ".join(power(energy - ground) for energy in decoded)
+        + " above it and end "
         + ", ".join(power(gap) for gap in gaps)
         + f" above it, quenched anneals {power(input_energy.mean() - ground)} on average and "
-        f"{power(input_energy.min() - ground)} at best",
+        f"{power(input_energy.min() - ground)} at best; the next lattice is "
+        f"{power(second_best - ground)} above it",
     )
+
+# %% [markdown]
+# ### How much of this is chance?
+# The two trainings at β = 10⁻³ differ by their first weights and by the random numbers on the way.
+# (And the first has also passed through smaller β and more values of γ.) Some more like the second,
+# on the same states, give three answers: where they collapse, whether they do so wholly, and how
+# often they find the best lattice. A method that finds it some of the times is of use, as the
+# lowest of several results may be kept; but then it should find it more often than an anneal that
+# is quenched.
+
+# %%
+more = side_by_side(
+    [
+        partial(latent.sweep, second_stages, train, validation, seed=seed + 10 + n, **shared)
+        for n in range(more_trainings)
+    ],
+    study.device,
+    progress="more trainings",
+)
+alike = {1: clouds["β = 10⁻³"], 2: clouds["β = 10⁻³ again"]}
+for number, (_, networks) in enumerate(more, start=3):
+    family = zip((0.0, *gammas_again), networks[1:], strict=True)
+    alike[number] = {
+        gamma: latent.generate(network, generated, seed=seed).cpu() for gamma, network in family
+    }
+chance = []
+for name, family in alike.items():
+    mse = pd.Series({gamma: analysis.k_space_mse(spins) for gamma, spins in family.items()})
+    late = mse[mse.index > 0]
+    fallen = analysis.fit_onset(late.index, late, mse[mse.index <= 100].mean())
+    decoded = family[max(family)][:10]
+    relaxed = settle(decoded, hamiltonian)
+    chance.append(
+        {
+            "training": name,
+            "critical γ": fallen.position if fallen else np.nan,
+            "fall of the MSE": mse.iloc[0] / mse.iloc[-1],
+            "decoded (J)": hamiltonian.energy_per_site(decoded).mean().item() - ground,
+            "relaxed (J)": hamiltonian.energy_per_site(relaxed).mean().item() - ground,
+            "topological charge": textures.topological_charge(relaxed).mean().item(),
+            "k-space MSE": mse,
+        }
+    )
+curve_of = {row["training"]: row.pop("k-space MSE") for row in chance}
+chance = pd.DataFrame(chance).set_index("training")
+print("Energies per site are those above the best lattice.")
+chance.map("{:.3g}".format)
+
+# %%
+gaps = {
+    "trainings": chance["relaxed (J)"].to_numpy(),
+    "quenched anneals": (input_energy - ground).numpy(),
+}
+best_found = {kind: f"{(gap < 2e-5).sum()} of {len(gap)}" for kind, gap in gaps.items()}
+figure, ((left, right),) = figures.panels(1, 2, width=3.6, height=3.2)
+for mse in curve_of.values():
+    left.plot(mse.index[1:], mse.iloc[1:], "o-", ms=3, lw=1, alpha=0.7)
+left.axvspan(500, 2000, color="grey", alpha=0.2)
+left.set(xscale="log", yscale="log", xlabel="γ", ylabel="k-space MSE")
+for position, gap in enumerate(gaps.values()):
+    place = position + np.linspace(-0.25, 0.25, len(gap))
+    right.plot(place, 1e4 * np.sort(gap), "o", ms=4, color=figures.CURVES[1 + position])
+for energy in lattice_table["energy per site (J)"][:4]:
+    right.axhline(1e4 * (energy - ground), color="grey", lw=0.8, ls=":")
+right.set_xticks(range(len(gaps)), [f"{kind}\n(best: {best_found[kind]})" for kind in gaps])
+right.set_ylabel("above the best lattice ($10^{-4}$ J per site)")
+study.show(
+    figure,
+    "chance",
+    numbers={
+        "trainings": chance,
+        "k-space MSE": curve_of,
+        "quenched anneals": gaps["quenched anneals"],
+    },
+    caption=f"Left: k-space MSE of {len(chance)} trainings at β = 10⁻³ that differ in their first "
+    f"weights and random numbers. Their critical γ are {chance['critical γ'].min():.0f} to "
+    f"{chance['critical γ'].max():.0f} (grey: the paper's 500 to 2000), and "
+    f"{(chance['fall of the MSE'] >= 100).sum()} of them fall a hundredfold. Right: energy of what "
+    "they end in, after the quench, beside quenched anneals; dotted: the four best lattices.",
+)
+
+# %% [markdown]
+# On a laptop, all eight trainings end in the best lattice once their states are relaxed, but only
+# 15 of 50 anneals (30 ± 6 %). So a training is much luckier than an anneal. It also takes much
+# longer: in the three minutes of one core that a training needs, some forty anneals are made and
+# relaxed, and a dozen of them end in the best lattice. Who is after the ground state of so small a
+# box does better to anneal many times and to keep the lowest. In the paper's larger box it may be
+# the other way round. There, at full size, each of three trainings ends 3.7·10⁻⁵ J per site above
+# the best lattice, and the best of 50 anneals 2.5·10⁻⁴ J; but these were relaxed for 5000 sweeps
+# only, and in the time of the trainings many more could be made.
+#
+# What is decoded is the best lattice in four of the eight trainings (3 to 6 in the table). In the
+# other four it is the lattice 2×4, step 2/4, of the list above, which is a square one turned by
+# 45°, 3.1·10⁻⁴ J above the best. It rests only as long as it is perfectly symmetric. The slight
+# asymmetry of what a decoder draws grows during the quench, slowly at first, until the best lattice
+# is reached. (Which lattices of the list are minima and which are saddle points can be
+# seen by shaking them: at 10⁻³ J for a hundred sweeps, 2×4 and 1×6, step 2/6, fall. In the box of
+# 128×128 sites, the second lattice, in which trainings at full size end, does not. Nor is the list
+# complete: six of the anneals end 1.7·10⁻⁴ J above the best lattice, where it has none.)
 
 # %% [markdown]
 # ## 8. Speed at equal energy
@@ -1053,8 +1160,6 @@ reached = slowness[slowness["energy per site (J)"] <= decoder_energy]
 speed = (reached if len(reached) else slowness)["states per second"]
 judged = speed.idxmax() if len(reached) else speed.idxmin()
 rival, rival_error = slowness.loc[judged, ["states per second", "± states"]]
-training_seconds = data_seconds + beta_seconds + gamma_seconds
-ratio = decoder_rate / rival
 surely = (decoder_rate - 2 * decoder_error) / (rival + 2 * rival_error)
 figure, ax = plt.subplots(figsize=(5.2, 3.4), layout="constrained")
 ax.plot(
@@ -1083,11 +1188,9 @@ study.show(
         "decoder, states per second": decoder_rate,
         "decoder, error of states per second": decoder_error,
         "decoder, J per site": decoder_energy,
-        "data and training, s": training_seconds,
     },
     caption="Mean energy against speed of generation, for annealing at different cooling rates and "
-    "for the collapsed decoder, on the same machine. The data and all trainings "
-    f"above took {training_seconds:.0f} s, less if some were found ready from an earlier run.",
+    "for the collapsed decoder, on the same machine, once it is trained.",
 )
 judge(
     "V9",
@@ -1097,12 +1200,9 @@ judge(
 )
 
 # %% [markdown]
-# A fully collapsed decoder always makes the same state, so this is the speed of repeating an
-# answer. In the time that the data and all trainings of this page up to here take, annealing makes
-# the number of states printed below.
-
-# %%
-print(f"break-even after {training_seconds * rival:.0f} states; decoder {ratio:.0f} times faster")
+# A fully collapsed decoder always makes the same state, up to its position, so this is the speed of
+# repeating an answer. And the training has to be paid for first. On a laptop, the data and the
+# trainings of chapters 3 and 4 take about 340 s, in which annealing makes 5500 states.
 
 # %% [markdown]
 # ## 9. Walking between two states
@@ -1346,7 +1446,9 @@ strip
 
 # %% [markdown]
 # The walk is also a film, which needs no running Python. Drag R: below the critical γ the
-# interstitial is squeezed out; far above it the codes lead to only a few lattices, or to one.
+# interstitial is squeezed out. Far above it nearly all random codes lead to one lattice, and those
+# codes that come closest to the two targets lie outside of what is ever drawn: on their way the
+# states have faults.
 
 # %%
 film = widgets.film(walk, [walk_gammas[0], *walk_gammas[-1:], *beyond[-1:]])
@@ -1374,34 +1476,41 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # |---|---|---|
 # | V1: posterior collapses in β | reproduced | reproduced: 0.0173 ± 0.0055, paper 10⁻² |
 # | V2: course of the losses in γ | partly: rise, drop early | partly: half-way down at 957 ± 112 |
-# | V3: deformed skyrmions vanish | partly: in generated states | reproduced: excess 0.18 → 0.03 |
+# | V3: deformed skyrmions vanish | partly: a third is left | reproduced then: excess 0.18 → 0.03 |
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 18.9 → 5.3 steps wide |
-# | V6: one state only | partly: one only at γ = 5000 | reproduced then, partly now: γ 2049 |
-# | V7: the ground state | partly | partly: 3.7·10⁻⁵ J above it; quenched anneals 7.6·10⁻⁴ J |
+# | V6: one state only | partly: two of three trainings | reproduced then, partly now: γ 2049 |
+# | V7: the ground state | partly: once relaxed | partly: 3.7·10⁻⁵ J above it |
 # | V8: open square | reproduced: a tie | reproduced: lower by 2.6·10⁻⁵ J |
 # | V9: speed | reproduced | reproduced: 18 200 against at most 58 states per second |
 #
 # *Why.* V2: at full size the drop comes just before 10³, and for β = 10⁻⁴ $L_{RC}$ rises a little
-# early. On a laptop $L_{RC}$ at γ = 100 is already 1.7 to 2.5 times its first value, and $L_H$ is
-# half-way down at 340 to 420. V3: on a laptop, the outputs have hardly more deformed skyrmions than
-# the data to begin with.
+# early. On a laptop $L_{RC}$ at γ = 100 is already 1.7 to 1.9 times its first value, and $L_H$ is
+# half-way down at 310 to 470.
 #
-# V6: on a laptop, all three trainings collapse a hundredfold and more, but the second at β = 10⁻³
-# only half at γ = 5000 and wholly at 10⁵: in between, its codes still choose among lattices. How
-# far so short a training gets varies: in the run before this one, with other states, its critical
-# γ was 1097, but it ended at a seventy-sixth. At full size, the scoreboard's value of 1743 ± 145
-# is one fit to both trainings at β = 10⁻³. Taken one by one, as today's criterion does, that run
-# has 2682 and 1565, with a geometric mean of 2049: only just above the paper's 2000.
+# V3: on a laptop, 23 % of the skyrmions in generated states are still deformed at γ = 100, against
+# 8 % in the data. They do become fewer, by two thirds of the excess, and in outputs nothing is
+# left of it. At full size the excess only had to halve, and no error was known; what is left
+# there would most likely count today.
 #
-# V3, V4, V5 and V9 were judged at full size without errors. Measured by the errors of the laptop
-# run, the changes in V3, V4 and V9 are many errors wide; V5 rests on a single walk and is open
-# until it is run again.
+# V6: on a laptop the critical γ at β = 10⁻³ are 1275 ± 149 and, between two points of the sweep,
+# 500 to 1000, as in the paper. But the second training ends at a sixty-ninth of its first k-space
+# MSE, not at a hundredth. That is a matter of chance: of the eight trainings of chapter 7 it
+# alone does, and their critical γ differ sixfold. So it cannot be seen whether the critical γ
+# depends on β, as the paper says. (At β = 10⁻⁴ the MSE first rises threefold, then falls between
+# 1000 and 2000.) At full size, the scoreboard's value of 1743 ± 145 is one fit to both trainings
+# at β = 10⁻³. Taken one by one, as today's criterion does, that run has 2682 and 1565, with a
+# geometric mean of 2049: only just above the paper's 2000.
 #
-# V7: a collapsed lattice is stable, and no small step leads from 28 skyrmions to 30. It is second
-# in the list of lattices that fit, so "ground state of the system" holds only nearly, and without
-# such a list nobody could tell. Our trainings are thirty times shorter than the paper's; whether
-# longer ones would find the best lattice is open. In the laptop's small box the best anneals,
-# once quenched, also reach the best lattice.
+# V4, V5 and V9 were judged at full size without errors. Measured by the errors of the laptop run,
+# the changes in V4 and V9 are many errors wide; V5 rests on a single walk and is open until it is
+# run again.
+#
+# V7: on a laptop, what the three trainings draw is a square lattice, which relaxes into the best
+# one. At full size it is the second best, with 28 skyrmions, a minimum of its own: no small step
+# leads from there to 30. So "ground state of the system" holds only nearly, and without a list of
+# lattices nobody could tell. Our trainings are thirty times shorter than the paper's; whether
+# longer ones would find the best lattice is open. Of the boundary conditions for which the paper
+# names ground states, only the open square is tried here.
 #
 # *What to try next.* A hundred epochs per stage, which takes hours on one GPU; many seeds, of
 # which the lowest result is kept; a γ that rises and falls again; a Hamiltonian whose ground
