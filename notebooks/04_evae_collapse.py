@@ -1500,7 +1500,7 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # | V4, V5: angles, barrier | reproduced | reproduced: barrier 19.3 ± 0.9 → 5.8 ± 0.4 steps wide |
 # | V6: one state only | partly: two of three trainings | partly: one of three trainings, γ 1829 |
 # | V7: the ground state | partly: once relaxed | partly: one of three trainings |
-# | V8: open square | reproduced: a tie | reproduced: lower by 2.6·10⁻⁵ J |
+# | V8: open square | reproduced: a tie | reproduced: a tie |
 # | V9: speed | reproduced | reproduced: 4330 against at most 1.4 states per second |
 #
 # *Why.* V2: at full size the drop comes at 10³ or just before, at 768 to 1003, and for β = 10⁻⁴
