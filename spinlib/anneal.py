@@ -240,9 +240,8 @@ def quench(
         sweeps = min(100, max_sweeps - done)
         if not len(moving) or sweeps <= 0:
             break
-        some = spins[moving]
-        cold, states = torch.zeros(sweeps), moving.tolist()
-        sweep(some, hamiltonian.of(moving), cold, seed=0, states=states)
+        some, cold = spins[moving], torch.zeros(sweeps)
+        sweep(some, hamiltonian.of(moving), cold, seed=0, states=moving.tolist())
         spins[moving] = some
     if len(moving):
         film = "; for a film, spinlib.relaxation.relax is the faster way" if dipolar.any() else ""

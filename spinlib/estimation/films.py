@@ -44,7 +44,7 @@ class FieldOfView(ThermalFilms):
 
     @property
     def picture_seed(self) -> int:
-        """Of spins and noise: pictures of one film in two fields have neither of them in common."""
+        """Seed of spins and noise, which pictures of one film in two fields do not share."""
         return int(recipe_hash(self)[:16], 16)
 
     def simulate(self, states: range, device: torch.device) -> torch.Tensor:
