@@ -52,7 +52,8 @@ def structure_factor(
         m_z = (m_z - (m_z * window).mean((-2, -1), keepdims=True) / window.mean()) * window
     power = np.abs(np.fft.fft2(m_z) / (height * width)) ** 2
     k = 2 * np.pi * np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
-    noise = power[:, k > np.pi].mean(1)
+    beyond = k > np.pi  # none in a single row
+    noise = power[:, beyond].mean(1) if beyond.any() else np.zeros(len(power))
     return k, power - noise[:, None, None]
 
 

@@ -24,9 +24,9 @@ def bootstrap(
 
 
 def mean_with_error(samples: np.ndarray, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The mean along the first axis and its standard error."""
-    spread = bootstrap(lambda chosen: chosen.mean(0), samples, seed=seed).std(0)
-    return samples.mean(0), spread
+    """The mean along the first axis and its standard error, NaN of a single sample."""
+    draws = bootstrap(lambda chosen: chosen.mean(0), samples, seed=seed)
+    return samples.mean(0), _unbiased(draws, len(samples))
 
 
 def ratio_with_error(
@@ -38,7 +38,12 @@ def ratio_with_error(
     def ratio(chosen: np.ndarray) -> np.ndarray:
         return chosen[:, 0].mean(0) / chosen[:, 1].mean(0)
 
-    return ratio(both), bootstrap(ratio, both, seed=seed).std(0)
+    return ratio(both), _unbiased(bootstrap(ratio, both, seed=seed), len(both))
+
+
+def _unbiased(draws: np.ndarray, count: int) -> np.ndarray:
+    """Their spread; drawn again, samples vary by (n - 1)/n of what they were drawn from."""
+    return draws.std(0) * np.sqrt(count / (count - 1) if count > 1 else np.nan)
 
 
 def error_map(errors: pd.DataFrame, error: str, rows: str, columns: str, bins: int = 5):

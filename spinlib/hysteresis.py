@@ -22,7 +22,7 @@ from spinlib.relaxation import relax
 
 KNEE = (0.6, 0.9)  # levels, as fractions of the largest magnetisation, that define the knee
 
-_KICK = 0.01  # rad
+_KICK = 0.01  # rad, of either part
 _SWEEPS_PER_SAMPLE = 10
 
 
@@ -81,15 +81,17 @@ def hysteresis(
 ) -> Loop:
     """Sweep the field (tesla, along `direction`) from `largest_field` to its negative.
 
-    The first step is `step` (a fiftieth of the largest field). A step that changes the
-    magnetisation by more than `largest_change` is taken back and halved, down to `finest_step` (a
-    tenth of `step`); a quiet one lets the next be half as long again, up to `step`. Every state has
-    steps of its own.
+    The first step is `step` (a fiftieth of the largest field). One that changes the magnetisation
+    by more than `largest_change` halves the next, down to `finest_step` (a tenth of `step`); a
+    quiet one lets it be half as long again, up to `step`. Every state has steps of its own.
 
-    At T = 0 each field is followed by a kick of every spin by a hundredth of a radian, without
-    which a state would stay where it is balanced but no longer stable, and by `relax` to `torque`
-    tesla. At a temperature (kelvin) it is followed by so many heat-bath `sweeps`, over the second
-    half of which the magnetisation is averaged.
+    At T = 0 each field is followed by a kick of every spin by some two hundredths of a radian,
+    without which a state would stay where it is balanced but no longer stable, and by `relax` to
+    `torque` tesla. A step that changes too much is taken back and made again at half the length.
+
+    At a temperature (kelvin) each field is followed by so many heat-bath `sweeps`, over the second
+    half of which the magnetisation is averaged. No step is taken back: that would undo what
+    temperature has turned over, until it happens several times in a row.
     """
     spins = checked(start)
     batch = len(spins)
@@ -114,6 +116,8 @@ def hysteresis(
         raise ValueError(f"Each field of a loop takes at least one sweep, not {sweeps}.")
     states = range(batch) if states is None else states
     occupied = (spins.norm(dim=1) > 0.5).flatten(1).sum(1).cpu()
+    if not occupied.all():
+        raise ValueError("A loop is taken of a magnet: a state of the start has no occupied cell.")
 
     def moment(spins: torch.Tensor) -> torch.Tensor:
         """The mean of S·direction, (batch,)."""
@@ -152,7 +156,7 @@ def hysteresis(
         candidate, changed = settle(spins, trial, number)
         change = (changed - moments).abs()
         fine = steps <= finest_step * (1 + 1e-9)
-        taken = active & ((change <= largest_change) | fine)
+        taken = active & ((change <= largest_change) | fine | (kelvin > 0))
         chosen = taken.to(spins.device)
         spins = torch.where(chosen[:, None, None, None], candidate, spins)
         now, moments = torch.where(taken, trial, now), torch.where(taken, changed, moments)

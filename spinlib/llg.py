@@ -218,8 +218,8 @@ class BogackiShampine:
     def go_on(self, seconds: float) -> None:
         """Advance every state to this time."""
         end = GYROMAGNETIC_RATIO * seconds
-        while (left := end - self.time).max() > 1e-9 * end:
-            self.try_step(torch.minimum(self.step, left), left > 1e-9 * end)
+        while (active := (left := end - self.time) > 1e-9 * end).any():
+            self.try_step(torch.minimum(self.step, left), active)
 
     def try_step(self, step: torch.Tensor, active: torch.Tensor) -> None:
         """Try a step (batch,) in γt; active states whose error is small enough advance."""

@@ -160,7 +160,8 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
     try:
         image = Image.open(path, formats=("PNG", "JPEG", "GIF", "BMP"))
     except UnidentifiedImageError:
-        start = path.read_bytes()[:26]
+        with path.open("rb") as file:
+            start = file.read(26)
         if start.startswith(b"\x89PNG") and start[24:] == b"\x10\x03":
             _refuse_palette(path, 16)
         if start.startswith((b"\x89PNG", b"\xff\xd8", b"GIF8", b"BM")):
@@ -309,6 +310,11 @@ def _decode_ovf(path: Path, page: int | None) -> Decoded:
         raise PictureError(f"{path} has {components} components per cell; 1 or 3 are needed.")
     values = field.values[_check_page(path, page, layers)][:, ::-1]
     size, notes = _pixel_size(field.cell[0], field.cell[1], "the OVF cell")
+    if size is None and field.cell[0] != field.cell[1]:
+        raise PictureError(
+            f"{path} has cells of {field.cell[0]:.4g} m x {field.cell[1]:.4g} m: resample it to "
+            "square ones."
+        )
     return Decoded(values, size, notes, vectors=components == 3)
 
 

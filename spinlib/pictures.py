@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, find_objects, label
+from scipy.ndimage import binary_opening, distance_transform_edt, find_objects, label
 
 from spinlib.picture_files import PictureError, decode
 
@@ -24,6 +24,7 @@ __all__ = ["Picture", "PictureError", "bars", "read_picture", "windows"]
 PERCENTILES = (0.5, 99.5)
 ROUNDED = 1e-3  # by which colours from 0 to 1 may lie beyond
 LARGEST = 1e15  # no instrument counts so far; larger numbers are damage and overflow when squared
+MOST_MASKED = 0.5  # of the pixels: what is masked is filled in, and soon there is more of that
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def read_picture(
 
     `page` picks a picture out of a file with several, `pixel_size` (metres) overrules the file's
     own, `crop` is a box (left, top, right, bottom) in pixels from the top left corner, `mask` is a
-    (height, width) array, true on pixels to ignore (scale bar, caption, dead pixels): they count
-    neither for the grey scale nor as texture, and are filled from the nearest pixel that counts.
+    (height, width) array, true on pixels to ignore (scale bar, caption, dead pixels): they do not
+    count for the grey scale, and are filled from the nearest pixel that counts. Row 0 of a mask is
+    the top one, of an NPY the lowest: turn over a mask that is made from such an array ([::-1]).
 
     Grey levels are stretched to 0...1 between the 0.5 and 99.5 percentiles. RGB keeps its
     values, since colours carry angles: relative to the full range of 8 or 16 bit, or floats from 0
@@ -73,8 +75,11 @@ def read_picture(
         raise PictureError(
             f"{path} has {values.shape[2]} x {values.shape[1]} pixels, too few to show a texture."
         )
-    if ignored.all():
-        raise PictureError(f"{path} has no pixel left: the mask covers all of it.")
+    if ignored.mean() > MOST_MASKED:
+        raise PictureError(
+            f"{path} is masked on {100 * ignored.mean():.0f} % of what is read, more than half: "
+            "crop it to a part that counts."
+        )
     values = _checked(path, values, ignored)
     if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
         values = values[:1]  # a grey picture saved as RGB
@@ -127,8 +132,8 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     if bad.any():
         raise PictureError(
             f"{path} has {int(bad.sum())} pixels that are NaN, infinite or beyond {LARGEST:g}: "
-            "crop them away, or give read_picture(path, mask=…) instead of the path (--mask in a "
-            "shell)."
+            "crop them away, or give read_picture(path, mask=…), the top row first, instead of the "
+            "path (--mask in a shell)."
         )
     counted = values[:, ~ignored]
     values[:, ignored] = counted[:, :1]
@@ -147,7 +152,7 @@ def _scaled(
         length = length or np.abs(counted).max()
         scaled = (1 + values / length) / 2
         return np.clip(scaled, 0, 1), f"three components m are (1 + m/{length:.4g})/2"
-    if len(values) == 3 and dtype in (np.uint8, np.uint16):
+    if len(values) == 3 and dtype.newbyteorder("=") in (np.uint8, np.uint16):
         return values / np.iinfo(dtype).max, f"colours are fractions of {np.iinfo(dtype).max}"
     if len(values) == 3:
         if dtype.kind != "f" or counted.max() > 1 + ROUNDED:
@@ -166,27 +171,35 @@ def _scaled(
 
 PURE = 0.06  # by which black and white of a bar may be off, as JPEG leaves them
 FILLED = 0.95  # share of its box that a bar fills
+THINNEST = 4  # rows of pixels; domains without noise have pure boxes of two or three
 
 
 def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
     """Boxes (left, top, right, bottom) that look like a scale bar, in pixels from the top left.
 
     Black or white all over with sharp corners, at least three times as wide as high and a tenth of
-    the picture (channels, height, width) wide, and not at its edges. Domains have round ends: of
-    3000 annealed skyrmion states without noise three have such a bar, of two rows of pixels.
+    the picture (channels, height, width) wide, not at its edges, and not in the midst of a domain
+    as black or white. What domains add to it where they touch it is taken off first. They have
+    round ends: of 1080 bars of a quarter of the width in pictures of thermal films, with and
+    without blur and noise, all but eight are found, and one in 180 such pictures without a bar.
     """
     upright = pixels.float().cpu().numpy()[:, ::-1]
     height, width = upright.shape[1:]
     found = []
     for shade in (0.0, 1.0):
         pure = (np.abs(upright - shade) < PURE).all(0)
-        for rows, columns in find_objects(label(pure)[0]):
-            box = pure[rows, columns]
-            wide = box.shape[1] >= max(3 * box.shape[0], width / 10, 10)
-            inside = rows.start and columns.start and rows.stop < height and columns.stop < width
+        solid = binary_opening(pure, np.ones((THINNEST, max(10, math.ceil(width / 10)))))
+        for rows, columns in find_objects(label(solid)[0]):
+            left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
+            if not (left and top and right < width and bottom < height):
+                continue
+            box = solid[rows, columns]
             corners = box[[0, 0, -1, -1], [0, -1, 0, -1]].sum() >= 3  # JPEG may smear one
-            if len(box) > 1 and wide and inside and corners and box.mean() >= FILLED:
-                found.append((columns.start, rows.start, columns.stop, rows.stop))
+            sides = pure[rows, [left - 1, right]], pure[[top - 1, bottom], columns]
+            around = np.concatenate([side.ravel() for side in sides])
+            wide = right - left >= 3 * (bottom - top)
+            if wide and corners and box.mean() >= FILLED and around.mean() <= 0.5:
+                found.append((left, top, right, bottom))
     return found
 
 

@@ -80,9 +80,12 @@ def details(figures: Path) -> str:
         "The value behind each verdict, and the reason where a claim is not reproduced. In the "
         "count the larger run speaks where it has tested a claim. What follows ± is one standard "
         "error over films or states, unless something else is said; another training would add to "
-        "it.",
+        "it, but for W4 and W5, where trainings are included. A run was judged by the criteria of "
+        "its commit, given below; the README says which have become stricter since.",
         "",
         _table(figures, _found),
+        "",
+        "A run takes less if it finds films and trainings of an earlier one.",
         "",
         "| run | device | took | memory | commit |",
         "|---|---|---|---|---|",

@@ -47,7 +47,7 @@ def fingerprint(run: Run, root: Path = ROOT) -> str:
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".")
     )
     # A picture of the user's own: another one may come under the same name.
-    own = [root / run.values["image"]] if run.values.get("image") else []
+    own = [root / Path(run.values["image"]).expanduser()] if run.values.get("image") else []
     for path in [run.notebook, root / "requirements.txt", *own, *sources]:
         if path.is_file():
             digest.update(path.name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())

@@ -93,8 +93,27 @@ def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dic
     return {name: known[name].take(entry) for name, entry in wanted.items()}
 
 
+class _Once(argparse.Action):
+    """Keep what an option was given; refuse to forget it for what a second one says."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        given = vars(namespace).setdefault("_given", set())
+        if self.dest in given:
+            parser.error(f"{option_string or self.dest} was given twice")
+        if option_string:
+            given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """Complaints become refusals, which end like all others."""
+    """Complaints become refusals, which end like all others; an option counts once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in (None, "store"):
+            self.register("action", name, _Once)
+        # argparse would take -1e-3 for an option.
+        self._negative_number_matcher = re.compile(r"-(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$", re.I)
 
     def error(self, message: str) -> NoReturn:
         raise Refused(f"The request cannot be read: {message}.")

@@ -185,7 +185,8 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
     no larger than half a square of the helix `period`, no smaller than a hundredth, and less than
     twice as long as wide. The map is smoothed by a fourteenth of the period. Of regions that touch
     an edge those on the lower and left side are left out; those on the other two count, whatever
-    the shape of what the edge has left of them.
+    the shape of what the edge has left of them, but not in the corner between these: it cuts
+    stripes, too, to something short.
     """
     densities = []
     for picture in pictures:
@@ -197,8 +198,8 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
             y, x = np.nonzero(regions[box] == number)
             begins = min(box[0].start, box[1].start) > 0
             sized = 0.01 * period**2 <= len(y) <= 0.5 * period**2
-            cut = any(part.stop == side for part, side in zip(box, values.shape, strict=True))
-            count += begins and sized and (cut or elongation(y, x) < 2)
+            cut = sum(part.stop == side for part, side in zip(box, values.shape, strict=True))
+            count += begins and sized and (cut == 1 or (cut == 0 and elongation(y, x) < 2))
         densities.append(count / np.subtract(values.shape, 1).prod())  # where they may begin
     return np.array(densities)
 

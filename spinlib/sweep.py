@@ -7,10 +7,11 @@ sets.yaml is a list of sets, each a mapping as `--parameters` of `spinlib.reprod
     - {image: one.tif, seed: 1}
     - {image: two.tif, seed: 1}
 
-Each set gets a folder of its own below data/sweeps/<profile>/<study>/, with the executed notebook,
-figures and claims; claims.csv beside them holds the claims of all. Sets that are there already are
-not run again, so a sweep that was killed goes on where it was. Without a scheduler the sets are run
-one after the other.
+A picture is looked for in the repository, unless its whole path is given. Each set gets a folder of
+its own below data/sweeps/<profile>/<study>/, with the executed notebook, figures and claims;
+claims.csv beside them holds the claims of all. Sets that are there already are not run again, so a
+sweep that was killed goes on where it was. Without a scheduler the sets are run one after the
+other.
 """
 
 import argparse

@@ -61,10 +61,13 @@ class Walk:
     ) -> torch.Tensor:
         """The latents (1, latent) `position` steps past the barrier (negative: before it).
 
-        `offsets` are added along the most informative latents, in their order.
+        `offsets` are added along the most informative latents, in their order. Where there is no
+        barrier, its place may be an end of the walk: it is moved in, for the sliders to reach both
+        sides.
         """
         leg = self._leg(gamma)
-        share = min(max((leg.peak + position) / (STEPS - 1), 0.0), 1.0)
+        middle = min(max(leg.peak, REACH), STEPS - 1 - REACH)
+        share = min(max((middle + position) / (STEPS - 1), 0.0), 1.0)
         code = torch.lerp(leg.ends[:1], leg.ends[1:], share)
         for direction, offset in zip(leg.directions, offsets, strict=False):
             code[0, direction] += offset

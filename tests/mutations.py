@@ -373,9 +373,30 @@ FAULTS = [
     Fault(
         "skyrmions cut by an edge have to be round",
         "similarity.py",
-        "(cut or elongation(y, x) < 2)",
-        "elongation(y, x) < 2",
+        "(cut == 1 or (cut == 0 and elongation(y, x) < 2))",
+        "(cut == 0 and elongation(y, x) < 2)",
         "test_similarity.py::test_density_of_skyrmions_does_not_depend_on_the_edges",
+    ),
+    Fault(
+        "skyrmions: stripes cut by a corner",
+        "similarity.py",
+        "(cut == 1 or",
+        "(cut or",
+        "test_similarity.py::test_stripes_across_a_corner_are_no_skyrmions",
+    ),
+    Fault(
+        "hysteresis: what heat has turned over is taken back",
+        "hysteresis.py",
+        " | fine | (kelvin > 0))",
+        " | fine)",
+        "test_hysteresis.py::test_what_temperature_has_turned_over_stays_turned_over",
+    ),
+    Fault(
+        "bars: what domains add is left on",
+        "pictures.py",
+        "solid = binary_opening(pure, np.ones((THINNEST, max(10, math.ceil(width / 10)))))",
+        "solid = pure",
+        "test_pictures.py::test_a_bar_is_found_though_domains_of_its_shade_touch_it",
     ),
     Fault(
         "estimates: nothing simulated beyond the ranges",

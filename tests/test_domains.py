@@ -54,6 +54,14 @@ def test_the_period_in_a_crop_with_open_edges(period):
     assert found == pytest.approx([period], rel=0.01)
 
 
+@pytest.mark.parametrize("shape", [(1, 64), (64, 1), (2, 64)])
+def test_the_period_along_a_single_row(shape):
+    wave = torch.sin(2 * torch.pi * torch.arange(64.0) / 16).expand(2, 64)
+    wave = wave[: shape[0]] if shape[1] > 1 else wave[:1].T
+    spins = torch.stack((torch.sqrt(1 - 0.99 * wave**2), 0 * wave, 0.995 * wave))[None]
+    assert domains.stripe_period(spins)[0] == pytest.approx(16)
+
+
 def test_a_picture_without_domains_has_no_period():
     flat = torch.cat((textures.uniform((32, 32)), textures.uniform((32, 32), (1, 0.3, 0))))
     assert np.isnan(domains.stripe_period(flat)).all()

@@ -21,6 +21,16 @@ def test_the_bootstrap_finds_the_standard_error_of_a_mean():
     assert np.array_equal(error, again)
 
 
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_few_samples_are_drawn_again_from_too_few(count):
+    found = [errors.mean_with_error(normal(count, seed=s), seed=s)[1] ** 2 for s in range(400)]
+    # The mean square is 1/n; without the correction it would be (n - 1)/n of that. For two samples
+    # it scatters by √2 of itself, 7 % of the mean of 400; three times that.
+    assert np.mean(found) == pytest.approx(1 / count, rel=0.21)
+    assert np.isnan(errors.mean_with_error(normal(1))[1])
+    assert np.isnan(errors.ratio_with_error(normal(1), normal(1, seed=1))[1])
+
+
 def test_a_ratio_keeps_states_together():
     below = np.abs(normal(300, 1)) + 0.1
     ratio, error = errors.ratio_with_error(4 * below, below)

@@ -39,7 +39,9 @@ from spinlib.estimation.planning import Effort, with_margin
 from spinlib.estimation.quantities import QUANTITIES, straightened
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError, read_picture
+from spinlib.store import DatasetError
 from spinlib.thermal_recipes import NAMES, thermal_states
+from spinlib.weights import TrainingError
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
@@ -148,9 +150,11 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert written.items() <= json.loads(answer.to_json()).items()
     assert made[1].read_bytes().startswith(b"\x89PNG")
 
-    one = [files[0], *(word for word in SAID if word != "0.2")]
-    assert shell.main(one) == 0  # the file says how large its pixels are
+    # The file says how large its pixels are; a negative number may have an exponent.
+    one = [files[0], *("-5e-2" if word == "0.05" else word for word in SAID if word != "0.2")]
+    assert shell.main(one) == 0
     assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
+    assert asked[1][1][0].field_T == -0.05
 
 
 def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
@@ -172,6 +176,7 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
     monkeypatch.setattr(shell, "estimate", lambda *_, **__: pytest.fail("it is not refused"))
     os.mkfifo(tmp_path / "pipe")
     Image.new("L", (40, 40)).save(tmp_path / "even.png")
+    mask = str(tmp_path / "mask.png")
     for arguments, sentence in [
         ([*files, *SAID], "two.npy does not say how large its pixels are: give --pixel-size-nm."),
         ([files[0], *SAID], "2 values of field_T came with 1 picture(s)"),
@@ -183,6 +188,12 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
         ([*files, *SAID, "--json", str(tmp_path)], "is no file that can be written"),
         ([*files, *SAID, "--json", str(tmp_path / "pipe")], "pipe is no file that can be written"),
         ([*files, *SAID, "--figure", str(tmp_path / "a.xyz")], "no figure of kind 'xyz'"),
+        ([*files, *SAID, "--figure", str(tmp_path / "a.pgf")], "no figure of kind 'pgf'"),
+        ([*files, *SAID, "--json", str(tmp_path / (300 * "a"))], "is no name for a file"),
+        ([*files, *SAID, "--json", files[0]], "one.ovf is a file of this request already"),
+        ([*files, *SAID, "--mask", mask, "--figure", mask], "mask.png is a file of this request"),
+        ([*files, *SAID, "--json", mask, "--figure", mask[:-4]], "mask.png is a file of this"),
+        ([*files, *SAID, "--field-T", "0.1"], "cannot be read: --field-T was given twice"),
         (files, "The request cannot be read: the following arguments are required"),
         (["--field-T", "0.05", *files, *SAID], "one.ovf' is no number (write 0.05, without a unit"),
         ([*files, *SAID, "--pixel-size-nm", "2,34"], "'2,34' is no number"),
@@ -206,6 +217,40 @@ def test_an_answer_that_cannot_be_written_is_printed_all_the_same(
     assert ("a.json" if named else "a file of it") in said.err
     assert "could not be written: No space left on device." in said.err
     assert said.err.count("\n") == 1
+
+
+def test_files_are_written_though_nobody_reads_what_is_printed(answer, files, tmp_path):
+    """In a process of its own, whose output goes into a pipe that is closed at once."""
+    answer.keep(tmp_path / "answer.safetensors")
+    call = (
+        "import sys; from spinlib.estimation import Estimate, __main__ as shell\n"
+        f"answer = Estimate.load({str(tmp_path / 'answer.safetensors')!r})\n"
+        "shell.estimate = lambda *_, **__: answer\n"
+        "sys.stdin.read()\n"  # until the pipe is closed
+        "sys.exit(shell.main(sys.argv[1:]))"
+    )
+    asked = [*files, *SAID, "--pixel-size-nm", "2.34", "--json", str(tmp_path / "a.json")]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    shown = subprocess.Popen([sys.executable, "-c", call, *asked], **pipes)
+    shown.stdout.close()
+    shown.stdin.close()
+    assert (shown.stderr.read(), shown.wait()) == (b"", 0)
+    assert json.loads((tmp_path / "a.json").read_text())["pictures"] == files
+
+
+def test_names_that_are_no_text_are_written_as_they_can_be(answer, tmp_path):
+    answer.to_json(tmp_path / "a.json", [os.fsdecode(b"probe_\xfc.png")])
+    assert json.loads((tmp_path / "a.json").read_text())["pictures"] == ["probe_\udcfc.png"]
+
+
+@pytest.mark.parametrize("kind", [DatasetError, TrainingError, OSError])
+def test_a_full_disk_ends_in_a_sentence(kind, files, monkeypatch, capsys):
+    full = kind("No space left on device")
+    monkeypatch.setattr(shell, "estimate", lambda *_, **__: (_ for _ in ()).throw(full))
+    assert shell.main([*files, *SAID, "--pixel-size-nm", "2.34"]) == 1
+    said = capsys.readouterr()
+    assert said.err == "The work could not be kept, and stopped: No space left on device\n"
+    assert said.out == ""
 
 
 def test_an_answer_cut_short_is_told(answer, tmp_path):
@@ -251,8 +296,8 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     monkeypatch.setattr(FieldOfView, "simulate", refuse)
     monkeypatch.setattr(learning, "_simulate", refuse)
     pixels = picture().flip(-1)
-    pixels[:, 3:7, 4:16] = 0.5
-    pixels[:, 4:6, 5:15] = 1.0  # a white bar, rows counted from below
+    pixels[:, 3:9, 4:18] = 0.5
+    pixels[:, 4:8, 5:17] = 1.0  # a white bar, rows counted from below
     other = Picture(pixels, 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), coarse_colours=True)
     again = ask(root, picture=other)
     after = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
@@ -262,7 +307,7 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     assert not again.table.equals(answer.table)
     assert any("a pixel is 4.2 nm, the conditions say 4 nm" in words for words in again.warnings)
     assert any("chroma subsampling" in words for words in again.warnings)
-    assert any("From column 5 to 15 and row 39 to 41" in words for words in again.warnings)
+    assert any("From column 5 to 17 and row 37 to 41" in words for words in again.warnings)
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
 
 
@@ -442,6 +487,21 @@ def test_picture_unlike_all_simulations_is_told(root):
     assert json.loads(answer.to_json())["table"][NAMES[0]]["high"] is None
 
 
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [("tested", 1), ("validation", 0), ("again", 1), ("looks", 0), ("cells", 64.0), ("drawn", -1)],
+)
+def test_an_effort_that_tells_nothing_is_refused(name, number):
+    with pytest.raises(ValueError, match=f"effort's {name} is a whole number >= .*, not {number}"):
+        replace(TINY, **{name: number})
+    with pytest.raises(ValueError, match="loop_cells is even, not 9"):
+        replace(TINY, loop_cells=9)
+
+
+def test_a_seed_may_be_numpys(answer, root):
+    assert ask(root, seed=np.int64(1)).to_json() == answer.to_json()
+
+
 def test_bad_input_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(PictureError, match="Of the picture's 12 pixels across"):
         ask(tmp_path, picture=torch.rand(3, 12, 40))
@@ -459,6 +519,8 @@ def test_bad_input_is_refused_before_anything_is_made(tmp_path):
     for pixels in (255 * picture(), 2 * picture() - 1):  # bytes, and vectors
         with pytest.raises(PictureError, match="give them from 0 to 1"):
             ask(tmp_path, picture=pixels)
+    with pytest.raises(PictureError, match="shows less than one period of any helix"):
+        estimate(picture(), replace(CONDITIONS, pixel_size_nm=0.004), RANGES, root=tmp_path)
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=r"Nothing can be kept in .*file: Not a directory"):

@@ -301,6 +301,11 @@ def test_films_that_do_not_fit_the_spins_are_refused(change, message):
         FilmSystem(spins, film, change.get("field", 0.0), None, demagnetisation=False)
 
 
+def test_no_state_runs_at_once():
+    none = torch.zeros(0, 3, 4, 4)
+    assert run(none, Film(**FILM), damping=0.1, time=1e-12).shape == none.shape
+
+
 def test_whoever_watches_may_keep_the_spins():
     kept = []
     options = {"damping": 0.1, "field": 0.1, "time": 1e-11, "every": 2e-12}

@@ -204,6 +204,18 @@ def read_picture_of(tmp_path, values):
     return read_picture(tmp_path / "reference.npy").pixels
 
 
+def test_colours_of_either_order_of_bytes_are_the_same(tmp_path):
+    little = np.round(texture(20, 30)[..., None] * [65535, 20000, 0]).astype("<u2")
+    found = [read_picture_of(tmp_path, little.astype(order)) for order in ("<u2", ">u2")]
+    assert torch.equal(*found)
+
+
+def test_cells_that_are_not_square_are_refused(tmp_path):
+    write_ovf(tmp_path / "a.ovf", spins()[0].numpy(), (4e-9, 8e-9, 4e-9))
+    refused(tmp_path / "a.ovf", "cells of 4e-09 m x 8e-09 m")
+    refused(tmp_path / "a.ovf", "cells of 4e-09 m x 8e-09 m", pixel_size=4e-9)
+
+
 def test_vector_fields(tmp_path):
     state = spins()
     expected = ((1 + state[0]) / 2).numpy()
@@ -317,6 +329,24 @@ def test_a_bar_that_nobody_masked_is_found(tmp_path, ending, shade):
     mask = np.zeros(grey.shape, bool)
     mask[168:178, 18:82] = True
     assert bars(read_picture(tmp_path / f"a.{ending}", mask=mask).pixels) == []
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+def test_a_bar_is_found_though_domains_of_its_shade_touch_it(tmp_path, shade):
+    y, x = np.mgrid[:200, :240]
+    stripes = np.sin(0.15 * x + 0.1 * np.sin(0.1 * y) + 0.05 * y)  # 40 pixels long
+    noise = np.random.default_rng(1).normal(0, 0.05, stripes.shape)
+    colours = np.clip(255 * (0.5 + 0.7 * stripes + noise), 0, 255)  # 40 % are black or white
+    colours = np.repeat(colours[:, :, None], 3, 2).astype(np.uint8)
+    colours[:, :, 2] //= 2  # so that white is none
+    colours[stripes > 0.75] = 255
+    colours[150:156, 60:120] = shade
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    (box,) = bars(read_picture(tmp_path / "a.png").pixels)
+    assert np.abs(np.subtract(box, (60, 150, 120, 156))).max() <= 1  # where a domain goes on
+    mask = np.zeros((200, 240), bool)
+    mask[150:156, 60:120] = True
+    assert bars(read_picture(tmp_path / "a.png", mask=mask).pixels) == []
 
 
 def test_domains_are_no_bars():
@@ -509,7 +539,8 @@ def test_wrong_parameters_name_the_file(tmp_path):
     refused(path, "crop box", crop=(1, 2, 3))
     refused(path, "too few", crop=(3, 3, 4, 9))
     refused(path, "mask", mask=np.zeros((3, 3)))
-    refused(path, "covers all", mask=np.ones((48, 64)))
+    refused(path, "on 100 % of what is read", mask=np.ones((48, 64)))
+    refused(path, "on 52 % of what is read", mask=np.repeat(np.arange(48) < 25, 64).reshape(48, 64))
 
 
 def test_digital_micrograph_files_need_the_optional_package(tmp_path, monkeypatch):

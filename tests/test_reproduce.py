@@ -194,6 +194,14 @@ def test_any_input_changes_the_fingerprint(root, monkeypatch):
         film.write_text(content)
         assert reproduce.fingerprint(run, root) not in seen
         seen.add(reproduce.fingerprint(run, root))
+    home = root / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    run.values["image"] = "~/film.png"
+    for content in ("one", "two"):
+        (home / "film.png").write_text(content)
+        assert reproduce.fingerprint(run, root) not in seen
+        seen.add(reproduce.fingerprint(run, root))
     for arguments in (["-p", "seed=2"], ["--profile", "smoke"], ["--device", "cpu"]):
         assert now(*arguments) not in seen
     (package / "__pycache__").mkdir()

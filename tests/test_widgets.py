@@ -1,6 +1,7 @@
 """The explorer: pure decoding, what its picture shows, and the shell around it."""
 
 import io
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -35,10 +36,17 @@ def pixels(png):
 
 def test_the_walk_goes_from_one_code_to_the_other(walk):
     leg = walk.legs[100.0]
-    start, end = (walk.code(100.0, place - leg.peak) for place in (0, widgets.STEPS - 1))
-    torch.testing.assert_close(start, leg.ends[:1])
-    torch.testing.assert_close(end, leg.ends[1:])
-    assert torch.equal(walk.code(100.0, 10_000), end)  # beyond the end it stays there
+    for position, end in ((-10_000, 0), (10_000, 1)):  # beyond the end it stays there
+        torch.testing.assert_close(walk.code(100.0, position), leg.ends[end : end + 1])
+
+
+@pytest.mark.parametrize(("peak", "middle"), [(0, 30), (40, 40), (100, 100), (200, 170)])
+def test_the_sliders_walk_on_both_sides_of_the_barrier(walk, peak, middle):
+    leg = replace(walk.legs[100.0], peak=peak)
+    walk = replace(walk, legs={100.0: leg})
+    for position in (-30, 0, 30):
+        expected = torch.lerp(leg.ends[:1], leg.ends[1:], (middle + position) / 200)
+        torch.testing.assert_close(walk.code(100.0, position), expected)
 
 
 def test_offsets_move_the_informative_latents_and_nothing_else(walk):

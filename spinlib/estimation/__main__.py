@@ -10,6 +10,7 @@ for all. Asked again, it goes on where it was stopped.
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from spinlib.notebooks import Refused
 from spinlib.picture_files import decode
 from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
+from spinlib.store import DatasetError
+from spinlib.weights import TrainingError
 
 
 def _number(text: str) -> float:
@@ -76,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--mask",
         type=Path,
         help="picture file as large as every picture, black where pixels count, white on those to "
-        "ignore, such as a scale bar",
+        "ignore, such as a scale bar (row 0 of an NPY is the lowest)",
     )
     seen.add_argument("--page", type=int, help="of a file with several pictures, from 0")
     add("--effort", default="laptop", choices=tuple(EFFORT), help="laptop takes minutes")
@@ -126,20 +129,26 @@ def _mask(path: Path) -> np.ndarray:
     return grey > (grey.min() + grey.max()) / 2
 
 
-def _check_output(path: Path) -> None:
-    """Refuse, before minutes of work, a file that could not be written after it."""
+def _check_output(path: Path, taken: Iterable[Path]) -> None:
+    """Refuse, before minutes of work, a file that could not be written after it, or is `taken`."""
     if not path.parent.is_dir():
         raise Refused(f"There is no folder {path.parent} for {path.name}.")
+    try:
+        there = path.exists()
+    except OSError as error:  # a name that is too long
+        raise Refused(f"{path} is no name for a file: {error.strerror}.") from None
     # A device or a pipe would be replaced by a file, as results are written whole or not at all.
-    if path.exists() and not path.is_file():
+    if there and not path.is_file():
         raise Refused(f"{path} is no file that can be written: give the name of a file.")
+    if path.resolve() in [other.expanduser().resolve() for other in taken]:
+        raise Refused(f"{path} is a file of this request already: give the answer another name.")
     if not os.access(path.parent, os.W_OK):
         raise Refused(f"{path} cannot be written: its folder takes no files. Choose another.")
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse a figure of a kind that nobody can draw; without an ending it becomes a PNG."""
-    kinds = FigureCanvasBase.get_supported_filetypes()
+    """Refuse a figure of a kind that nobody can draw."""
+    kinds = FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"}  # which takes a LaTeX
     if (kind := path.suffix.removeprefix(".").lower()) and kind not in kinds:
         raise Refused(
             f"There is no figure of kind {kind!r} ({path}): end its name in .png or .pdf."
@@ -150,10 +159,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Print the answer; return 0, 2 if the request was refused, 1 if a file was not written."""
     try:
         options = _parser().parse_args(arguments)
-        for path in filter(None, (options.json, options.figure)):
-            _check_output(path)
+        taken = [*options.pictures, *filter(None, [options.mask])]
+        if options.json:
+            _check_output(options.json, taken)
+            taken.append(options.json)
         if options.figure:
             _check_kind(options.figure)
+            if not options.figure.suffix:
+                options.figure = options.figure.with_suffix(".png")
+            _check_output(options.figure, taken)
         given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
         given["mask"] = options.mask and _mask(options.mask)
         pictures = [read_picture(path, **given) for path in options.pictures]
@@ -168,25 +182,36 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as refusal:  # all refusals are
         print(refusal, file=sys.stderr)
         return 2
+    except (DatasetError, TrainingError, OSError) as error:
+        print(f"The work could not be kept, and stopped: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("Stopped; ask again to go on from here.", file=sys.stderr)
         return 130
-    print(*answer.choices, "", answer, sep="\n")
-    try:
+    try:  # files first: who reads what is printed may have gone
         if options.json:
             answer.to_json(options.json, [str(path) for path in options.pictures])
         if options.figure:
             answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
     except OSError as error:
-        print(
+        complaint = (
             f"The answer is kept, but {error.filename or 'a file of it'} could not be written: "
             f"{error.strerror or error}. Make room or choose another folder, then ask again: that "
-            "takes seconds.",
-            file=sys.stderr,
+            "takes seconds."
         )
-        return 1
-    return 0
+    else:
+        complaint = ""
+    try:
+        print(*answer.choices, "", answer, sep="\n", flush=True)
+    except BrokenPipeError:  # what is left is for nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if complaint:
+        print(complaint, file=sys.stderr)
+    return bool(complaint)
 
 
 if __name__ == "__main__":
+    # A name of a file may hold bytes that are no text, and a terminal may lack letters.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -110,11 +110,11 @@ class Estimate:
         fields = np.atleast_1d(field_T)
         curves = np.stack([magnetisation(loop, self.films[NAMES[2]], f) for f in fields], 1)
         own, other = curves[: self.repeats].mean(0), curves[self.repeats :]
-        slopes = other @ own / (own @ own)
+        from_films = float(np.sqrt(np.mean((other @ own / (own @ own) - 1) ** 2)))
         row = self.table.loc[NAMES[2]]
         # For a normal distribution 90 % are within 1.645 standard deviations on either side.
         from_interval = (row["high"] - row["low"]) / (2 * 1.645 * row["estimate"])
-        return volume(moment, moment_error, own, max(float(np.std(slopes)), from_interval))
+        return volume(moment, moment_error, own, max(from_films, from_interval))
 
     def figure(self, truth: Sequence[float] | None = None) -> Figure:
         """Picture, simulation, spectra; intervals, estimates of tested states, loop.
@@ -149,8 +149,8 @@ class Estimate:
             self._interval(ax, name, true and true[number])
         axes[1, 0].set_axis_off()
         ax = axes[1, 1]
-        for name in NAMES:
-            low, high = (f(self.tested[f"true {name}"]) for f in (min, max))
+        asked = (self.settings["ranges"][end] for end in ("low", "high"))
+        for name, low, high in zip(NAMES, *asked, strict=True):
             ax.plot(
                 *((self.tested[f"{kind} {name}"] - low) / (high - low) for kind in _KINDS),
                 **{"ls": "", "marker": ".", "ms": 4, "color": _colour(name)},
@@ -196,7 +196,8 @@ class Estimate:
         content = {"pictures": list(pictures)} | self._content()
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         if path is not None:
-            write_whole(Path(path), text.encode())
+            # Names of files may hold bytes that are no text.
+            write_whole(Path(path), text.encode(errors="backslashreplace"))
         return text
 
     def _content(self) -> dict[str, Any]:

@@ -95,6 +95,7 @@ def estimate(
         effort = EFFORT[effort]
     if not (isinstance(seed, Integral) and 0 <= seed <= LARGEST_SEED):
         raise ValueError(f"The seed is a whole number from 0 to {LARGEST_SEED:.0e}, not {seed!r}.")
+    seed = int(seed)  # of whatever kind, as the answer is kept under its text
     if not isinstance(ranges, Ranges):
         raise ValueError(
             f"The ranges are Ranges(low=(A, D, M_s), high=(A, D, M_s)), not {ranges!r:.80}."

@@ -9,6 +9,7 @@ Lengths are in nm.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 
 import numpy as np
 
@@ -37,6 +38,9 @@ _SENSIBLE = {
     "defocus_nm": (1e-3, 1e5),
     "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
 }
+# Of an effort's numbers: what a spread, a straight line or a distance takes, where it is not 1.
+_LEAST = {"drawn": 0, "validation": 3, "held_out": 2, "tested": 2, "again": 2}
+_LEAST |= {"cells": 8, "loop_cells": 4}
 _SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1e-1, 1e4))  # of A, D and M_s
 
 
@@ -145,6 +149,16 @@ class Effort:
     loop_films: int = 16  # films whose loops are taken with the estimate, and a third as many near
     loop_cells: int = 64  # across such a film
     loop_sweeps: int = 200  # heat-bath sweeps at each field
+
+    def __post_init__(self) -> None:
+        for name, number in ((field.name, getattr(self, field.name)) for field in fields(self)):
+            least = _LEAST.get(name, 1)
+            if not (isinstance(number, Integral) and number >= least):
+                raise ValueError(
+                    f"An effort's {name} is a whole number >= {least}, not {number!r}."
+                )
+        if self.loop_cells % 2:
+            raise ValueError(f"An effort's loop_cells is even, not {self.loop_cells}.")
 
 
 EFFORT = {
@@ -272,6 +286,11 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"longest has a period of {long:.3g} nm: is it in nm?"
         )
     side = pixel * min(shape)
+    if side < short:
+        raise PictureError(
+            f"A picture of {side:.3g} nm shows less than one period of any helix of the ranges, as "
+            f"the shortest has {short:.3g} nm: is the size of its pixels in nm?"
+        )
     cell = min(short / 8, length)
     wanted = min(side, 2 * long)
     notes = []
