@@ -117,7 +117,11 @@ if image:
         anisotropy_kJ_m3=tuple(anisotropy_range),
         dmi_kind=dmi_kind,
     )
-    own_ranges = Ranges(*zip(exchange_range, dmi_range, saturation_range))
+    asked = {"exchange": exchange_range, "dmi": dmi_range, "saturation": saturation_range}
+    for name, values in asked.items():
+        if len(values) != 2:
+            raise ValueError(f"{name}_range has two numbers, low and high, not {values}.")
+    own_ranges = Ranges(*zip(*asked.values()))
     plan(tuple(observed(image, own_conditions).shape[-2:]), own_conditions, own_ranges, effort)
     own_question = (image, own_conditions, own_ranges)
 

@@ -74,11 +74,12 @@ from spinlib import domains, errors, figures, regression, symmetry
 from spinlib.anneal import anneal, random_rate
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.dataset import dataset, recipe_hash
+from spinlib.estimation import doubts
 from spinlib.microscope import Microscope
 from spinlib.networks.resnet import NETWORKS
 from spinlib.noise import vector_noise
 from spinlib.notebooks import ROOT
-from spinlib.pictures import PictureError, read_picture
+from spinlib.pictures import PictureError, bars, read_picture
 from spinlib.recipes import DOMAINS
 from spinlib.regression import TARGETS
 from spinlib.study import Study
@@ -91,9 +92,9 @@ study = Study("02", profile=profile, output=output, seed=seed, device=device)
 
 
 # %%
-def read_vectors(path: str, kind: str) -> torch.Tensor:
-    """The vectors (1, 3, height, width) that a picture file shows, or holds."""
-    picture = read_picture(path, pixel_size=pixel_size_nm * 1e-9)
+def read_vectors(path: str, kind: str) -> tuple[torch.Tensor, list[str]]:
+    """The vectors (1, 3, height, width) that a picture file shows, or holds, and what to doubt."""
+    picture = read_picture(path)
     pixels = picture.pixels[None]
     if picture.vectors:
         kind = "components"
@@ -102,10 +103,13 @@ def read_vectors(path: str, kind: str) -> torch.Tensor:
             f"{path} has {pixels.shape[1]} channel(s) read as {kind!r}: this study needs three, "
             "'colour' (hue and lightness) or 'components' (m_x, m_y, m_z)."
         )
-    return vectors_from_colour(pixels, unit=False)[0] if kind == "colour" else 2 * pixels - 1
+    vectors = vectors_from_colour(pixels, unit=False)[0] if kind == "colour" else 2 * pixels - 1
+    regression.panels(vectors, DOMAINS[profile].size, path)  # refuses what is none
+    said = doubts.other_file(picture.pixel_size, pixel_size_nm, picture.coarse_colours)
+    return vectors, said + doubts.drawn_over(bars(picture.pixels))
 
 
-own_picture = read_vectors(image, image_kind) if image else None
+own_picture, own_doubts = read_vectors(image, image_kind) if image else (None, [])
 
 # %% [markdown]
 # ## 1. Films between two anisotropies
@@ -1462,7 +1466,7 @@ if own_picture is None:
     with TemporaryDirectory() as folder:
         file = Path(folder) / "film.png"
         Image.fromarray(pixels).save(file)
-        own_picture = read_vectors(str(file), "colour")
+        own_picture, own_doubts = read_vectors(str(file), "colour")
 own = regression.estimate_picture(robust, own_picture, size, known, device=study.device)
 table_own = own.table
 wall_own = None
@@ -1475,7 +1479,10 @@ try:
     )
 except ValueError as error:
     print(error)
-print("\n".join(own.warnings) or "This picture lies within the bounds of the training pictures.")
+print(
+    "\n".join([*own_doubts, *own.warnings])
+    or "This picture lies within the bounds of the training pictures."
+)
 table_own.round(3)
 
 # %% [markdown]
@@ -1508,7 +1515,7 @@ study.show(
     numbers={
         "warnings": said,
         "own picture": table_own.reset_index(),
-        "own warnings": own.warnings,
+        "own warnings": [*own_doubts, *own.warnings],
     },
     caption="A picture of the series (left), and four kinds that the network was not trained for; "
     "the warnings about these four are listed below. The paper has no such test.",

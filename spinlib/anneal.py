@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
+from numbers import Integral
 
 import torch
 
@@ -139,7 +140,7 @@ def sweep(
     batch, _, height, width = spins.shape
     if number_of(states) != batch:
         raise ValueError(f"{batch} lattices need as many state indices, got {len(states)}.")
-    if dipole_every < 1:
+    if not (isinstance(dipole_every, Integral) and dipole_every >= 1):
         raise ValueError(
             f"The dipoles' field is drawn anew every 1, 2, 3 … sweeps, not every {dipole_every}."
         )

@@ -31,6 +31,11 @@ _FIND = (
 _FLAT = 0.02  # variance of m_z below which a picture has no domains whose period could be told
 
 
+def _check_boundary(boundary: str) -> None:
+    if boundary not in ("periodic", "open"):
+        raise ValueError(f"The boundary is periodic or open, not {boundary!r}.")
+
+
 # --- stripe period -------------------------------------------------------------------------------
 
 
@@ -43,6 +48,7 @@ def structure_factor(
     k along an axis, is taken off. A picture with `open` edges is faded out towards them (Hann).
     """
     check_spins(spins)
+    _check_boundary(boundary)
     m_z = spins[:, 2].double().cpu().numpy()
     height, width = m_z.shape[-2:]
     m_z = m_z - m_z.mean((-2, -1), keepdims=True)
@@ -91,7 +97,7 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
 
 
 def domain_size(m_z: torch.Tensor, cell: float = 1.0) -> np.ndarray:
-    """Area per length of wall, (batch,): the width of domains if they were stripes.
+    """Area per length of wall, (batch,): the width of domains if they were stripes; inf of one.
 
     m_z     (batch, height, width), periodic
     cell    side of a cell; the result is in its unit
@@ -99,11 +105,13 @@ def domain_size(m_z: torch.Tensor, cell: float = 1.0) -> np.ndarray:
     By Cauchy and Crofton: lines across walls of all directions, of length L per area, cross
     2 L / π of them per unit length. Lines along x and along y are counted.
     """
+    if m_z.ndim != 3:
+        raise ValueError(f"m_z is (batch, height, width), got {tuple(m_z.shape)}.")
     crossings = []
     for up in (m_z > 0).split(256):
         both = [(up != up.roll(1, axis)).float().mean((-2, -1)) for axis in (-1, -2)]
         crossings.append(sum(both) / 2)
-    return (2 / np.pi * cell / torch.cat(crossings).double().clamp_min(1e-12)).cpu().numpy()
+    return (2 / np.pi * cell / torch.cat(crossings).double()).cpu().numpy()
 
 
 # --- walls ---------------------------------------------------------------------------------------
@@ -135,6 +143,11 @@ def wall(spins: torch.Tensor, *, reach: int = 6, boundary: Boundary = "periodic"
     measure them). Each place where one passes between two sites gives a profile along its normal,
     by cubic interpolation; a profile that meets another wall or an edge within `reach` is left out.
     """
+    if spins.ndim != 3 or len(spins) != 3:
+        raise ValueError(f"A picture is (3, height, width), got {tuple(spins.shape)}.")
+    if reach < 2:
+        raise ValueError(f"The profile of a wall reaches at least 2 sites, not {reach}.")
+    _check_boundary(boundary)
     m_z = spins[2].double().cpu().numpy()
     profiles, pieces = _profiles(m_z, reach, boundary)
     if len(profiles) < 3:

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -112,7 +113,7 @@ def hysteresis(
         raise ValueError(
             f"Loops of one batch are taken all at T = 0 or all above, got {kelvin.tolist()} K."
         )
-    if sweeps < 1:
+    if not (isinstance(sweeps, Integral) and sweeps >= 1):
         raise ValueError(f"Each field of a loop takes at least one sweep, not {sweeps}.")
     states = range(batch) if states is None else states
     occupied = (spins.norm(dim=1) > 0.5).flatten(1).sum(1).cpu()

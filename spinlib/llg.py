@@ -26,7 +26,7 @@ from spinlib.kernels.llg import advance, count_step, film_table, set_columns, to
 GYROMAGNETIC_RATIO = 1.7595e11
 
 # The step at temperature, as a fraction of 1/(γ × the largest field, the thermal one included):
-# keeps a macrospin to 1 % of Langevin's law, and so the temperature that is measured back.
+# keeps a macrospin to 1 % of Langevin's law; a film is measured to be 2 % too cold.
 _THERMAL_FRACTION = 0.2
 
 # The longest step that is stable, in the same unit: 1.73 for precession, 2.51 for damping.

@@ -148,6 +148,27 @@ class PictureEstimate:
         return pd.DataFrame({"estimate": values.mean(), "spread over panels": values.std()})
 
 
+def panels(vectors: torch.Tensor, size: int, source: str = "The picture") -> torch.Tensor:
+    """A picture of vectors (1, 3, height, width), cut into panels (panels, 3, size, size)."""
+    if not isinstance(vectors, torch.Tensor) or vectors.ndim != 4 or vectors.shape[:2] != (1, 3):
+        got = tuple(vectors.shape) if hasattr(vectors, "shape") else f"a {type(vectors).__name__}"
+        raise PictureError(
+            f"A picture of vectors is a tensor (1, 3, height, width), got {got}: "
+            "`contrast.vectors_from_colour` makes one of a colour picture."
+        )
+    if (vectors >= 0).all():  # as colours are: the network would answer to another texture
+        raise PictureError(
+            f"{source} has no negative components, as colours have none: give vectors from -1 to "
+            "1, as `contrast.vectors_from_colour` makes them."
+        )
+    height, width = vectors.shape[-2:]
+    if min(height, width) < size:
+        raise PictureError(
+            f"{source} has {width} x {height} pixels, less than one panel of {size} x {size}."
+        )
+    return windows(vectors, size, size)[0]
+
+
 def estimate_picture(
     network: nn.Module,
     vectors: torch.Tensor,
@@ -162,20 +183,9 @@ def estimate_picture(
     the picture's lie outside, and where estimates leave the trained ranges, it is said in words.
     Vectors are brought to unit length, which is how the network knows them.
     """
-    if not isinstance(vectors, torch.Tensor) or vectors.ndim != 4 or vectors.shape[:2] != (1, 3):
-        got = tuple(vectors.shape) if hasattr(vectors, "shape") else f"a {type(vectors).__name__}"
-        raise PictureError(
-            f"A picture of vectors is a tensor (1, 3, height, width), got {got}: "
-            "`contrast.vectors_from_colour` makes one of a colour picture."
-        )
-    if (vectors >= 0).all():  # as colours are: the network would answer to another texture
-        raise PictureError(
-            "The picture has no negative components, as colours have none: give vectors from -1 to "
-            "1, as `contrast.vectors_from_colour` makes them."
-        )
-    panels = windows(vectors, size, size)[0]
-    warnings = strangeness(texture(panels), known)
-    found = estimate(network, normalise(panels), device=device)
+    parts = panels(vectors, size)
+    warnings = strangeness(texture(parts), known)
+    found = estimate(network, normalise(parts), device=device)
     for name, values in zip(("λ/D", "K/2πD", "D"), found.T, strict=True):
         middle = float(np.median(values))
         if not -0.05 <= middle <= 1.05:
@@ -183,7 +193,7 @@ def estimate_picture(
                 f"The estimate of {name} lies at {middle:.2f} of the range that was trained on "
                 "(0 to 1): it is an extrapolation."
             )
-    return PictureEstimate(found, panels, [true_minus(sentence) for sentence in warnings])
+    return PictureEstimate(found, parts, [true_minus(sentence) for sentence in warnings])
 
 
 def save_robust(

@@ -37,6 +37,11 @@ def relax(
     """
     if method not in ("minimise", "llg"):
         raise ValueError(f'method is "minimise" or "llg", got {method!r}.')
+    if not (0 < torque < math.inf and max_steps >= 1):
+        raise ValueError(
+            f"A relaxation needs a torque above 0 and a step at least, got {torque} T and "
+            f"{max_steps} steps."
+        )
     spins = checked(spins)
     system = FilmSystem(spins, film, field, None, demagnetisation)
     set_columns(system.table, precession=0.0, damping=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,10 @@ from torch.nn.functional import mse_loss
 from spinlib.checkpoints import checkpoint_path
 from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
+from spinlib.estimation import doubts
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.optics import crop, resample
-from spinlib.pictures import PictureError, read_picture
+from spinlib.pictures import PictureError, bars, read_picture
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # --- training ------------------------------------------------------------------------------------
@@ -207,6 +208,16 @@ def half_width(octaves: np.ndarray, r2: np.ndarray) -> float:
 
 # --- a picture file ------------------------------------------------------------------------------
 
+FEWEST = 32  # pixels along a side: half of what the smaller networks see
+
+
+class Square(NamedTuple):
+    """Pixels (1, side, side) from -1 to 1, the side in nm, and sentences on what to doubt."""
+
+    pixels: torch.Tensor
+    view: float
+    doubts: list[str]
+
 
 def read_square(
     image: str | Path,
@@ -214,12 +225,12 @@ def read_square(
     *,
     pixel_size_nm: float = 0.0,
     field_of_view_nm: float = 0.0,
-) -> tuple[torch.Tensor, float]:
-    """The central square of a picture file, (1, side, side) from -1 to 1, and its side in nm.
+) -> Square:
+    """The central square of a picture file, and its side in nm.
 
-    The picture is grey, black and white being the two directions of m_z. How large it is, is told
-    by the side of a pixel or of the square, or, if both are 0, by the file. A square smaller or
-    larger than the `views` that a network was trained on is refused.
+    The picture is grey, black and white being the two directions of m_z, or a file of vectors. How
+    large it is, is told by the side of a pixel or of the square, or, if both are 0, by the file. A
+    square smaller or larger than the `views` that a network was trained on is refused.
     """
     for name, value in (("pixel size", pixel_size_nm), ("field of view", field_of_view_nm)):
         if not 0 <= value < np.inf:
@@ -229,11 +240,16 @@ def read_square(
             f"{image} was given both a pixel size ({pixel_size_nm:g} nm) and a field of view "
             f"({field_of_view_nm:g} nm): give one of them."
         )
-    picture = read_picture(image, pixel_size=1e-9 * pixel_size_nm if pixel_size_nm else None)
-    if len(picture.pixels) != 1:
+    picture = read_picture(image)
+    grey = picture.pixels[2:] if picture.vectors else picture.pixels
+    if len(grey) != 1:
         raise PictureError(f"{image} is in colour, but m_z is read from grey: save it as grey.")
-    side = min(picture.pixels.shape[-2:])
-    view = field_of_view_nm
+    side = min(grey.shape[-2:])
+    if side < FEWEST:
+        raise PictureError(
+            f"{image} has {side} pixels across, too few to show a texture: it takes {FEWEST}."
+        )
+    view = field_of_view_nm or pixel_size_nm * side
     if not view:
         if picture.pixel_size is None:
             raise PictureError(
@@ -248,7 +264,9 @@ def read_square(
             f"{image} shows {view:.4g} nm, but the network was trained on fields of view from "
             f"{low:.4g} to {high:.4g} nm: crop the picture or take it at another magnification."
         )
-    return crop(2 * picture.pixels - 1, (side, side)), float(view)
+    said = doubts.other_file(picture.pixel_size, view / side, False)
+    said += doubts.drawn_over(bars(grey))
+    return Square(crop(2 * grey - 1, (side, side)), float(view), said)
 
 
 def estimate_picture(

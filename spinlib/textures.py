@@ -15,6 +15,8 @@ import torch
 from spinlib.hamiltonian import Kind, check_spins
 from spinlib.kernels import number_of, random_uniform
 
+SMALLEST = 1.5  # sites, the radius of the smallest skyrmion whose charge is -1 wherever it lies
+
 Size = tuple[int, int]  # height, width
 
 
@@ -93,8 +95,11 @@ def skyrmions(
         gaps = away(centre, *places.T)[0]
         gaps[number] = min(size) if periodic else math.inf  # to its own image
         own = min(radius, 0.5 * gaps.min().item())
-        if own < min(radius, 1):
-            raise ValueError(f"Two skyrmions are less than two sites apart, one at {centre}.")
+        if own < SMALLEST:
+            raise ValueError(
+                f"The skyrmion at {centre} would have a radius of {own:.3g} sites: it takes "
+                f"{SMALLEST} to be one, so make it larger, and twice that to the next."
+            )
         distance, dx, dy = away(centre, x, y)
         inside = distance < own
         outwards = torch.where(inside, distance / own, outwards)

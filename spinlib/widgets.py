@@ -109,7 +109,10 @@ def save_walk(walk: Walk, folder: str | Path, **about: Any) -> list[Path]:
     `about` takes plain values: recipe, β, profile, normalisation, …
     """
     h = walk.hamiltonian
-    energy = {"exchange": h.exchange, "dmi": h.dmi, "zeeman": h.zeeman, "boundary": h.boundary}
+    energy = {
+        name: getattr(h, name)
+        for name in ("exchange", "dmi", "anisotropy", "zeeman", "dipolar", "dmi_kind", "boundary")
+    }
     return [
         save_weights(
             leg.network,

@@ -188,3 +188,17 @@ def test_walls_whose_middle_is_on_a_site(shift):
     m_z = torch.tanh((x - 24) / 3) * torch.tanh((72 - x) / 3)
     found = domains.wall(film(m_z)[0])
     assert found.width == pytest.approx(3, rel=0.01)
+
+
+def test_what_has_no_answer_is_refused():
+    spins = textures.helix((32, 64), (4, 0))
+    for ask, sentence in (
+        (lambda: domains.stripe_period(spins, "Open"), "periodic or open, not 'Open'"),
+        (lambda: domains.wall(spins[0], boundary="Open"), "periodic or open, not 'Open'"),
+        (lambda: domains.wall(spins), r"\(3, height, width\), got \(1, 3, 32, 64\)"),
+        (lambda: domains.wall(spins[0], reach=0), "at least 2 sites, not 0"),
+        (lambda: domains.domain_size(spins), r"\(batch, height, width\), got"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            ask()
+    assert np.isinf(domains.domain_size(torch.ones(1, 8, 8))).all()

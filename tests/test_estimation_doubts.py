@@ -107,7 +107,7 @@ def test_what_the_file_says():
     assert doubts.other_file(None, 2.34, False) == []
     assert doubts.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
     (pixels,) = doubts.other_file(2.4e-9, 2.34, False)
-    assert "pixel is 2.4 nm" in pixels and "2.34 nm; the conditions were believed" in pixels
+    assert "pixel is 2.4 nm" in pixels and "2.34 nm; the request was believed" in pixels
     (colours,) = doubts.other_file(None, 2.34, True)
     assert "chroma subsampling" in colours and "PNG or TIFF" in colours
 

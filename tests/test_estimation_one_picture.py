@@ -305,7 +305,7 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     assert again.settings["noise"] == answer.settings["noise"]
     pd.testing.assert_frame_equal(again.tested, answer.tested)
     assert not again.table.equals(answer.table)
-    assert any("a pixel is 4.2 nm, the conditions say 4 nm" in words for words in again.warnings)
+    assert any("a pixel is 4.2 nm, the request says 4 nm" in words for words in again.warnings)
     assert any("chroma subsampling" in words for words in again.warnings)
     assert any("From column 5 to 17 and row 37 to 41" in words for words in again.warnings)
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
@@ -500,6 +500,14 @@ def test_an_effort_that_tells_nothing_is_refused(name, number):
 
 def test_a_seed_may_be_numpys(answer, root):
     assert ask(root, seed=np.int64(1)).to_json() == answer.to_json()
+
+
+def test_parts_of_a_large_grey_picture_are_as_bright_as_simulated_ones(root):
+    given = replace(CONDITIONS, contrast="perpendicular")
+    large = picture(given).repeat(1, 2, 2)[:, 5:, 5:]
+    assert min(large.shape[-2:]) > plan(large.shape[-2:], given, RANGES, TINY).pixels
+    answer = estimate(large, given, RANGES, effort=TINY, root=root, progress=False)
+    assert not any("brightness" in words for words in answer.warnings)
 
 
 def test_bad_input_is_refused_before_anything_is_made(tmp_path):

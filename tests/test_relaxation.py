@@ -1,5 +1,7 @@
 """Relaxation: two ways down end in the same state."""
 
+import math
+
 import pytest
 
 from spinlib.film import Film
@@ -28,3 +30,11 @@ def test_relaxation_says_when_it_is_not_done():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="method"):
         relax(uniform((4, 4)), Film(**FILM), method="guess")
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"torque": math.nan}, {"torque": math.inf}, {"torque": -1.0}, {"max_steps": 0}]
+)
+def test_a_relaxation_without_an_end_is_refused(wrong):
+    with pytest.raises(ValueError, match="needs a torque above 0 and a step at least"):
+        relax(uniform((4, 4)), Film(**FILM), **wrong)

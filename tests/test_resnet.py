@@ -195,7 +195,7 @@ def test_a_picture_is_estimated_panel_by_panel(films):
 
 def test_a_picture_smaller_than_a_panel_is_refused(films):
     known = domains.texture(films)
-    with pytest.raises(PictureError, match=r"32 x 32 pixels, less than one window of 64 x 64"):
+    with pytest.raises(PictureError, match=r"32 x 32 pixels, less than one panel of 64 x 64"):
         regression.estimate_picture(resnet18(8), films[:1], 64, known)
 
 

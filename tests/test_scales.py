@@ -6,9 +6,10 @@ import torch
 from conftest import discs
 from PIL import Image
 
-from spinlib import cutting, scales
+from spinlib import cutting, scales, textures
 from spinlib.cutting import Cuts, Films
 from spinlib.networks.scale_cnn import ScaleCNN
+from spinlib.ovf import write_ovf
 from spinlib.pictures import PictureError
 from spinlib.training import seeded
 
@@ -124,17 +125,18 @@ def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):
     # Files store the top row first.
     rows = ((m_z[0].flip(0) + 1) * 127.5).byte().numpy()
     Image.fromarray(rows).save(path)
-    square, view = scales.read_square(path, network.views, pixel_size_nm=5.0)
+    square, view, doubts = scales.read_square(path, network.views, pixel_size_nm=5.0)
+    assert doubts == []
     found, seen = scales.estimate_picture(network, square, view)
     assert view == pytest.approx(480)
     cuts = cutting.cut(Films(m_z, torch.zeros(1, dtype=torch.long), 5.0), [96], 64)
     assert torch.allclose(seen, cuts.pictures[0].float(), atol=1e-3)  # half precision
     same = Cuts(seen[None], torch.tensor([480.0]), torch.zeros(1, dtype=torch.long))
     assert found == pytest.approx(scales.estimate(network, same)[0], abs=1e-6)
-    again, same = scales.read_square(path, network.views, field_of_view_nm=480.0)
+    again, same, _ = scales.read_square(path, network.views, field_of_view_nm=480.0)
     assert torch.equal(again, square) and same == pytest.approx(view)
     Image.fromarray(np.hstack((rows[:, -10:], rows, rows[:, :10]))).save(tmp_path / "wide.png")
-    middle, _ = scales.read_square(tmp_path / "wide.png", network.views, pixel_size_nm=5.0)
+    middle, *_ = scales.read_square(tmp_path / "wide.png", network.views, pixel_size_nm=5.0)
     assert torch.equal(middle, square)
     for wrong, sentence in (
         ({"pixel_size_nm": 50.0}, "shows 4800 nm, .* from 256 to 1024 nm"),
@@ -145,3 +147,19 @@ def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):
     ):
         with pytest.raises(PictureError, match=sentence):
             scales.read_square(path, network.views, **wrong)
+    Image.fromarray(rows[:31]).save(tmp_path / "few.png")
+    with pytest.raises(PictureError, match=r"few\.png has 31 pixels across, too few"):
+        scales.read_square(tmp_path / "few.png", network.views, field_of_view_nm=480.0)
+
+
+def test_a_file_of_vectors_and_what_it_says_of_its_cells(tmp_path):
+    spins = textures.random((40, 50), states=[1])[0]
+    write_ovf(tmp_path / "film.ovf", spins, 8e-9)
+    own = scales.read_square(tmp_path / "film.ovf", (256, 1024))
+    assert own.view == pytest.approx(320) and own.doubts == []
+    middle = spins[2:, :, 5:45]
+    assert torch.corrcoef(torch.stack((own.pixels.flatten(), middle.flatten())))[0, 1] > 0.999
+    for given in ({"pixel_size_nm": 10.0}, {"field_of_view_nm": 400.0}):
+        other = scales.read_square(tmp_path / "film.ovf", (256, 1024), **given)
+        assert other.view == pytest.approx(400)
+        assert "a pixel is 8 nm, the request says 10 nm" in other.doubts[0]

@@ -16,7 +16,7 @@ from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE
 from spinlib.training import seeded
 
-HAMILTONIAN = Hamiltonian(dmi=0.3, zeeman=0.05)
+HAMILTONIAN = Hamiltonian(dmi=0.3, zeeman=0.05, anisotropy=0.02, dmi_kind="bulk")
 
 
 @pytest.fixture(scope="module")

@@ -131,14 +131,14 @@ def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> l
     sentences = []
     if own_pixel is not None and abs(1e9 * own_pixel / pixel - 1) > OTHER_PIXEL:
         sentences.append(
-            f"The file says that a pixel is {1e9 * own_pixel:.4g} nm, the conditions say "
-            f"{pixel:.4g} nm; the conditions were believed. All lengths depend on it."
+            f"The file says that a pixel is {1e9 * own_pixel:.4g} nm, the request says "
+            f"{pixel:.4g} nm; the request was believed. All lengths depend on it."
         )
     if coarse_colours:
         sentences.append(
             "The file is a JPEG whose colours are coarser than its brightness (chroma "
-            "subsampling), which costs a third of M_s and more at any quality: save the picture as "
-            "PNG or TIFF, from the original."
+            "subsampling), which costs, for instance, a third of M_s and more at any quality: save "
+            "the picture as PNG or TIFF, from the original."
         )
     return sentences
 

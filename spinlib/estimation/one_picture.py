@@ -183,8 +183,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     limits, held = calibrated_intervals(found, **scaled)
     strange = [
         words
-        for work, picture, each in zip(works, seen, learnt, strict=True)
-        for words in _strange(work, picture, each.looks)
+        for work, each in zip(works, learnt, strict=True)
+        for words in _strange(work, each.looks)
     ]
     if strange:  # what holds for simulations does not hold for this picture
         limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
@@ -289,7 +289,13 @@ def _together(works: Sequence[Work], answers: Sequence[np.ndarray]) -> np.ndarra
     return np.hstack([np.mean(same, 0) for same in kinds.values()])
 
 
-def _strange(work: Work, seen: torch.Tensor, known: pd.DataFrame) -> list[str]:
-    """What the picture, or parts of it as large as simulated ones, has that no simulation has."""
-    parts = windows(seen, work.plan.seen, work.plan.seen)[0]
-    return doubts.unlike(look(parts, work.conditions.contrast), known)
+def _strange(work: Work, known: pd.DataFrame) -> list[str]:
+    """What the picture, or parts of it as large as simulated ones, has that no simulation has.
+
+    Grey levels of the parts are evened out as those of simulated pictures are: the whole picture's
+    would leave each part a brightness and a contrast of its own.
+    """
+    side = work.plan.pixels
+    parts = observation.even(windows(work.pixels[None], side, side)[0], work.conditions)
+    seen = observation.at_seen_pixels(parts, work.plan)
+    return doubts.unlike(look(seen, work.conditions.contrast), known)
