@@ -78,7 +78,7 @@ report: $(READY) ## Write figures/report.html and the README's scoreboard from t
 
 clean: ## Remove .venv, caches, and what the smoke profile and failed runs left; results stay
 	@rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .hypothesis figures/smoke figures/report.html
-	@rm -rf $(foreach each,*/.*.part */.*.old */*.failed,figures/$(each) figures/changed/$(each))
+	@rm -rf $(foreach each,*/.*.part */*.failed,figures/$(each) figures/changed/$(each))
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A request that cannot be carried out is refused before anything is installed or written.

@@ -439,7 +439,7 @@ def _keep(found: list[dict], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(".bench.lock").open("ab") as lock:
         wait_for_lock(lock, str(path))
-        kept = json.loads(path.read_text()) if path.exists() else []
+        kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         rows = {(row["name"], row["device"]): row for row in [*kept, *found]}
         text = json.dumps(list(rows.values()), indent=1, ensure_ascii=False) + "\n"
         write_whole(path, text.encode())

@@ -26,7 +26,7 @@ class Claim:
 
     `uncertainty` is one standard error in the unit of `ours`; `seconds` is the time from the start
     of the study to the moment the claim was recorded, `peak_memory` the most that the whole run
-    took of the device's memory, in GB.
+    took of the device's memory, in GB, trainings in processes of their own not counted.
     """
 
     id: str
@@ -94,7 +94,7 @@ def read(folder: Path) -> list[Claim]:
     names = [field.name for field in fields(Claim)]
     try:
         # Runs used not to say how much memory they took, and to write hyphens for minus signs.
-        rows = [{"peak_memory": None} | row for row in json.loads(path.read_text())]
+        rows = [{"peak_memory": None} | row for row in json.loads(path.read_text(encoding="utf-8"))]
         return [Claim(**{name: _tidy(row[name]) for name in names}) for row in rows]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(

@@ -85,7 +85,7 @@ def train(
     Returns the network, and the losses by epoch, mean squared errors of the normalised parameters.
     """
     training, validation = ((spins[part], targets[part]) for part in parts[:2])
-    about = (identity or {}) | {"noisy": noisy, "symmetries": len(group)}
+    about = (identity or {}) | {"noisy": noisy, "symmetries": [list(each) for each in group]}
     settings = [about, epochs, seed, batch_size, learning_rate]
 
     def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:

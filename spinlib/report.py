@@ -22,7 +22,7 @@ from PIL import Image
 from spinlib import claims
 from spinlib.figures import for_page
 from spinlib.notebooks import PROFILES, ROOT, find
-from spinlib.store import wait_for_lock, write_whole
+from spinlib.store import lock_at_once, put_back, wait_for_lock, write_whole
 
 # Between these lines of the README stands what is written here.
 SCOREBOARD = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"
@@ -85,7 +85,8 @@ def details(figures: Path) -> str:
         "",
         _table(figures, _found),
         "",
-        "A run takes less if it finds films and trainings of an earlier one.",
+        "A run takes less if it finds films and trainings of an earlier one. The memory is that of "
+        "the notebook's process; on a CPU trainings have processes of their own, one per core.",
         "",
         "| run | device | took | memory | commit |",
         "|---|---|---|---|---|",
@@ -264,6 +265,11 @@ def write(root: Path = ROOT) -> Path:
     readme, contents = root / "README.md", root / "notebooks" / "index.ipynb"
     with (path.parent / ".report.lock").open("ab") as lock:
         wait_for_lock(lock, str(path))
+        for old in path.parent.glob("*/.*.old"):
+            folder = old.with_name(old.name[1:].removesuffix(".old"))
+            with folder.with_name(f".{folder.name}.lock").open("ab") as made:
+                if lock_at_once(made, str(folder)):  # or else it is being exchanged right now
+                    put_back(folder)
         write_whole(path, page(root).encode())
         write_whole(path.with_name("scoreboard.md"), details(root / "figures").encode())
         if readme.exists():

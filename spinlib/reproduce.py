@@ -198,15 +198,13 @@ def _kill_kernels() -> None:
 @contextmanager
 def alone(run: Run, root: Path) -> Iterator[None]:
     """Have other runs into this folder wait; undo an exchange of results that a kill cut short."""
-    from spinlib.store import wait_for_lock
+    from spinlib.store import put_back, wait_for_lock
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     name = run.folder.name
     with run.folder.with_name(f".{name}.lock").open("ab") as lock:
         wait_for_lock(lock, str(run.folder.relative_to(root)), _stopping)
-        old = run.folder.with_name(f".{name}.old")
-        if old.exists() and not run.folder.exists():
-            old.rename(run.folder)
+        put_back(run.folder)
         yield
 
 
@@ -311,11 +309,24 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
             excess -= len(data["image/png"]) - len(smaller)
             data["image/png"] = smaller
     notebook["metadata"]["spinlib"] = {"profile": run.values["profile"], "changes": run.changes}
-    text = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-    text = text.replace(str(part), run.folder.relative_to(root).as_posix()).replace(f"{root}/", "")
     here = os.path.relpath(root / "figures", run.folder)
-    text = text.replace("](../figures/", f"]({here}/")  # pictures, as seen from there
-    page.write_text(text, encoding="utf-8")
+
+    def moved(text: str) -> str:
+        text = text.replace(str(part), run.folder.relative_to(root).as_posix())
+        return text.replace(f"{root}/", "").replace("](../figures/", f"]({here}/")
+
+    notebook = _with_texts(notebook, moved)
+    page.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _with_texts(part: Any, change: Callable[[str], str]) -> Any:
+    """A part of a notebook with all its texts changed, but not its pictures."""
+    if isinstance(part, dict):
+        kept = {key for key in part if key.startswith("image/")}
+        return {k: v if k in kept else _with_texts(v, change) for k, v in part.items()}
+    if isinstance(part, list):
+        return [_with_texts(each, change) for each in part]
+    return change(part) if isinstance(part, str) else part
 
 
 def _is_progress(output: dict) -> bool:

@@ -90,7 +90,8 @@ def take(known: dict[str, Parameter], wanted: dict[str, Any], place: str) -> dic
         if name not in known:
             names = [name for name in known if name not in RUNNERS_OWN]
             raise Refused(f"There is no parameter {name!r} in {place}; choose {_or(names)}.")
-    return {name: known[name].take(entry) for name, entry in wanted.items()}
+    # In their own order, so that the same changes make the same run.
+    return {name: each.take(wanted[name]) for name, each in known.items() if name in wanted}
 
 
 class _Once(argparse.Action):

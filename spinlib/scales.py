@@ -85,6 +85,7 @@ def train(
 
     epochs = max(1, round(looks / len(training.films)))
     about = (identity or {}) | {"pixels": network.pixels, "knows_view": network.knows_view}
+    about["views"] = list(network.views)
     samples = [(c.pictures, c.views, targets[c.films]) for c in (training, validation)]
     settings = [about, epochs, seed, batch_size, learning_rate]
     curve = fit(

@@ -44,17 +44,34 @@ def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
     which Ctrl-C does not interrupt, `stop` ends the waiting as it would.
     """
     waiting = False
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not waiting:
-                tqdm.write(f"Another process is making {made}; {WAITING}")
-            waiting = True
-            time.sleep(0.2)
-            if stop is not None and stop.is_set():
-                raise KeyboardInterrupt from None
+    while not lock_at_once(file, made):
+        if not waiting:
+            tqdm.write(f"Another process is making {made}; {WAITING}")
+        waiting = True
+        time.sleep(0.2)
+        if stop is not None and stop.is_set():
+            raise KeyboardInterrupt
+
+
+def lock_at_once(file: IO, made: str) -> bool:
+    """Take the lock of an open file, or say that another process has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise DatasetError(
+            f"{made} cannot be locked, which keeps two processes from making it at once "
+            f"({error.strerror}): use a folder on a file system with flock locks."
+        ) from None
+    return True
+
+
+def put_back(folder: Path) -> None:
+    """Undo an exchange of results that a kill cut short between its two steps."""
+    old = folder.with_name(f".{folder.name}.old")
+    if old.exists() and not folder.exists():
+        old.rename(folder)
 
 
 def write_whole(path: Path, content: bytes) -> None:

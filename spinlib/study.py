@@ -212,7 +212,7 @@ class Study:
             "packages": ", ".join(f"{name} {_version(name)}" for name in packages),
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
             "took": f"{self.seconds:.0f} s",
-            "memory": f"{peak_memory(self.device):.1f} GB at most",
+            "memory": f"{peak_memory(self.device):.1f} GB at most in this process",
         }
         return pd.DataFrame({"about this run": facts})
 

@@ -81,7 +81,7 @@ def seeded(seed: int) -> Iterator[None]:
     """
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        torch.manual_seed(seed % 2**63)  # callers multiply it
         yield
 
 

@@ -29,8 +29,14 @@ def save_weights(network: nn.Module, path: str | Path, *, half: bool = False, **
     """
     tensors = dict(network.state_dict())
     if half:
-        tensors = {n: t.half() if t.is_floating_point() else t for n, t in tensors.items()}
+        tensors = {name: _halved(tensor) for name, tensor in tensors.items()}
     return write_tensors(Path(path), tensors, about | {"class": type(network).__name__})
+
+
+def _halved(tensor: torch.Tensor) -> torch.Tensor:
+    """In 16 bits if it is floating-point and its numbers fit into them."""
+    fits = tensor.is_floating_point() and not (tensor.abs() > torch.finfo(torch.half).max).any()
+    return tensor.half() if fits else tensor
 
 
 def load_weights(network: nn.Module, path: str | Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ over their `Ranges`. Windows begin every `step` pixels. They are views into the 
 batch by batch where the pictures are, and never stored: they would be tens of times the pictures.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -146,8 +147,7 @@ def train_windows(
         windows, wanted = batch
         return {"loss": mse_loss(network(windows.float()).float(), wanted)}
 
-    how = distort.__name__ if distort else "none"
-    about = network.settings | {"step": step, "distortion": how}
+    about = network.settings | {"step": step, "distortion": _told(distort)}
     train, held_out = ((torch.arange(len(cut)),) for cut in (train_cut, validation_cut))
     today = {"schedule": one_cycle, "weight_decay": 1e-2}
     return fit(
@@ -183,7 +183,7 @@ def learn(
     """
     epochs = max(1, round(looks / len(Windows(training[0], network.window, step))))
     kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
-    kept["distort"] = getattr(settings.get("distort"), "__name__", None)
+    kept["distort"] = _told(settings.get("distort"))
     about = [type(network).__name__, network.settings, step, epochs, seed, kept]
     curve = train_windows(
         *(network, training, validation),
@@ -194,6 +194,14 @@ def learn(
         **settings,
     )
     return network, curve
+
+
+def _told(distort: Callable | None) -> str | None:
+    """A function by what it does: others, as of a notebook, may have its name."""
+    try:
+        return distort and inspect.getsource(distort)
+    except (OSError, TypeError):  # nobody can tell: not to be found again
+        return repr(distort)
 
 
 def saturated(losses: Sequence[float], epochs: int = 5) -> bool:
@@ -215,6 +223,7 @@ def turned(windows: torch.Tensor, numbers: Numbers) -> torch.Tensor:
 
 def scaled(windows: torch.Tensor, numbers: Numbers, most: float = 1.5) -> torch.Tensor:
     """Windows magnified by a random factor from 1/most to most, mirrored at the edge if smaller."""
+    windows = windows.float()
     factor = most ** (2 * numbers.uniform((), "scale") - 1)
     matrix = torch.zeros((len(windows), 2, 3), device=windows.device)
     matrix[:, 0, 0] = matrix[:, 1, 1] = 1 / factor

@@ -689,3 +689,12 @@ def test_a_split_is_a_shuffle_that_the_seed_decides():
 def test_impossible_splits_are_refused(fractions, by, sentence):
     with pytest.raises(ValueError, match=sentence):
         split(Noise().parameters(), fractions, by=by, seed=0)
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(DatasetError, match=r"cannot be locked.*Function not implemented.*flock"):
+        dataset(Noise(4), tmp_path, progress=False)

@@ -1,6 +1,7 @@
 """The scoreboard and the report: every claim, escaped, from the results, without any network."""
 
 import base64
+import fcntl
 import io
 import json
 import re
@@ -171,6 +172,20 @@ def test_summary_counts_the_verdicts():
     assert report.summary(rows) == (
         "Of 3 claims: 1 reproduced, 0 partly, 0 not reproduced, 2 not tested at this size."
     )
+
+
+def test_results_that_a_kill_left_half_exchanged_are_put_back(results):
+    """And those that another process exchanges at this moment are left to it."""
+    folder = results / "figures" / "laptop" / "04"
+    old = folder.with_name(".04.old")
+    folder.rename(old)
+    with folder.with_name(".04.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        report.write(results)
+        assert old.exists() and not folder.exists()
+    report.write(results)
+    assert folder.exists() and not old.exists()
+    assert "−2.05751" in (results / "figures" / "scoreboard.md").read_text(encoding="utf-8")
 
 
 def test_write_changes_only_what_stands_between_the_markers(results):

@@ -468,6 +468,18 @@ def test_a_page_drops_bars_and_waits_and_if_too_large_gives_its_largest_pictures
     assert modes(1000) == ["P", "P"]
 
 
+def test_a_page_forgets_its_folder_but_pictures_stay_as_they_are(tmp_path):
+    data = {"image/png": "iVBO/w/Rw0K", "text/plain": "kept in /w/data"}
+    cell = {"cell_type": "code", "outputs": [{"output_type": "display_data", "data": data}]}
+    page = tmp_path / "04_page.ipynb"
+    page.write_text(json.dumps({"cells": [cell], "metadata": {}}))
+    folder = Path("/w/figures/smoke/04")
+    run = SimpleNamespace(values={"profile": "smoke"}, changes="", folder=folder)
+    reproduce._tidy(page, folder.with_name(".04.part"), run, Path("/w"))
+    (output,) = json.loads(page.read_text())["cells"][0]["outputs"]
+    assert output["data"] == {"image/png": "iVBO/w/Rw0K", "text/plain": "kept in data"}
+
+
 def test_large_pictures_in_a_page_get_a_palette():
     noise = np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)
     content = io.BytesIO()

@@ -111,13 +111,13 @@ def spirals():
 GROUP = symmetry.point_group(Hamiltonian(dmi=0.1), (32, 32))
 
 
-def trained(spirals, noisy: bool, epochs: int = 14, folder=None):
+def trained(spirals, noisy: bool, epochs: int = 14, folder=None, group=GROUP):
     with seeded(1):
         network = plain_cnn(32)
     return regression.train(
         *(network, *spirals),
         noisy=noisy,
-        group=GROUP,
+        group=group,
         epochs=epochs,
         seed=1,
         batch_size=8,
@@ -152,7 +152,10 @@ def test_other_spins_or_targets_do_not_find_a_checkpoint(spirals, tmp_path):
     for data in ((spins, targets), (spins.flip(-1), targets), (spins, 1 - targets)):
         curves = [trained((*data, few), False, 1, tmp_path)[1] for _ in range(2)]
         assert curves[0].equals(curves[1])  # the second comes from the checkpoint
-    assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    bulk = symmetry.point_group(Hamiltonian(dmi=0.1, dmi_kind="bulk"), (32, 32))
+    assert len(bulk) == len(GROUP)
+    trained((spins, targets, few), False, 1, tmp_path, bulk)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 4
 
 
 def test_the_learning_rate_goes_up_once_and_down_to_nothing():

@@ -115,6 +115,11 @@ def test_other_cuts_or_targets_do_not_find_a_checkpoint(tmp_path):
                 network = ScaleCNN(64)
             scales.train(network, cuts, cuts, targets, looks=6, seed=1, folder=tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    for views in ((500, 2000), (100, 9000)):  # which change nothing but what the network is told
+        with seeded(1):
+            network = ScaleCNN(64, knows_view=True, views=views)
+        scales.train(network, cuts, cuts, targets, looks=6, seed=1, folder=tmp_path)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 5
 
 
 def test_a_picture_is_read_at_its_scale_or_refused_in_a_sentence(tmp_path):

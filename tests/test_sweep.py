@@ -57,7 +57,7 @@ def test_a_sweep_runs_every_set_once_and_tells_which_failed(root, capsys):
     request = [str(root / "sets.yaml"), "--study", "04", "--profile", "smoke", "--device", "cpu"]
     assert sweep.main(request, root) == 1
     said = capsys.readouterr()
-    assert "Set pause=0.0 seed=3 failed: AssertionError" in said.err
+    assert "Set seed=3 pause=0.0 failed: AssertionError" in said.err
     assert "1 sets done: data/sweeps/smoke/04/claims.csv" in said.out
     folders = [path for path in (root / "data/sweeps/smoke/04").iterdir() if path.is_dir()]
     made = {path: path.stat().st_mtime_ns for path in folders if not path.name.endswith(".failed")}

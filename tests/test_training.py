@@ -162,6 +162,15 @@ def test_the_name_of_a_checkpoint_follows_settings_numbers_and_code(tmp_path, mo
     assert checkpoint_name("it") == names[4]
 
 
+@pytest.mark.parametrize("seed", [2**63 - 1, 100_003 * (2**63 - 1), -1])
+def test_seeds_of_any_size_make_weights(seed):
+    drawn = []
+    for _ in range(2):
+        with seeded(seed):
+            drawn.append(torch.rand(1).item())
+    assert drawn[0] == drawn[1]
+
+
 def test_training_leaves_the_global_generator_alone():
     torch.manual_seed(11)
     expected = torch.rand(3)
@@ -197,6 +206,15 @@ def test_half_precision_weights_lose_eleven_bits_at_most(tmp_path):
     load_weights(other, tmp_path / "w.safetensors")
     # Rounding to 11 significant bits; tiny weights are below half precision's normal range.
     torch.testing.assert_close(other.weight, network.weight, rtol=2**-11, atol=1e-7)
+
+
+def test_what_half_precision_cannot_hold_is_kept_whole(tmp_path):
+    network = nn.BatchNorm1d(4)
+    network.running_var.fill_(1e5)
+    save_weights(network, tmp_path / "w.safetensors", half=True)
+    other = nn.BatchNorm1d(4)
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(other.running_var, network.running_var)
 
 
 def test_weights_of_another_network_are_refused(tmp_path):

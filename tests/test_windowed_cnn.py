@@ -217,6 +217,16 @@ def test_other_pictures_or_targets_do_not_find_a_checkpoint(tmp_path):
             network = FullyConnected(16)
         learn(network, training, (shown, targets), looks=1, seed=1, folder=tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 3
+    for distort in (
+        lambda windows, _: windows,
+        lambda windows, _: 1 - windows,
+        partial(scaled, most=1.2),
+    ):
+        with seeded(1):
+            network = FullyConnected(16)
+        data = (shown, targets), (shown, targets)
+        learn(network, *data, looks=1, seed=1, folder=tmp_path, distort=distort)
+    assert len(list(tmp_path.glob("*.safetensors"))) == 6
 
 
 def test_an_early_end_waits_for_a_plateau():
@@ -247,6 +257,7 @@ def test_scaled_windows_keep_their_middle_and_stretch_their_slope():
     """A ramp stretched by a factor f has the slope 1/f."""
     ramp = torch.linspace(0.35, 0.65, 16).expand(60, 3, 16, 16)
     copies = scaled(ramp, NUMBERS)
+    assert torch.allclose(scaled(ramp.half(), NUMBERS), copies, atol=1e-3)  # as pictures are kept
     middle = copies[:, :, 7:9, 7:9].mean((1, 2, 3))
     assert torch.allclose(middle, torch.full((60,), 0.5), atol=1e-5)
     factor = (0.3 / 15) / (copies[:, 0, 8, 9] - copies[:, 0, 8, 7]) * 2

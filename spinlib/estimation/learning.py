@@ -174,7 +174,7 @@ def learn(work: Work, number: int = 0) -> Learnt:
                 looks,
                 noise,
             ).keep(learnt)
-            checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
         return Learnt.load(learnt)
 
 

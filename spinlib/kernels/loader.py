@@ -42,7 +42,9 @@ def source(name: str) -> str:
             return ""
         seen.add(file)
         lines = [f'#line 1 "{file}"']
-        for number, line in enumerate((FOLDER / file).read_text().splitlines(), start=1):
+        for number, line in enumerate(
+            (FOLDER / file).read_text(encoding="utf-8").splitlines(), start=1
+        ):
             include = re.fullmatch(r'\s*#include "(.+)"', line)
             if include:
                 lines += [expand(include[1]), f'#line {number + 1} "{file}"']
@@ -96,7 +98,7 @@ def _compile(command: list[str], text: str, library: Path) -> None:
         library.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=library.parent) as folder:
             unit, built = Path(folder, "unit.cpp"), Path(folder, "unit.so")
-            unit.write_text(text)
+            unit.write_text(text, encoding="utf-8")
             run = subprocess.run(
                 [*command, str(unit), "-o", str(built)], capture_output=True, text=True, check=False
             )
