@@ -323,12 +323,13 @@ study.show(
 slips[["holds", "strange"]].map(lambda share: f"{100 * share:.0f} %")
 
 # %% [markdown]
-# ## Another field, films of another kind, and an unknown axis
-# Three more questions. *Which picture should one take?* The first of the hidden films are cooled
+# ## Another field, grey pictures, films of another kind, and an unknown axis
+# Four more questions. *Which picture should one take?* The first of the hidden films are cooled
 # again, in a stronger field. Answers come from this second picture alone, from both together
 # (`estimate` takes lists of pictures and conditions), and from the second with the blur of the
-# instrument told: so far `estimate` had to allow for anything up to two pixels. *Which films can
-# it handle?* An easy axis and the kind of the DMI can be told if they are known from elsewhere;
+# instrument told: so far `estimate` had to allow for anything up to two pixels. *What do colours
+# add?* The first hidden films are photographed once more, in grey levels of *m*_z alone. *Which
+# films can it handle?* An easy axis and the kind of the DMI can be told if they are known from elsewhere;
 # new films have an interfacial DMI and an easy axis of 20 kJ/m³. *What if the axis is not known?*
 # Then `estimate` can be told the two values between which it lies, and each film that it
 # simulates has an axis drawn from this range. So does each of a further set of hidden films. The
@@ -361,9 +362,14 @@ in_strong, of_others, of_any_axis = (
 )
 own = [seed + number % networks for number in range(films)]
 sharp = replace(strong, blur_nm=BLUR_NM)
+grey = replace(TOLD, contrast="perpendicular")
+in_grey = torch.cat(
+    [photograph(part, taken=grey) for _, part in truth[:films].groupby(truth[:films].index // 8)]
+)
 asked = {
     "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
+    "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
     "both": [([*two], [TOLD, strong], each) for *two, each in zip(photographs, in_strong, own)],
     "other": [(picture, other, seed) for picture in of_others],
     "unsure": [(picture, unsure, seed) for picture in of_any_axis],
@@ -374,6 +380,7 @@ found_more = answers(*(question for some in zip(*asked.values()) for question in
 found_more = {name: found_more[number :: len(asked)] for number, name in enumerate(asked)}
 by_pictures = {
     f"in {TOLD.field_T:g} T": found[:films],
+    f"in {TOLD.field_T:g} T, grey": found_more["grey"],
     f"in {strong.field_T:g} T": found_more["strong"],
     "both": found_more["both"],
     f"in {strong.field_T:g} T, blur told": found_more["sharp"],
