@@ -142,11 +142,12 @@ def dataset(
     """Return the data set of a recipe: from disk, or made now, or what is missing of it made now.
 
     It may be interrupted or killed at any moment; the next call goes on and ends with the bytes of
-    an unbroken run (of films with dipoles not on a GPU, whose Fourier transforms may round another
-    number of states at a time in another way). Damaged shards are made again. If another process
-    is making the same data set, this one waits for it. `device` is the GPU by default if there is
-    one. With the address of a Dask `scheduler` ("tcp://host:8786") its workers simulate and this
-    process writes, so that the workers have to know the recipe's class, but not the disk.
+    an unbroken run (but for films with dipoles on a GPU, whose Fourier transforms may round
+    otherwise where fewer states are left to be made at a time). Damaged shards are made again. If
+    another process is making the same data set, this one waits for it. `device` is the GPU by
+    default if there is one. With the address of a Dask `scheduler` ("tcp://host:8786") its workers
+    simulate and this process writes, so that the workers have to know the recipe's class, but not
+    the disk.
     """
     store = _store(recipe, Path(root))
     missing = store.missing_bytes()
