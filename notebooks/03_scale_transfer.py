@@ -147,8 +147,9 @@ pd.DataFrame(
 )
 
 # %% [markdown]
-# The paper's text gives neither damping nor start nor stopping rule, and the state of such a film
-# is not its ground state but what coarsening and pinning have left behind. The protocol is
+# The paper's text gives neither damping nor start nor stopping rule (for details it refers to
+# Kawaguchi et al., npj Comput. Mater. 7, 20 (2021), which we have not used), and the state of such
+# a film is not its ground state but what coarsening and pinning have left behind. The protocol is
 # therefore part of the result, so we compare two, on the same films with the same pinning:
 #
 # - **annealing**: the heat bath, a Monte Carlo method that draws each spin anew from its
@@ -224,7 +225,7 @@ study.show(
     caption="The same films, with the same pinning, annealed (above) and relaxed from random spins "
     f"by the LLG equation at T = 0 for {relaxation:g} ns at a damping of {damping:g} (below); "
     "white is up, black down. On the whole, larger saturation (to the right) makes smaller "
-    "domains. The paper does not say how its films (its Fig. 1) were made.",
+    "domains.",
     recipe=recipe_hash(small),
 )
 

@@ -91,7 +91,7 @@ def power(x):
 
 
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
-SHARES = (0.76, 0.13, 0.11)  # of training, validation and test states, as in the paper
+SHARES = (0.76, 0.13, 0.11)  # of training, validation and test states; the paper's, to a percent
 
 # %% [markdown]
 # ## 1. The states that cooling finds, and the state it does not
@@ -234,8 +234,9 @@ study.show(
 # %% [markdown]
 # ## 2. The states to learn from
 # The network learns from states that were cooled like those above. Any translation of a state is
-# just as good, so during training every state is shifted at random each time it is seen.
-# Validation states decide which weights are kept; test states are for the figures.
+# just as good, so during training every state is shifted at random each time it is seen; the paper
+# mentions no such shifts. Validation states decide which weights are kept; test states are for the
+# figures.
 
 
 # %%
@@ -338,9 +339,9 @@ shown_lattices.round(6)
 # The first term measures how far the output is from the input. The second is the Kullback–Leibler
 # divergence of the code's distribution from the standard normal one. It limits how much the code
 # can tell about the input, in nats (a unit of information, 1/ln 2 = 1.44 bits). The third is the
-# energy per site of the output above *E*₀ = −2*JN*. (The paper calls *E*₀ the energy of the
-# uniform state, which with the field is −2.05 *JN*. It does not say whether its sums are means;
-# with our definitions the thresholds come out near its own.)
+# energy per site of the output above *E*₀ = −2*JN*. (The paper calls *E*₀ the energy of the uniform
+# state, which with the field is −2.05 *JN*. Whether its sums are means we do not know, as the text
+# we have lacks the equations; with our definitions the thresholds come out near its own.)
 #
 # First γ = 0, and β grows from model to model. Each model starts from the weights of the one
 # before and is trained for some *epochs*, passes through all training states. At large β the
@@ -411,11 +412,12 @@ study.show(
 )
 
 # %% [markdown]
-# Four things differ from the paper's figure. $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴
-# it is still falling: training has only just begun. For the same reason $L_{KL}$ rises at first,
-# and $L_H$ stays above that of the data, −0.0553, with which it nearly agrees in the paper up to
-# β = 10⁻⁴. And just before the collapse, $L_H$ lies even above that of the uniform state, −0.05:
-# the outputs are averages over many states, brought back to unit length.
+# Four things differ from the paper's figure. $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴ it
+# is still falling: training has only just begun. For the same reason $L_{KL}$ rises at first on a
+# laptop, and $L_H$ stays above that of the data, −0.0553 (−0.0554 at full size), with which it
+# nearly agrees in the paper up to β = 10⁻⁴. And just before the collapse, $L_H$ lies even above
+# that of the uniform state, −0.05: the outputs are averages over many states, brought back to unit
+# length.
 #
 # A network that has not learnt to reproduce its inputs cannot test any claim about the rest.
 # Every claim below is therefore tested only if the model at β = 10⁻³ reproduces validation states
@@ -544,7 +546,7 @@ study.show(
     "training, dashed: validation. The horizontal lines in the lowest panel are the mean energy of "
     "the data and the energy of the best lattice that fits the box. As in the paper, L_RC rises "
     "and levels off while L_H falls far below the data; in the paper L_H drops at γ of 10³ to "
-    "10⁴, here earlier.",
+    "10⁴, here at 10³ or earlier.",
 )
 
 # %% [markdown]
@@ -556,10 +558,12 @@ study.show(
 #
 # **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
 # *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
-# highest γ, $L_H$ is lower than that of the data. *Drops*: the γ at which $L_H$ is half-way
-# between its values at γ = 100 and at the highest γ lies in 10³…10⁴. Reproduced: all four, for
-# both β, in all three trainings. (The paper has the drop at 10³…10⁴ in its Fig. 2, and the
-# transition at 500…2000 in its Fig. 5.)
+# highest γ, $L_H$ is lower than that of the data. *Drops*: the γ at which $L_H$ is half-way between
+# its values at γ = 100 and at the highest γ lies in 10³…10⁴. *Suddenly*: nine tenths to one tenth
+# of this fall lie within a factor of ten in γ, by the fit that finds its middle. Reproduced: all
+# five, for both β, in all three trainings. (The run at full size was not judged by the last; there
+# the factor is 2.7 to 4.) (The paper has the drop at 10³…10⁴ in its Fig. 2, and the transition at
+# 500…2000 in its Fig. 5.)
 
 
 # %%
@@ -576,6 +580,8 @@ def course(rows):
         "L_RC rises beyond": rc[-1] >= 2 * rc[middle],
         "L_H sinks below the data": lh[-1] < data_energy.mean().item() + 2,
         "L_H drops between 10³ and 10⁴": bool(1e3 <= drop <= 1e4),
+        # A fit y = 1/(1 + (x/x_c)^p) falls from 0.9 to 0.1 within a factor of 81^(1/p).
+        "L_H drops within a factor of ten": bool(fit and 81 ** (1 / fit.power) <= 10),
         "γ half-way": drop,
         "uncertainty": fit.uncertainty if fit else np.nan,
     }
@@ -585,16 +591,17 @@ if max(gammas) < 1e3:
     untested("V2", "the γ sweep ends before the transition")
 else:
     courses = pd.DataFrame({name: course(rows) for name, rows in tables.items()})
-    answers = {question: courses.loc[question].to_dict() for question in courses.index[:4]}
+    answers = {question: courses.loc[question].to_dict() for question in courses.index[:5]}
     half_way, resolved = courses.loc[["γ half-way", "uncertainty"], "β = 10⁻³"]
     judge("V2", answers, ours=half_way, uncertainty=resolved)
     display(courses)
 
 # %% [markdown]
 # ## 5. What the energy does to a single skyrmion
-# With a small γ the textures should keep their form and lose their faults. θ is the angle between
-# a spin and its effective field, −∂*E*/∂*S*; it is zero wherever a spin has nothing to gain by
-# turning.
+# With a small γ the textures should keep their form and lose their faults. Outputs in this chapter
+# are decoded from the means of the code, without a draw. (With it, somewhat more skyrmions are
+# deformed.) θ is the angle between a spin and its effective field, −∂*E*/∂*S*; it is zero wherever
+# a spin has nothing to gain by turning.
 
 # %%
 shown = [gamma for gamma in (0.0, 1.0, 100.0) if gamma in trainings["β = 10⁻³"]]
@@ -643,8 +650,8 @@ study.show(
     caption="Two inputs, what the autoencoder makes of them, and two generated states, at "
     f"{' and '.join(f'γ = {gamma:g}' for gamma in sorted({shown[0], shown[-1]}))}. The grey map "
     "below each state is white where a spin lies along its field and black where it deviates by "
-    "0.1 rad or more. As in the paper's Fig. 3A, generated states have fewer dark spots and "
-    "deformed skyrmions at the larger γ; V3 below counts the latter.",
+    "0.1 rad or more. As in the paper's Fig. 3A (there also at γ = 1), generated states have fewer "
+    "dark spots and deformed skyrmions at the larger γ; V3 below counts the latter.",
 )
 
 # %% [markdown]
@@ -795,7 +802,7 @@ else:
             + ", ".join(
                 f"{name} "
                 + " → ".join(
-                    f"{rows[f'{name} (rad)'].iloc[end]:.5f} ± {rows[f'± {name}'].iloc[end]:.5f}"
+                    f"{rows[f'{name} (rad)'].iloc[end]:.6f} ± {rows[f'± {name}'].iloc[end]:.6f}"
                     for end in (0, -1)
                 )
                 + " rad"
@@ -859,9 +866,9 @@ study.show(
     "generated_states",
     numbers={"collapse": collapse},
     caption="One generated state per model around the critical γ, for two independent trainings at "
-    "β = 10⁻³ (like the two rows of the paper's Fig. 5A) and one at β = 10⁻⁴. As there, most "
-    "lattices are regular beyond roughly γ = 10³. They differ in position between trainings, and "
-    "may differ in orientation.",
+    "β = 10⁻³ (like the two rows of the paper's Fig. 5A, for γ = 500, 1000, 1500, 2000 and 5000) "
+    "and one at β = 10⁻⁴. As there, most lattices are regular beyond roughly γ = 10³. They differ "
+    "in position between trainings, and may differ in orientation.",
 )
 
 # %%
@@ -946,17 +953,17 @@ curves
 # %%
 verdicts = []
 for name, family in clouds.items():
-    spins = family[max(family)][:10]
-    relaxed = settle(spins, hamiltonian)
+    spins = family[max(family)]
+    relaxed = settle(spins[:10], hamiltonian)
     verdicts.append(
         {
             "training": name,
-            "decoded (J)": hamiltonian.energy_per_site(spins).mean().item(),
-            "after quench (J)": hamiltonian.energy_per_site(relaxed).mean().item(),
+            "decoded (J)": hamiltonian.energy_per_site(spins).median().item(),
+            "after quench (J)": hamiltonian.energy_per_site(relaxed).median().item(),
             "above the best lattice (J)": (hamiltonian.energy_per_site(relaxed) - ground)
-            .mean()
+            .median()
             .item(),
-            "topological charge": textures.topological_charge(relaxed).mean().item(),
+            "topological charge": textures.topological_charge(relaxed).median().item(),
         }
     )
 quenched = pd.DataFrame(verdicts).set_index("training")
@@ -983,29 +990,33 @@ study.show(
     numbers={"collapsed": quenched, "lattices": shown_lattices},
     caption="A state of the collapsed model before and after a quench, and the lowest of the "
     f"relaxed commensurate lattices on {size}×{size} sites. Numbers: energy per site in units of "
-    "J, for the model the mean of ten states. The paper takes its collapsed state for the ground "
-    "state (Fig. 5A), without such a list of lattices.",
+    f"J, for the model the median of {generated} states, ten of them quenched. The paper takes its "
+    "collapsed state for the ground state (Fig. 5A), without such a list of lattices.",
 )
 
 # %% [markdown]
-# **Criterion for V7.** *Low*: decoded states lie below the mean of the data. *Decoded*: they lie
-# below the second of the lattices that fit, so that they can only be the best one, nearly relaxed.
-# *Relaxed*: after the quench they lie at most 2·10⁻⁵ J per site above the best lattice, a fifteenth
-# of the distance to the second on 64×64 sites and half of it on 128×128. Reproduced: all three, in
-# every training. (The value is the mean energy of the quenched states over the trainings, and its
-# error the standard error of that mean, at least 10⁻⁶ J.)
+# **Criterion for V7.** All of it is about medians, as a few states may have a fault. *Low*: decoded
+# states lie below the mean of the data. *Decoded*: they lie below the second lowest minimum of the
+# lattices in chapter 2, so that they can only be the best one, nearly relaxed. *Relaxed*: after the
+# quench they lie at most 2·10⁻⁵ J per site above the best lattice, an eighth of the distance to
+# that minimum on 64×64 sites and half of it on 128×128. Reproduced: all three, in every training.
+# (At full size means of ten states were judged. Those of the first training are, by chance, without
+# the faults that 17 of its hundred states have: the mean of all is 2.0·10⁻⁴ J above the best
+# lattice, that of the ten 3.2·10⁻⁵. The value is the energy of the quenched states, a mean over the
+# trainings, and its error the standard error of that mean, at least 10⁻⁶ J.)
 
 # %%
 if max(gammas) < 1e3:
     untested("V7", "the γ sweep ends before the transition")
 else:
     decoded, gaps = quenched["decoded (J)"], quenched["above the best lattice (J)"]
-    second_best = lattice_table["energy per site (J)"][1]
+    minima = shown_lattices["after shaking (J)"]
+    second_best = minima[minima > ground + 1e-6].min()
     judge(
         "V7",
         {
             "decoded states lie below the data": (decoded < data_energy.mean().item()).to_dict(),
-            "decoded states lie below the next lattice": (decoded < second_best).to_dict(),
+            "decoded states lie below the next minimum": (decoded < second_best).to_dict(),
             "quenched states are the ground state": (gaps < 2e-5).to_dict(),
         },
         ours=quenched["after quench (J)"].mean(),
@@ -1015,7 +1026,7 @@ else:
         + " above it and end "
         + ", ".join(power(gap) for gap in gaps)
         + f" above it, quenched anneals {power(input_energy.mean() - ground)} on average and "
-        f"{power(input_energy.min() - ground)} at best; the next lattice is "
+        f"{power(input_energy.min() - ground)} at best; the next minimum is "
         f"{power(second_best - ground)} above it",
     )
 
@@ -1048,16 +1059,16 @@ for name, family in alike.items():
     mse = pd.Series({gamma: analysis.k_space_mse(spins) for gamma, spins in family.items()})
     late = mse[mse.index > 0]
     fallen = analysis.fit_onset(late.index, late, mse[mse.index <= 100].mean())
-    decoded = family[max(family)][:10]
-    relaxed = settle(decoded, hamiltonian)
+    decoded = family[max(family)]
+    relaxed = settle(decoded[:10], hamiltonian)
     chance.append(
         {
             "training": name,
             "critical γ": fallen.position if fallen else np.nan,
             "fall of the MSE": mse.iloc[0] / mse.iloc[-1],
-            "decoded (J)": hamiltonian.energy_per_site(decoded).mean().item() - ground,
-            "relaxed (J)": hamiltonian.energy_per_site(relaxed).mean().item() - ground,
-            "topological charge": textures.topological_charge(relaxed).mean().item(),
+            "decoded (J)": hamiltonian.energy_per_site(decoded).median().item() - ground,
+            "relaxed (J)": hamiltonian.energy_per_site(relaxed).median().item() - ground,
+            "topological charge": textures.topological_charge(relaxed).median().item(),
             "k-space MSE": mse,
         }
     )
@@ -1198,6 +1209,7 @@ ax.plot(
     label=f"decoder, γ = {power(max(gammas))}",
 )
 ax.axhline(ground, color="grey", lw=1, ls=":", label="best lattice")
+ax.margins(y=0.08)  # so that this line is not the frame's
 ax.set(xscale="log", xlabel="states per second", ylabel="mean energy per site ($J$)")
 ax.legend()
 study.show(
@@ -1216,7 +1228,7 @@ judge(
     "V9",
     {"the decoder is faster": surely > 1, "it is ten times faster": surely >= 10},
     ours=f"{decoder_rate:.0f} ± {decoder_error:.0f} decoded and "
-    f"{'' if len(reached) else 'at most '}{rival:.2f} ± {rival_error:.2f} annealed",
+    f"{'' if len(reached) else 'at most '}{rival:.3g} ± {rival_error:.1g} annealed",
 )
 
 # %% [markdown]
@@ -1389,11 +1401,13 @@ anneal_energy = energies_per_site(confined, square)
 lowest = unit(confined[anneal_energy.argmin()][None]).cpu()
 quenched_squares = settle(collapsed_squares, square)
 best_anneals = settle(confined[anneal_energy.argsort()[:20]], square)
+any_anneals = square.energy_per_site(settle(confined[:20], square))  # their order is that of chance
 contest = pd.Series(
     {
         "anneals, mean": anneal_energy.mean().item(),
         "anneals, lowest": anneal_energy.min().item(),
         "anneals, lowest after quench": square.energy_per_site(best_anneals).min().item(),
+        "any twenty anneals, lowest after quench": any_anneals.min().item(),
         "collapsed model, mean": square.energy_per_site(collapsed_squares).mean().item(),
         "collapsed model, lowest after quench": square.energy_per_site(quenched_squares)
         .min()
@@ -1426,32 +1440,41 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V8.** *Low*: the collapsed model's states, as decoded, lie below the mean
-# anneal. *Lowest*: after a quench they reach at least as low as the best anneal, for which the
-# twenty lowest anneals are quenched too. A difference below 10⁻⁶ J counts as none; we then call
-# it a tie.
+# **Criterion for V8.** *Low*: the collapsed model's states, as decoded, lie below the mean anneal.
+# *Lowest*: after a quench they reach at least as low as the best anneal, for which the twenty
+# lowest anneals are quenched too. A difference below 10⁻⁶ J counts as none; we then call it a tie.
+# The claim is tested only if it takes something to get there: twenty anneals that nobody chose,
+# quenched as well, stay above. (The run at full size was judged without this condition.)
 
 # %%
 ours = contest["collapsed model, lowest after quench"]
 theirs = contest["anneals, lowest after quench"]
 tie = 1e-6
-judge(
-    "V8",
-    {
-        "the decoded state lies below the mean anneal": contest["collapsed model, mean"]
-        < contest["anneals, mean"],
-        "the quenched state is as low as the best anneal": ours <= theirs + tie,
-    },
-    ours=f"{ours:.6f}, {'a tie with' if abs(ours - theirs) < tie else 'against'} the best of "
-    f"{len(confined)} anneals, {theirs:.6f}",
-)
+as_low = (any_anneals <= ours + tie).sum().item()
+if as_low:
+    untested(
+        "V8",
+        f"the model ends at {ours:.6f}, but so do {as_low} of twenty anneals once quenched",
+    )
+else:
+    judge(
+        "V8",
+        {
+            "the decoded state lies below the mean anneal": contest["collapsed model, mean"]
+            < contest["anneals, mean"],
+            "the quenched state is as low as the best anneal": ours <= theirs + tie,
+        },
+        ours=f"{ours:.6f}, {'a tie with' if abs(ours - theirs) < tie else 'against'} the best of "
+        f"{len(confined)} anneals, {theirs:.6f}",
+    )
 
 # %% [markdown]
 # ## 11. Walk yourself
 # The sliders below move through the latent spaces of models that come with the package: γ chooses
 # the model, R the step between the lattice with an interstitial and the perfect one, counted from
 # the barrier, and the last three move the components of the code that say most about a state.
-# Nothing has to be trained for this; the cell needs none of the others.
+# Beside each state is the map of chapter 5, here black where a spin deviates from its field by 0.3
+# rad or more. Nothing has to be trained for this; the cell needs none of the others.
 
 # %% tags=["explorer"]
 from spinlib import widgets
@@ -1466,9 +1489,9 @@ strip
 
 # %% [markdown]
 # The walk is also a film, which needs no running Python. Drag R: below the critical γ the
-# interstitial is squeezed out. Far above it nearly all random codes lead to one lattice, and those
-# codes that come closest to the two targets lie outside of what is ever drawn: on their way the
-# states have faults.
+# interstitial is squeezed out. Far above it nearly all random codes lead to one lattice. On a
+# laptop, those codes that come closest to the two targets lie outside of what is ever drawn, and on
+# their way the states have faults; at full size the whole walk stays in that lattice.
 
 # %%
 film = widgets.film(walk, [walk_gammas[0], *walk_gammas[-1:], *beyond[-1:]])

@@ -1,7 +1,8 @@
 """What the lattice studies simulate: the recipes of their data sets (see `spinlib.dataset`).
 
 Energies and temperatures are in units of the exchange J. Each recipe's defaults are the paper's own
-numbers; `DOMAINS` holds study 2's at the three profiles.
+numbers where it gives them (sweeps and temperatures are ours); `DOMAINS` holds study 2's at the
+three profiles.
 """
 
 import math

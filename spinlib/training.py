@@ -227,7 +227,7 @@ def side_by_side(
     GPU they run here, one after the other. `calls` are functions of modules, bound to their
     arguments by `functools.partial`.
     """
-    bar = tqdm(total=len(calls), desc=progress, disable=not progress, unit="training")
+    bar = tqdm(total=len(calls), desc=progress, disable=not (progress and calls), unit="training")
     if torch.device(device).type != "cpu" or not calls:
         with bar:
             return [(call(), bar.update())[0] for call in calls]

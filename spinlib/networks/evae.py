@@ -26,7 +26,7 @@ from spinlib.training import Numbers
 
 FILTERS = (6, 12, 24, 48)
 HIDDEN = 512
-SLOPE = 0.3  # of the leaky ReLU; the paper does not say, this is its framework's default
+SLOPE = 0.3  # of the leaky ReLU; the paper does not say; Keras's default
 
 
 class EVAE(nn.Module):

@@ -2,7 +2,8 @@
 
 Each block is a 3×3 convolution with 16, 32, 64, 64, 128 or 128 filters, a 2×2 maximum, ReLU and
 batch norm, so that 128 pixels become 2 and one linear layer reads what is left. (The maximum comes
-first: ReLU commutes with it, and has a quarter of the work left.) Nothing in it knows how large the
+first: ReLU commutes with it, and has a quarter of the work left. Batch norm, which the paper names
+before the maximum, then sees the pooled maps.) Nothing in it knows how large the
 pictured area is. With `knows_view` it is told: the logarithm of the field of view joins the picture
 as a second channel, the same in every pixel, so that the first convolution already can weigh what
 it sees.
