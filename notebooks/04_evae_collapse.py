@@ -1472,9 +1472,10 @@ else:
 # ## 11. Walk yourself
 # The sliders below move through the latent spaces of models that come with the package: γ chooses
 # the model, R the step between the lattice with an interstitial and the perfect one, counted from
-# the barrier, and the last three move the components of the code that say most about a state.
-# Beside each state is the map of chapter 5, here black where a spin deviates from its field by 0.3
-# rad or more. Nothing has to be trained for this; the cell needs none of the others.
+# the barrier (or from step 30, if the barrier lies nearer to an end of the walk), and the last
+# three move the components of the code that say most about a state. Right of each state is the map
+# of chapter 5, here black where a spin deviates from its field by 0.3 rad or more. Nothing has to
+# be trained for this; the cell needs none of the others.
 
 # %% tags=["explorer"]
 from spinlib import widgets

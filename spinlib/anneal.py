@@ -114,7 +114,7 @@ def anneal(
                 f"The start has shape {tuple(start.shape)}, but {len(states)} states of "
                 f"{size[0]}×{size[1]} sites need {(len(states), 3, *size)}."
             )
-    spins = spins.to(device, torch.float32, copy=True).contiguous()
+    spins = spins.detach().to(device, torch.float32, copy=True).contiguous()
     sweep(
         *(spins, hamiltonian, temperatures),
         seed=seed,
@@ -163,8 +163,9 @@ def sweep(
         kernel, own = _positive(hamiltonian.dipoles(height, width, hamiltonian.boundary))
         couplings[:, COUPLINGS.index("anisotropy")] += dipolar * own
     strongest = largest_field(couplings, anisotropy, dipolar)
-    hottest = torch.nn.functional.pad(temperatures, (0, 1)).amax(1)  # of no sweeps 0
-    largest = torch.maximum(strongest, hottest.double().cpu())
+    # In the coldest sweep they have to count. (Of no sweeps at all it is infinitely hot.)
+    coldest = torch.nn.functional.pad(temperatures, (0, 1), value=math.inf).amin(1)
+    largest = torch.maximum(strongest, coldest.double().cpu())
     if ((strongest > 0) & (largest < _WEAKEST)).any():
         raise ValueError(
             f"Couplings and temperatures of {largest.min():.2g} at most are below {_WEAKEST:g} and "
@@ -228,7 +229,7 @@ def quench(
             f"A quench to a torque of {torque} in {max_sweeps} sweeps cannot be: both are positive."
         )
     _check(hamiltonian, spins)
-    spins = spins.to(torch.float32, copy=True).contiguous()
+    spins = spins.detach().to(torch.float32, copy=True).contiguous()
     couplings, anisotropy = coupling_table(hamiltonian, spins)
     dipolar = _per_state(hamiltonian.dipolar, spins)
     threshold = ROUNDING * largest_field(couplings, anisotropy, dipolar)

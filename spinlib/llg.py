@@ -293,7 +293,7 @@ class _Midpoint:
 
 
 def checked(spins: torch.Tensor) -> torch.Tensor:
-    """A float32 copy to work on."""
+    """A float32 copy to work on, of which no gradient is kept."""
     check_spins(spins)
     check_lengths(spins)
-    return spins.to(torch.float32, copy=True).contiguous()
+    return spins.detach().to(torch.float32, copy=True).contiguous()

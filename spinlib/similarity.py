@@ -186,7 +186,8 @@ def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float
     twice as long as wide. The map is smoothed by a fourteenth of the period. Of regions that touch
     an edge those on the lower and left side are left out; those on the other two count, whatever
     the shape of what the edge has left of them, but not in the corner between these: it cuts
-    stripes, too, to something short.
+    stripes, too, to something short. Near edges a few are missed: of whole lattices, 4 % where the
+    picture is six periods wide and 8 % where it is three.
     """
     densities = []
     for picture in pictures:

@@ -55,6 +55,8 @@ def vortex(size: Size, core: float = 5.0, circulation: int = 1) -> torch.Tensor:
     """An in-plane vortex about the middle of the box, its core (radius in sites) along +z."""
     if not core > 0:
         raise ValueError(f"A vortex core has a radius above zero, got core={core}.")
+    if circulation not in (1, -1):
+        raise ValueError(f"A vortex turns by circulation=1 or -1, got {circulation}.")
     x, y = _grid(size)
     x, y = x - (size[1] - 1) / 2, y - (size[0] - 1) / 2
     radius = torch.sqrt(x**2 + y**2)
@@ -143,7 +145,7 @@ def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch
     if boundary not in ("periodic", "open"):
         raise ValueError(f"The boundary is periodic or open, got {boundary!r}.")
     check_spins(spins)
-    whole = here = torch.nn.functional.normalize(spins.double(), dim=1)
+    whole = here = torch.nn.functional.normalize(spins.double(), dim=1, eps=1e-300)
     if boundary == "periodic":
         right, up = torch.roll(here, -1, -1), torch.roll(here, -1, -2)
         across = torch.roll(right, -1, -2)

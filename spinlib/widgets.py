@@ -31,6 +31,8 @@ PRETRAINED = Path(__file__).with_name("pretrained")
 STEPS = 201  # steps of a whole walk; the sliders show those within REACH of the barrier
 REACH = 30
 DARKEST = 0.3  # radians from the field at which the stability map is black
+_KEY = f"Right: white where a spin lies along its field, black where it is {DARKEST} rad off or more."
+_MODELS = "evae_gamma_{}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -106,8 +108,11 @@ def make_walk(
 def save_walk(walk: Walk, folder: str | Path, **about: Any) -> list[Path]:
     """Write one file of half-precision weights per model, with all that its leg needs, and `about`.
 
-    `about` takes plain values: recipe, β, profile, normalisation, …
+    `about` takes plain values: recipe, β, profile, normalisation, … Models of another walk in the
+    same folder are removed: a walk has one energy.
     """
+    for other in Path(folder).glob(_MODELS.format("*")):
+        other.unlink()
     h = walk.hamiltonian
     energy = {
         name: getattr(h, name)
@@ -116,7 +121,7 @@ def save_walk(walk: Walk, folder: str | Path, **about: Any) -> list[Path]:
     return [
         save_weights(
             leg.network,
-            Path(folder) / f"evae_gamma_{gamma:g}.safetensors",
+            Path(folder) / _MODELS.format(f"{gamma:g}"),
             half=True,
             settings=leg.network.settings,
             gamma=gamma,
@@ -133,7 +138,7 @@ def save_walk(walk: Walk, folder: str | Path, **about: Any) -> list[Path]:
 def load_walk(folder: str | Path = PRETRAINED) -> Walk:
     """Read a walk that `save_walk` wrote; by default the one that comes with the package."""
     legs, energy = {}, None
-    for path in Path(folder).glob("evae_gamma_*.safetensors"):
+    for path in Path(folder).glob(_MODELS.format("*")):
         about = read_about(path)
         network = EVAE(**about["settings"])
         load_weights(network, path)
@@ -197,7 +202,8 @@ def explorer(walk: Walk) -> "ipywidgets.Widget":
     def show(_change: Any = None) -> None:
         spins = walk.decode(gamma.value, position.value, [slider.value for slider in offsets])
         picture.value = render(spins, walk.hamiltonian, zoom=4)
-        words.value = f'<span class="reading">{escape(reading(spins, walk.hamiltonian))}</span>'
+        found = escape(reading(spins, walk.hamiltonian))
+        words.value = f'<span class="reading">{found}</span><br><small>{_KEY}</small>'
 
     def back(_button: Any) -> None:
         position.value = 0
@@ -244,5 +250,5 @@ def film(walk: Walk, gammas: Sequence[float], step: int = 0) -> str:
     return (
         f'<div class="film"><label>R <input type="range" min="0" max="{len(positions) - 1}" '
         f'value="{middle}" style="width:28em;max-width:90%" oninput="{turn}"></label>'
-        f"{''.join(frames)}</div>"
+        f"{''.join(frames)}<small>{_KEY}</small></div>"
     )

@@ -530,6 +530,24 @@ def test_sweeps_at_zero_temperature_never_raise_the_energy(hamiltonian):
     assert (energies[-1] < energies[0] - 1000).all()
 
 
+def test_couplings_that_only_a_hot_schedule_makes_look_large_are_refused():
+    # In joules; at the end, without heat, they would be lost beside 1e-10 and all spins turn to +z.
+    tiny = Hamiltonian(exchange=1e-21, dmi=3e-22)
+    for schedule in (linear(1.0, 0.0, 20), torch.zeros(5)):
+        with pytest.raises(ValueError, match="give energies in a unit of about their size, as J"):
+            anneal(tiny, (8, 8), schedule)
+    # In heat alone they are as good as none, and spins point anywhere: 4096 of them to 1/√(3·4096).
+    hot = anneal(tiny, (64, 64), torch.full((20,), 1.0))
+    assert hot.mean((0, 2, 3)).abs().max() < 5 / math.sqrt(3 * 4096)
+
+
+def test_what_is_annealed_or_quenched_keeps_no_gradient():
+    # It would be that of a copy: 4 J per spin at a minimum, where turning the start changes nothing.
+    start = textures.random((8, 8)).requires_grad_()
+    assert not quench(start, CHIRAL).requires_grad
+    assert not anneal(CHIRAL, (8, 8), torch.zeros(5), start=start).requires_grad
+
+
 def test_quench_reaches_its_torque():
     for hamiltonian in (CHIRAL, DIPOLAR):
         start = anneal(hamiltonian, (32, 32), linear(1.0, 0.1, 60), states=range(3))

@@ -161,6 +161,7 @@ def test_the_charge_of_one_state_wants_a_batch():
         (lambda: textures.skyrmions((32, 32), [(5, 5)], 0.0), "radius"),
         (lambda: textures.helix((32, 32), (0, 0)), "at least one period"),
         (lambda: textures.vortex((32, 32), core=0.0), "core"),
+        (lambda: textures.vortex((32, 32), circulation=2), "circulation=1 or -1"),
         (lambda: textures.random((0, 4)), "at least one site"),
         (lambda: textures.uniform((4, 4), (1.0, 0.0)), "three components"),
         (lambda: topological_charge(textures.uniform((4, 4)), "closed"), "periodic or open"),

@@ -96,6 +96,15 @@ def test_saved_walks_come_back_and_decode_the_same_to_half_precision(walk, tmp_p
         assert overlap.mean().item() > 0.999
 
 
+def test_of_two_walks_in_one_folder_the_second_is_left(walk, tmp_path):
+    widgets.save_walk(walk, tmp_path)
+    only = widgets.Walk({100.0: walk.legs[100.0]}, Hamiltonian(zeeman=0.1))
+    widgets.save_walk(only, tmp_path)
+    found = widgets.load_walk(tmp_path)
+    assert list(found.legs) == [100.0]
+    assert found.hamiltonian.zeeman == 0.1
+
+
 def test_without_weights_the_reader_is_told_where_they_come_from(tmp_path):
     with pytest.raises(FileNotFoundError, match="run notebook 04"):
         widgets.load_walk(tmp_path)
