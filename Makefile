@@ -40,7 +40,7 @@ READY := .venv/ready
 endif
 
 REQUEST = --profile="$$PROFILE" --study="$$STUDY" --device="$$DEVICE" --jobs="$$JOBS" \
-	$(if $(FORCE),--force) --changes="$$P" $(if $(PARAMETERS),--parameters="$$PARAMETERS")
+	$(if $(filter-out 0 no,$(FORCE)),--force) --changes="$$P" $(if $(PARAMETERS),--parameters="$$PARAMETERS")
 
 .DEFAULT_GOAL := help
 .PHONY: help env tools request reproduce test lab bench lint sync report clean
@@ -67,11 +67,11 @@ bench: $(READY) ## Measure the kernels into figures/bench.json (ONLY=pattern for
 	@$(RUN) -m spinlib.bench --device="$$DEVICE" $(if $(ONLY),--only="$$ONLY")
 
 lint: $(READY) ## Check format and style
-	@$(RUN) -m ruff format --check -q . || { echo "Some files are not formatted: run '$(RUN) -m ruff format .'"; exit 1; }
+	@$(RUN) -m ruff format --check -q . || { test $$? -ne 1 || echo "Some files are not formatted: run '$(RUN) -m ruff format .'"; exit 1; }
 	@$(RUN) -m ruff check -q .
 
 sync: $(READY) ## Build each notebook's .ipynb from its .py, with the newest laptop outputs (CHECK=1 only checks)
-	@$(RUN) -m spinlib.notebooks $(if $(CHECK),--check)
+	@$(RUN) -m spinlib.notebooks $(if $(filter-out 0 no,$(CHECK)),--check)
 
 report: $(READY) ## Write figures/report.html and the README's scoreboard from the results
 	@$(RUN) -m spinlib.report

@@ -89,9 +89,10 @@ from spinlib.estimation import EFFORT, Conditions, Ranges, observed, plan
 from spinlib.figures import true_minus
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
 from spinlib.notebooks import ROOT
-from spinlib.optics import crop, rotate
+from spinlib.optics import crop
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
 from spinlib.study import Study
+from spinlib.symmetry import Operation, act
 from spinlib.thermal_recipes import FILMS, NAMES, half_way, in_microjoule, thermal_states
 from spinlib.training import seeded, side_by_side
 from spinlib.windowed import estimate_windows
@@ -449,7 +450,7 @@ def training(make, *, on="training", turned=False, sgd=False, seen=looks, again=
         network = make()
     shown, targets = material(on)
     if turned:
-        copies = [colour(rotate(data[on].states(), turns)) for turns in range(4)]
+        copies = [colour(act(data[on].states(), Operation(turns))) for turns in range(4)]
         shown, targets = torch.cat(copies), targets.repeat(4, 1)
     return partial(
         windowed.learn,
@@ -1706,7 +1707,7 @@ study.claim(
     if all(statements.values())
     else "it is not true that " + "; ".join(words for words, so in statements.items() if not so),
 )
-own_loop, dense = Loop(iron.loop, true_loop.spins), np.linspace(0, fields.max(), 80)
+own_loop, dense = Loop(iron.loop), np.linspace(0, fields.max(), 80)
 curve = np.array(
     [magnetisation(own_loop, iron.films[NAMES[2]], field)[: iron.repeats].mean() for field in dense]
 )

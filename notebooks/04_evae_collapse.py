@@ -1143,7 +1143,7 @@ def rates(action, count):
         start = time.perf_counter()
         made = action()
         if study.device.type == "cuda":
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(study.device)
         found.append(count / (time.perf_counter() - start))
     return np.mean(found), np.std(found, ddof=1) / np.sqrt(len(found)), made
 

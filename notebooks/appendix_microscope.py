@@ -44,8 +44,8 @@ from spinlib.contrast import colour, vectors_from_colour
 from spinlib.figures import colour_wheel, contact_sheet, draw_spins, panels
 from spinlib.film import Film
 from spinlib.microscope import Microscope
-from spinlib.optics import rotate
 from spinlib.study import Study
+from spinlib.symmetry import Operation, act
 
 study = Study("appendix_microscope", profile=profile, output=output, seed=seed, device=device)
 film = Film(exchange_stiffness=8.78e-12, saturation=384e3, dmi=1.58e-3, cell=4e-9, thickness=1e-9)
@@ -168,7 +168,7 @@ contact_sheet(
 # Turning the sample turns positions and vectors together: the colours change with the texture.
 
 # %%
-turns = torch.cat([colour(rotate(spins, quarter)) for quarter in range(4)])
+turns = torch.cat([colour(act(spins, Operation(quarter))) for quarter in range(4)])
 contact_sheet(turns, ["0°", "90°", "180°", "270°"], pixel=film.cell)
 
 # %% [markdown]
@@ -199,7 +199,6 @@ contact_sheet(
 # on it is a picture like all of these.
 #
 #     picture = read_picture("helices.tif", pixel_size=2.34e-9, crop=(0, 0, 1024, 960))
-#     pieces = windows(picture, size=32, step=8)
 
 # %% [markdown]
 # ## About this run

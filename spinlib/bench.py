@@ -248,7 +248,7 @@ def dipole_field(device: torch.device) -> Iterator[Row]:
         if boundary == "periodic":
             kernel = point_dipoles(size, size)
         else:
-            kernel = demagnetisation(size, size, 4e-9, 1e-9, boundary)
+            kernel = demagnetisation(size, size, boundary, cell=4e-9, thickness=1e-9)
         spins = textures.random((size, size), states=range(batch), device=device)
         name = f"dipole field, {size}×{size} {boundary}, batch of {batch}"
         amount = batch * size * size
@@ -414,7 +414,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="*", help="benchmarks whose name matches, as *llg*")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args(arguments)
-    device = resolve_device(options.device)
+    try:
+        device = resolve_device(options.device)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     pattern = options.only if "*" in options.only else f"*{options.only}*"
     chosen = fnmatch.filter(BENCHMARKS, pattern)
     if not chosen:

@@ -30,7 +30,7 @@ def checkpoint_name(about: Any, *tensors: torch.Tensor) -> str:
     """
     digest = hashlib.sha256(json.dumps([about, content_hash(*tensors)], sort_keys=True).encode())
     digest.update(_CODE)
-    return f"{digest.hexdigest()[:16]}.safetensors"
+    return digest.hexdigest()[:16]
 
 
 def checkpoint_path(
@@ -39,7 +39,8 @@ def checkpoint_path(
     """Where in a folder, if there is one, the checkpoint of a network's training is kept."""
     if folder is None:
         return None
-    return folder / checkpoint_name(about, *network.state_dict().values(), *samples)
+    name = checkpoint_name(about, *network.state_dict().values(), *samples)
+    return folder / f"{name}.safetensors"
 
 
 def content_hash(*tensors: torch.Tensor) -> str:

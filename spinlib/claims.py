@@ -8,13 +8,12 @@ device, commit, seconds, peak_memory}, with every claim of the study in it.
 import html
 import json
 import math
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 
 import yaml
-
-from spinlib.figures import true_minus
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "not tested at this size")
 NOT_TESTED = VERDICTS[-1]
@@ -167,3 +166,8 @@ def in_words(row: Claim) -> str:
 
 def _number(x: float | str) -> str:
     return true_minus(x) if isinstance(x, str) else f"{x:.5g}".replace("-", "−")
+
+
+def true_minus(text: str) -> str:
+    """The text with a minus sign where a hyphen stands before a number or its power of ten."""
+    return re.sub(r"(?:(?<![\w.])|(?<=\d[eE]))-(?=[\d.])", "−", text)

@@ -135,7 +135,7 @@ class Dataset:
 def dataset(
     recipe: Recipe,
     root: str | Path = "data",
-    device: torch.device | str | None = None,
+    device: torch.device | str = "auto",
     scheduler: str | None = None,
     progress: bool = True,
 ) -> Dataset:
@@ -152,7 +152,7 @@ def dataset(
     store = _store(recipe, Path(root))
     missing = store.missing_bytes()
     if missing > 0:
-        _refuse_absurd(recipe, store, missing, "cpu" if scheduler else device or "auto")
+        _refuse_absurd(recipe, store, missing, "cpu" if scheduler else device)
     data = Dataset(recipe, recipe.parameters().reset_index(drop=True), store)
     metadata = {"zarr.json": _zarr_json(recipe, store), "parameters.json": _parameters_json(data)}
     complete, todo = store.has(metadata), store.to_be_made()

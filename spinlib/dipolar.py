@@ -43,7 +43,6 @@ class DipoleKernel:
     """The transformed interaction K of one geometry; made by the functions of this module.
 
     Attributes:
-        name: what interacts, for people.
         height, width: size of the layer in sites.
         boundary: "periodic" or "open".
         padded_size: rows and columns of the transform, (height, width) if periodic.
@@ -51,7 +50,6 @@ class DipoleKernel:
             padded_height // 2 + 1), components xx, yy, xy, zz.
     """
 
-    name: str
     height: int
     width: int
     boundary: str
@@ -239,7 +237,7 @@ def point_dipoles(height: int, width: int, boundary: str = "periodic") -> Dipole
 
 
 def demagnetisation(
-    height: int, width: int, cell: float, thickness: float, boundary: str
+    height: int, width: int, boundary: str, *, cell: float, thickness: float
 ) -> DipoleKernel:
     """Demagnetising field of a film of one layer of cells, `cell` x `cell` x `thickness`.
 
@@ -277,16 +275,15 @@ def _point_dipoles(height: int, width: int, boundary: str) -> DipoleKernel:
     else:
         y, x = np.ogrid[: float(height), : float(width)]
         quarter = _transform(_with_zz(*point_dipole_tensor(x, y)), *size)
-    return DipoleKernel("point dipoles", height, width, boundary, size, quarter)
+    return DipoleKernel(height, width, boundary, size, quarter)
 
 
 @lru_cache(maxsize=8)
 def _demagnetisation(height: int, width: int, thickness: float, boundary: str) -> DipoleKernel:
-    name = f"demagnetisation of cells 1 x 1 x {thickness:g}"
     size = _padded_size(height, width, boundary)
     if boundary == "open":
         quarter = _transform(-demagnetisation_tensor(height, width, thickness), *size)
-        return DipoleKernel(name, height, width, boundary, size, quarter)
+        return DipoleKernel(height, width, boundary, size, quarter)
     # All cells as point dipoles by Ewald's method, plus the difference, which the next multipole
     # makes fall as r^-5, by direct summation. Its tail beyond r sums to t |t^2 - 1| / (8 r^3) in
     # N_zz at k = 0 and to less elsewhere; for cubes, where this vanishes, 32 cells do.
@@ -298,7 +295,7 @@ def _demagnetisation(height: int, width: int, thickness: float, boundary: str) -
     difference -= moment * _with_zz(*point_dipole_tensor(x, y))
     difference *= x * x + y * y <= reach * reach
     quarter = _transform(difference, *size) + moment * _ewald(*size)
-    return DipoleKernel(name, height, width, boundary, size, quarter)
+    return DipoleKernel(height, width, boundary, size, quarter)
 
 
 def _padded_size(height: int, width: int, boundary: str) -> tuple[int, int]:

@@ -8,7 +8,6 @@ given, or into a figure of their own, and change no global state of matplotlib: 
 
 import io
 import math
-import re
 from collections.abc import Sequence
 
 import matplotlib.patheffects as effects
@@ -21,6 +20,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from spinlib.claims import true_minus
 from spinlib.contrast import colour
 
 # Okabe and Ito's colours for curves, which all kinds of colour vision tell apart, darkest first so
@@ -104,8 +104,9 @@ def draw_spins(spins: torch.Tensor, ax: Axes | None = None, **settings) -> Axes:
 
 def bar_length(extent: float) -> float:
     """The largest 1, 2 or 5 times a power of ten that is at most a third of `extent`."""
-    power = 10.0 ** math.floor(math.log10(extent / 3))
-    return max(step * power for step in (1, 2, 5) if step * power <= extent / 3)
+    third = extent / 3 * (1 + 1e-9)  # a bar that fits exactly must not be lost to rounding
+    power = 10.0 ** math.floor(math.log10(third))
+    return max(step * power for step in (0.5, 1, 2, 5) if step * power <= third)
 
 
 def scale_bar(ax: Axes, pixels: int, pixel: float | None = None) -> None:
@@ -184,22 +185,6 @@ def with_palette(png: bytes, most: int = 0) -> bytes:
         if not most or content.tell() <= most:
             return content.getvalue()
         image = image.resize((image.width * 3 // 4, image.height * 3 // 4))
-
-
-def for_page(png: bytes, width: int) -> bytes:
-    """A picture as WebP of at most `width` pixels across: a quarter of what its PNG takes."""
-    with Image.open(io.BytesIO(png), formats=("PNG",)) as file:
-        image = file.convert("RGB")
-    if image.width > width:
-        image = image.resize((width, round(image.height * width / image.width)), Image.LANCZOS)
-    content = io.BytesIO()
-    image.save(content, "WEBP", quality=80)
-    return content.getvalue()
-
-
-def true_minus(text: str) -> str:
-    """The text with a minus sign where a hyphen stands before a number or its power of ten."""
-    return re.sub(r"(?:(?<![\w.])|(?<=\d[eE]))-(?=[\d.])", "−", text)
 
 
 def contact_sheet(

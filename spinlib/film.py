@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from spinlib.dipolar import DipoleKernel, demagnetisation
+from spinlib.dipolar import demagnetisation
 from spinlib.hamiltonian import (
     SHAPES,
     Boundary,
@@ -133,7 +133,7 @@ class Film:
             dipolar=1e21 * VACUUM_PERMEABILITY * (1.0 * self.saturation) ** 2 * volume,
             dmi_kind=self.dmi_kind,
             boundary=self.boundary,
-            dipoles=partial(_film_dipoles, cell=self.cell, thickness=self.thickness),
+            dipoles=partial(demagnetisation, cell=self.cell, thickness=self.thickness),
         )
 
     def _on_bonds(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -148,12 +148,6 @@ class Film:
 
 def _doubles(*values: Number) -> list[torch.Tensor]:
     return [torch.as_tensor(value, dtype=torch.float64) for value in values]
-
-
-def _film_dipoles(
-    height: int, width: int, boundary: Boundary, cell: float, thickness: float
-) -> DipoleKernel:
-    return demagnetisation(height, width, cell, thickness, boundary)
 
 
 def thermal_energy(kelvin: Number) -> Number:

@@ -7,7 +7,7 @@ descending one turned about the origin, and only the latter is computed.
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import numpy as np
@@ -33,11 +33,9 @@ class Loop:
 
     points    state, field_T and magnetisation (the mean of S·direction, in units of M_s), in the
               order in which they were taken, from the largest field to its negative
-    spins     the last spins of every state, (batch, 3, height, width)
     """
 
     points: pd.DataFrame
-    spins: torch.Tensor = field(repr=False)
 
     def branch(self, state: int, ascending: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Fields in tesla and magnetisation of one state."""
@@ -165,7 +163,7 @@ def hysteresis(
         rough, quiet = change > largest_change, change < largest_change / 2
         steps = torch.where(rough, steps / 2, torch.where(quiet, steps * 1.5, steps))
         steps = steps.clamp(finest_step, step)
-    return Loop(pd.DataFrame(points, columns=["state", "field_T", "magnetisation"]), spins)
+    return Loop(pd.DataFrame(points, columns=["state", "field_T", "magnetisation"]))
 
 
 def _kick(spins: torch.Tensor, seed: int, states: Sequence[int], number: int) -> torch.Tensor:

@@ -11,8 +11,9 @@ import torch
 
 from spinlib.checkpoints import checkpoint_name, content_hash
 from spinlib.hamiltonian import Hamiltonian
+from spinlib.kernels import random_normal
 from spinlib.networks.evae import EVAE, EVAELosses, translated
-from spinlib.training import Numbers, fit, seeded
+from spinlib.training import fit, seeded
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def sweep(
             batch_size=batch_size,
             augment=translated if hamiltonian.boundary == "periodic" else None,
             device=device,
-            checkpoint=Path(folder) / checkpoint_name([seed, *history]),
+            checkpoint=Path(folder) / f"{checkpoint_name([seed, *history])}.safetensors",
             identity=asdict(stage),
             progress=f"{progress} β = {stage.beta:g}, γ = {stage.gamma:g}" if progress else "",
         )
@@ -81,10 +82,8 @@ def sweep(
 
 def generate(network: EVAE, count: int, *, seed: int) -> torch.Tensor:
     """Spins (count, 3, size, size) decoded from standard normal latents."""
-    device = _device(network)
-    numbers = Numbers(seed, torch.arange(count), 0, device)
-    latents = numbers.normal((network.latent,), purpose="generated states")
-    return decode(network, latents)
+    draw = {"seed": seed, "states": range(count), "purpose": "generated states"}
+    return decode(network, random_normal((network.latent,), device=_device(network), **draw))
 
 
 def decode(network: EVAE, latents: torch.Tensor) -> torch.Tensor:

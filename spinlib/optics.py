@@ -1,4 +1,4 @@
-"""Optics: blur, pixels, crops and turns, all linear in the picture.
+"""Optics: blur, pixels and crops, all linear in the picture.
 
 Blur and pixels are products with a matrix along either axis, so that they are exact for any width
 of a pixel and can be differentiated. Arrays are (..., height, width), row 0 at the bottom; lengths
@@ -142,12 +142,3 @@ def crop(
             f"a picture of {height}x{width}; choose a smaller crop or another corner."
         )
     return field[..., bottom : bottom + shape[0], left : left + shape[1]]
-
-
-def rotate(spins: torch.Tensor, quarter_turns: int) -> torch.Tensor:
-    """The sample turned counter-clockwise by 90 degree steps: places and vectors turn together."""
-    turns = quarter_turns % 4
-    x, y, z = torch.rot90(spins, turns, dims=(-1, -2)).unbind(dim=1)
-    for _ in range(turns):
-        x, y = -y, x
-    return torch.stack([x, y, z], dim=1)

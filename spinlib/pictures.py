@@ -1,4 +1,4 @@
-"""Picture files and windows: from a user's own picture to what a network reads.
+"""Picture files: from a user's own picture to what a network reads.
 
 A picture is (channels, height, width) with row 0 at the bottom, like spins; files that store the
 top row first are turned over on reading. Boxes and masks are given as the file is seen on a screen.
@@ -8,6 +8,7 @@ import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from numbers import Integral
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from scipy.ndimage import binary_opening, distance_transform_edt, find_objects, 
 
 from spinlib.picture_files import PictureError, decode
 
-__all__ = ["Picture", "PictureError", "bars", "read_picture", "windows"]
+__all__ = ["Picture", "PictureError", "bars", "read_picture", "tiles"]
 
 # Grey levels are stretched between these percentiles: up to half a percent of dead or hot pixels
 # at either end changes nothing.
@@ -203,35 +204,51 @@ def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
     return found
 
 
-# --- windows -------------------------------------------------------------------------------------
+# --- what to doubt about a file -------------------------------------------------------------------
+
+OTHER_PIXEL = 0.02  # of a pixel, by which the file may differ from what is said
 
 
-def _starts(length: int, size: int, step: int) -> list[int]:
-    """Where windows begin along one axis; the last one ends with the picture."""
-    starts = list(range(0, length - size + 1, step))
-    return starts if starts[-1] == length - size else [*starts, length - size]
+def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> list[str]:
+    """What a file says: its own size of a pixel (m), beside the one given (nm), and its colours."""
+    sentences = []
+    if own_pixel is not None and abs(1e9 * own_pixel / pixel - 1) > OTHER_PIXEL:
+        sentences.append(
+            f"The file says that a pixel is {1e9 * own_pixel:.4g} nm, the request says "
+            f"{pixel:.4g} nm; the request was believed. All lengths depend on it."
+        )
+    if coarse_colours:
+        sentences.append(
+            "The file is a JPEG whose colours are coarser than its brightness (chroma "
+            "subsampling), which costs, for instance, a third of M_s and more at any quality: save "
+            "the picture as PNG or TIFF, from the original."
+        )
+    return sentences
 
 
-def windows(pictures: torch.Tensor | Picture, size: int, step: int) -> torch.Tensor:
-    """Square windows (batch, count, channels, size, size) of pictures, row by row from below.
+def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
+    """Boxes (left, top, right, bottom) of the picture that look like a scale bar."""
+    return [
+        f"From column {left} to {right} and row {top} to {bottom} from the top left, the picture "
+        "has a bar of one shade. If it is a scale bar, it was read as texture: mask it (mask=… of "
+        "read_picture, --mask in a shell) or crop it away, and the words beside it."
+        for left, top, right, bottom in bars
+    ]
 
-    They begin every `step` pixels; if that leaves a margin, a last window ends at the edge, so that
-    with `step` <= `size` every pixel is seen.
+
+# --- tiles ---------------------------------------------------------------------------------------
+
+
+def tiles(picture: torch.Tensor, size: int, source: str = "The picture") -> torch.Tensor:
+    """A picture (channels, height, width) cut into squares (count, channels, size, size).
+
+    They lie side by side, row by row from below; if that leaves a margin, a last one ends at the
+    edge, so that every pixel is seen.
     """
-    source = "the picture"
-    if isinstance(pictures, Picture):
-        pictures, source = pictures.pixels[None], pictures.source
-    if size < 1 or step < 1:
-        raise ValueError(f"Windows of {size} pixels every {step} are impossible; both are >= 1.")
-    height, width = pictures.shape[-2:]
+    height, width = picture.shape[-2:]
     if min(height, width) < size:
         raise PictureError(
-            f"{source} has {width} x {height} pixels, less than one window of {size} x {size}."
+            f"{source} has {width} x {height} pixels, less than one panel of {size} x {size}."
         )
-    reach = torch.arange(size, device=pictures.device)
-    rows, columns = (
-        torch.tensor(_starts(n, size, step), device=pictures.device)[:, None] + reach
-        for n in (height, width)
-    )
-    cut = pictures[:, :, rows[:, None, :, None], columns[None, :, None, :]]
-    return cut.permute(0, 2, 3, 1, 4, 5).flatten(1, 2)
+    corners = product(*([*range(0, n - size, size), n - size] for n in (height, width)))
+    return torch.stack([picture[:, y : y + size, x : x + size] for y, x in corners])

@@ -18,13 +18,13 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from spinlib.checkpoints import checkpoint_path
+from spinlib.claims import true_minus
 from spinlib.contrast import normalise
 from spinlib.dataset import split
 from spinlib.domains import USUAL, strangeness, texture
-from spinlib.figures import true_minus
 from spinlib.networks.resnet import resnet18
 from spinlib.noise import vector_noise
-from spinlib.pictures import PictureError, windows
+from spinlib.pictures import PictureError, tiles
 from spinlib.recipes import film_parameters
 from spinlib.symmetry import Operation, random_copies, reverse_dmi
 from spinlib.training import Batch, Numbers, fit, one_cycle
@@ -161,12 +161,7 @@ def panels(vectors: torch.Tensor, size: int, source: str = "The picture") -> tor
             f"{source} has no negative components, as colours have none: give vectors from -1 to "
             "1, as `contrast.vectors_from_colour` makes them."
         )
-    height, width = vectors.shape[-2:]
-    if min(height, width) < size:
-        raise PictureError(
-            f"{source} has {width} x {height} pixels, less than one panel of {size} x {size}."
-        )
-    return windows(vectors, size, size)[0]
+    return tiles(vectors[0], size, source)
 
 
 def estimate_picture(

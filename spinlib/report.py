@@ -7,7 +7,9 @@ notebooks/index.ipynb is the page that `make lab` opens on.
 python -m spinlib.report
 """
 
+import argparse
 import base64
+import io
 import json
 import re
 import sys
@@ -20,7 +22,6 @@ import jinja2
 from PIL import Image
 
 from spinlib import claims
-from spinlib.figures import for_page
 from spinlib.notebooks import PROFILES, ROOT, find
 from spinlib.store import lock_at_once, put_back, wait_for_lock, write_whole
 
@@ -334,6 +335,17 @@ def _figure(path: Path, figures: Path) -> dict[str, str]:
     }
 
 
+def for_page(png: bytes, width: int) -> bytes:
+    """A picture as WebP of at most `width` pixels across: a quarter of what its PNG takes."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as file:
+        image = file.convert("RGB")
+    if image.width > width:
+        image = image.resize((width, round(image.height * width / image.width)), Image.LANCZOS)
+    content = io.BytesIO()
+    image.save(content, "WEBP", quality=80)
+    return content.getvalue()
+
+
 def _title(notebook: Path) -> str:
     found = re.search(r"^# # (.+)$", notebook.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return found[1] if found else notebook.stem
@@ -349,7 +361,10 @@ def _question(notebook: Path) -> str:
 def _minutes(folder: Path) -> str:
     """How long the run in a folder took, by what its page says."""
     for page in folder.glob("*.ipynb"):
-        about = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
+        try:
+            about = json.loads(page.read_text(encoding="utf-8")).get("metadata", {})
+        except ValueError as error:
+            raise ValueError(f"{page} is no notebook ({error}); make its study again.") from None
         if seconds := about.get("papermill", {}).get("duration"):
             return _duration(seconds)
     return "–"
@@ -359,9 +374,19 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def main() -> int:
-    """Write report and scoreboard, and say where."""
-    print(f"Report: {write().relative_to(ROOT)}; scoreboard: README.md, figures/scoreboard.md")
+def main(arguments: list[str] | None = None) -> int:
+    """Write report and scoreboard, and say where; return 1 if that failed."""
+    argparse.ArgumentParser(
+        prog="python -m spinlib.report",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args(arguments)
+    try:
+        path = write()
+    except (OSError, ValueError) as error:
+        print(f"The report failed: {error}", file=sys.stderr)
+        return 1
+    print(f"Report: {path.relative_to(ROOT)}; scoreboard: README.md, figures/scoreboard.md")
     return 0
 
 

@@ -19,7 +19,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import chdir, contextmanager, suppress
 from functools import partial
@@ -213,9 +213,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     try:
         options = request_parser().parse_args(arguments)
         runs = plan(options, root)
-        for image in filter(None, (run.values.get("image") for run in runs)):
-            if not (root / Path(image).expanduser()).is_file():
-                raise Refused(f"There is no picture {image!r}; a relative name counts from {root}.")
+        refuse_missing_pictures(runs, root)
         if options.check:
             return 0
         if options.device.startswith("cuda"):
@@ -237,6 +235,13 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
             file=sys.stderr,
         )
         return 130
+
+
+def refuse_missing_pictures(runs: Iterable[Run], root: Path) -> None:
+    """Refuse runs of a picture that is not there."""
+    for image in filter(None, (run.values.get("image") for run in runs)):
+        if not (root / Path(image).expanduser()).is_file():
+            raise Refused(f"There is no picture {image!r}; a relative name counts from {root}.")
 
 
 def _carry_out(run: Run, force: bool, root: Path, bar: bool) -> bool:

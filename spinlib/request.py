@@ -45,11 +45,15 @@ def plan(options: argparse.Namespace, root: Path = ROOT) -> list[Run]:
     # The quick check runs where YAML cannot be read yet; the full one follows it.
     files = not options.check
     wanted = _mapping(options.parameters) if files and options.parameters else {}
+    given = set()
     for text in options.p + _words(options.changes):
         name, equals, entry = text.partition("=")
         if not equals:
             raise Refused(f"-p takes name=value; {text!r} is not.")
-        wanted[name.strip()] = entry.strip()
+        if (name := name.strip()) in given:
+            raise Refused(f"Parameter {name} was given twice.")
+        given.add(name)
+        wanted[name] = entry.strip()
     sizes = _mapping(root / "notebooks" / "profiles.yaml") if files else {}
     runs = []
     for study in [options.study] if options.study else notebooks:

@@ -19,10 +19,9 @@ from torch.nn.functional import mse_loss
 from spinlib.checkpoints import checkpoint_path
 from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
-from spinlib.estimation import doubts
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.optics import crop, resample
-from spinlib.pictures import PictureError, bars, read_picture
+from spinlib.pictures import PictureError, bars, drawn_over, other_file, read_picture
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # --- training ------------------------------------------------------------------------------------
@@ -265,8 +264,8 @@ def read_square(
             f"{image} shows {view:.4g} nm, but the network was trained on fields of view from "
             f"{low:.4g} to {high:.4g} nm: crop the picture or take it at another magnification."
         )
-    said = doubts.other_file(picture.pixel_size, view / side, False)
-    said += doubts.drawn_over(bars(grey))
+    said = other_file(picture.pixel_size, view / side, False)
+    said += drawn_over(bars(grey))
     return Square(crop(2 * grey - 1, (side, side)), float(view), said)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,9 @@ from tqdm.auto import tqdm
 
 from spinlib.kernels import resolve_device
 from spinlib.store import DatasetError, Store
+
+if TYPE_CHECKING:  # slow to import, and one machine can do without
+    import distributed
 
 # What a GPU simulates in one call, which fills it and still fits into most: bytes of float32
 # states, and states. A simulation holds about so many copies of them: for an open layer transforms
@@ -32,7 +35,6 @@ class Recipe(Protocol):
     states: int
     shard: int  # states per shard: what one call simulates and one file holds
     storage: str  # "float16" or "float32"
-    seed: int
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +51,7 @@ def make(
     recipe: Recipe,
     store: Store,
     todo: list[int],
-    device: torch.device | str | None,
+    device: torch.device | str,
     scheduler: str | None,
     progress: bool,
 ) -> None:
@@ -91,18 +93,18 @@ def make(
         ) from None
 
 
-def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str | None) -> bytes:
+def _shard(recipe: Recipe, store: Store, shard: int, device: torch.device | str) -> bytes:
     """Simulate one shard and return the content of its file."""
     return store.encode(_simulated(recipe, store, range(shard, shard + 1), device))
 
 
 def _simulated(
-    recipe: Recipe, store: Store, shards: range, device: torch.device | str | None
+    recipe: Recipe, store: Store, shards: range, device: torch.device | str
 ) -> np.ndarray:
     """The states of shards on end, simulated in one call, as they are stored."""
     states = range(store.members(shards[0]).start, store.members(shards[-1]).stop)
     # Chosen here, as a worker may have a GPU where the process that asks has none.
-    device = _chosen(device)
+    device = resolve_device(device)
     made = recipe.simulate(states, device).to(getattr(torch, store.storage))
     expected = (len(states), *store.shape)
     if made.shape != expected or not torch.isfinite(made).all():
@@ -117,13 +119,9 @@ def _simulated(
     return made.cpu().numpy()
 
 
-def _chosen(device: torch.device | str | None) -> torch.device:
-    return resolve_device(device or "auto")
-
-
-def _shards_at_once(store: Store, device: torch.device | str | None) -> int:
+def _shards_at_once(store: Store, device: torch.device | str) -> int:
     """How many shards one call simulates on a GPU; 0 on a CPU, which makes them one by one."""
-    device = _chosen(device)
+    device = resolve_device(device)
     if device.type != "cuda":
         return 0
     shard = 4 * store.shard * math.prod(store.shape)
@@ -147,7 +145,7 @@ def _make_in_calls(
     recipe: Recipe,
     store: Store,
     calls: list[range],
-    device: torch.device | str | None,
+    device: torch.device | str,
     write: Callable[[int, bytes], None],
 ) -> None:
     """Simulate the shards of each call at once, while a thread writes those of the call before.
@@ -172,20 +170,27 @@ def _make_in_calls(
             before.result()
 
 
+def connect(scheduler: str) -> "distributed.Client":
+    """A client of the Dask scheduler at an address."""
+    import distributed
+
+    try:
+        return distributed.Client(scheduler, timeout="10s", set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:  # TypeError: no certificates for tls://
+        raise DatasetError(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
+
+
 def _made_by_workers(
     recipe: Recipe,
     store: Store,
     shards: list[int],
-    device: torch.device | str | None,
+    device: torch.device | str,
     scheduler: str,
 ) -> Iterator[tuple[int, bytes]]:
     """Have the workers of a Dask scheduler make shards; yield them in the order they finish."""
-    import distributed  # slow to import, and one machine can do without
+    import distributed
 
-    try:
-        client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
+    client = connect(scheduler)
     started, waiting, shard_of = distributed.as_completed(loop=client.loop), iter(shards), {}
     lost = (distributed.KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError)
     with client:

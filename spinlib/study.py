@@ -30,11 +30,13 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 
 from spinlib import claims
-from spinlib.figures import true_minus, with_palette
+from spinlib.claims import true_minus
+from spinlib.figures import with_palette
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import CHANGES, PROFILES, ROOT, find, parameters
 from spinlib.request import RUNNERS_OWN, in_words, results
 
+_INJECTED = "# Parameters\n"  # how papermill's own cell begins
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
 
 
@@ -229,6 +231,14 @@ def _changed_by_hand(study: str, profile: str) -> str:
             "parameters themselves."
         )
     known = {name: each for name, each in parameters(page).items() if name not in RUNNERS_OWN}
+    # papermill puts what it is given into a cell of its own, and only warns of unknown names.
+    for cell in shell.user_ns.get("In", ()):
+        given = re.findall(r"^(\w+) = ", cell, re.MULTILINE) if cell.startswith(_INJECTED) else ()
+        for name in given:
+            if name not in known and name not in RUNNERS_OWN:
+                raise ValueError(
+                    f"There is no parameter {name!r} in study {study}; choose {', '.join(known)}."
+                )
     here = {name: shell.user_ns.get(name, each.default) for name, each in known.items()}
     for name, each in known.items():
         if each.take(here[name]) != here[name]:  # a text that the runner would have understood

@@ -9,9 +9,9 @@ sets.yaml is a list of sets, each a mapping as `--parameters` of `spinlib.reprod
 
 A picture is looked for in the repository, unless its whole path is given. Each set gets a folder of
 its own below data/sweeps/<profile>/<study>/, with the executed notebook, figures and claims;
-claims.csv beside them holds the claims of all. Sets that are there already are not run again, so a
-sweep that was killed goes on where it was. Without a scheduler the sets are run one after the
-other.
+claims.csv beside them holds the claims of all sets of the last call. Sets that are there already
+are not run again, so a sweep that was killed goes on where it was. Without a scheduler the sets are
+run one after the other.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from spinlib import claims, reproduce
 from spinlib.notebooks import ROOT, Refused
 from spinlib.request import Parser, Run, read_yaml, request_parser
 from spinlib.request import plan as plan_one
+from spinlib.store import write_whole
 
 
 def plan(
@@ -80,15 +81,7 @@ def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> p
     if scheduler is None:
         errors = {folder: carry_out(run, root) for folder, run in distinct.items()}
     else:
-        import distributed
-
-        try:
-            client = distributed.Client(scheduler, timeout="10s", set_as_default=False)
-        except OSError as error:
-            raise Refused(f"No Dask scheduler answers at {scheduler!r}: {error}.") from error
-        with client:
-            futures = client.map(carry_out, distinct.values(), root=root, pure=False)
-            errors = dict(zip(distinct, client.gather(futures), strict=True))
+        errors = _by_workers(distinct, scheduler, root)
     rows = []
     for run in runs:
         found = claims.read(run.folder) if not errors[run.folder] else []
@@ -100,6 +93,33 @@ def sweep(runs: list[Run], scheduler: str | None = None, root: Path = ROOT) -> p
             for row in found
         ] or [common]
     return pd.DataFrame(rows)
+
+
+def _by_workers(runs: dict[Path, Run], scheduler: str, root: Path) -> dict[Path, str]:
+    """Carry out runs on the workers of a scheduler; what went wrong with each, by its folder."""
+    import distributed
+
+    from spinlib.shards import DatasetError, connect
+
+    try:
+        client = connect(scheduler)
+    except DatasetError as error:
+        raise Refused(str(error)) from error
+    errors = {}
+    with client:
+        futures = client.map(carry_out, list(runs.values()), root=root, pure=False)
+        try:
+            for folder, future in zip(runs, futures, strict=True):
+                try:
+                    errors[folder] = future.result()
+                except distributed.KilledWorker as error:  # again and again: for want of memory?
+                    errors[folder] = reproduce.in_short(error)
+        except (distributed.CancelledError, distributed.comm.CommClosedError):
+            raise Refused(
+                f"The Dask scheduler at {scheduler} was lost; finished sets are kept, call it "
+                "again to go on."
+            ) from None
+    return errors
 
 
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
@@ -120,6 +140,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         if not isinstance(sets, list) or not sets:
             raise Refused(f"{options.sets} must be a list of sets, as in `- {{seed: 3}}`.")
         runs = plan(options.study, sets, options.profile, options.device, root)
+        reproduce.refuse_missing_pictures(runs, root)
         table = sweep(runs, options.scheduler, root)
     except Refused as refusal:
         print(refusal, file=sys.stderr)
@@ -128,8 +149,12 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
         print("Stopped; finished sets are kept, call it again to go on.", file=sys.stderr)
         return 130
     path = runs[0].folder.with_name("claims.csv")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path, index=False)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, table.to_csv(index=False).encode())
+    except OSError as error:
+        print(reproduce.in_short(error), file=sys.stderr)
+        return 1
     failed = table.loc[table["error"] != ""].drop_duplicates("folder")
     for row in failed.itertuples():
         print(f"Set {row.set} failed: {row.error}", file=sys.stderr)
@@ -138,4 +163,7 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
+    # Workers are sent `carry_out` by its name, and know it in this module, not in __main__.
+    from spinlib.sweep import main
+
     sys.exit(main())

@@ -24,7 +24,6 @@ import torch
 
 from spinlib.hamiltonian import Hamiltonian, field_vector, is_nonzero
 from spinlib.kernels import random_uniform
-from spinlib.optics import rotate
 
 
 class Operation(NamedTuple):
@@ -44,8 +43,11 @@ def act(spins: torch.Tensor, operation: Operation) -> torch.Tensor:
     if operation.mirrored:
         x, y, z = spins.flip(-1).unbind(1)
         spins = torch.stack((x, -y, -z), 1)
-    if operation.quarter_turns % 4:
-        spins = rotate(spins, operation.quarter_turns)
+    if turns := operation.quarter_turns % 4:
+        x, y, z = torch.rot90(spins, turns, (-1, -2)).unbind(1)
+        for _ in range(turns):
+            x, y = -y, x
+        spins = torch.stack((x, y, z), 1)
     if operation.half_turned:
         spins = reverse_dmi(spins)
     return -spins if operation.reversed else spins
@@ -64,12 +66,11 @@ def reverse_dmi(spins: torch.Tensor) -> torch.Tensor:
 
 def translate(spins: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
     """Periodic states, each moved upwards and to the right by its own whole number of sites."""
-    batch, _, height, width = spins.shape
+    height, width = spins.shape[-2:]
     row = (torch.arange(height, device=spins.device) - rows[:, None]) % height
     column = (torch.arange(width, device=spins.device) - columns[:, None]) % width
-    state = torch.arange(batch, device=spins.device)[:, None, None]
-    # Two indices with the components between them put these last.
-    return spins[state, :, row[:, :, None], column[:, None, :]].movedim(-1, 1)
+    source = (row[:, :, None] * width + column[:, None]).flatten(1)[:, None]
+    return spins.flatten(2).gather(2, source.expand(-1, spins.shape[1], -1)).view(spins.shape)
 
 
 def point_group(hamiltonian: Hamiltonian, size: tuple[int, int]) -> tuple[Operation, ...]:

@@ -20,6 +20,7 @@ from PIL import Image
 from spinlib import latent, textures
 from spinlib.analysis import barrier, local_correlation
 from spinlib.contrast import colour
+from spinlib.figures import with_palette
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.networks.evae import EVAE
 from spinlib.weights import load_weights, read_about, save_weights
@@ -31,7 +32,7 @@ PRETRAINED = Path(__file__).with_name("pretrained")
 STEPS = 201  # steps of a whole walk; the sliders show those within REACH of the barrier
 REACH = 30
 DARKEST = 0.3  # radians from the field at which the stability map is black
-_KEY = f"Right: white where a spin lies along its field, black where it is {DARKEST} rad off or more."
+_KEY = f"Right: white where a spin lies along its field, black from {DARKEST} rad away."
 _MODELS = "evae_gamma_{}.safetensors"
 
 
@@ -231,10 +232,8 @@ def film(walk: Walk, gammas: Sequence[float], step: int = 0) -> str:
         rows = []
         for gamma in gammas:
             spins = walk.decode(gamma, position)
-            # A hundred frames in one page: a palette of their own makes them a third as large.
-            frame, small = Image.open(io.BytesIO(render(spins, walk.hamiltonian, 1))), io.BytesIO()
-            frame.quantize(256).save(small, "PNG", optimize=True)
-            data = base64.b64encode(small.getvalue()).decode()
+            # There are a hundred frames in one page.
+            data = base64.b64encode(with_palette(render(spins, walk.hamiltonian, 1))).decode()
             label = escape(f"γ = {gamma:g}, R = {position}: {reading(spins, walk.hamiltonian)}")
             rows.append(
                 f'<figure style="margin:0 0 .6em"><img alt="{label}" style="width:32em;'

@@ -109,6 +109,7 @@ def train_windows(
     batch_size: int = 128,
     learning_rate: float = 2e-3,
     distort: Distortion | None = None,
+    schedule: Callable[[float], float] = one_cycle,
     device: torch.device | str = "cpu",
     checkpoint: str | Path | None = None,
     progress: str = "",
@@ -118,9 +119,9 @@ def train_windows(
     The loss is the mean squared error of the normalised parameters. The weights kept are those of
     the epoch that does best on the windows of the validation pictures.
 
-    AdamW goes through one cycle of the learning rate. With `sgd` it is the paper's plain stochastic
-    gradient descent at a constant rate, which ends early when the loss saturates: when the mean of
-    the last five epochs is not a percent below that of the five before.
+    AdamW goes through one cycle of the learning rate, or another `schedule`. With `sgd` it is the
+    paper's plain stochastic gradient descent at a constant rate, which ends early when the loss
+    saturates: when the mean of the last five epochs is not a percent below that of the five before.
 
     `distort` changes windows on their way into training. With a `checkpoint` a training that was
     interrupted goes on. Returns the losses by epoch.
@@ -149,7 +150,7 @@ def train_windows(
 
     about = network.settings | {"step": step, "distortion": _told(distort)}
     train, held_out = ((torch.arange(len(cut)),) for cut in (train_cut, validation_cut))
-    today = {"schedule": one_cycle, "weight_decay": 1e-2}
+    today = {"schedule": schedule, "weight_decay": 1e-2}
     return fit(
         *(network, losses, train, held_out),
         epochs=epochs,

@@ -285,9 +285,9 @@ FAULTS = [
     ),
     Fault(
         "microscope: places turn, vectors do not",
-        "optics.py",
-        "        x, y = -y, x\n",
-        "        x, y = x, y\n",
+        "symmetry.py",
+        "            x, y = -y, x\n",
+        "            x, y = x, y\n",
         "test_optics.py::test_a_quarter_turn_turns_places_and_vectors",
     ),
     Fault(
@@ -300,9 +300,9 @@ FAULTS = [
     Fault(
         "pictures: no window at the far edge",
         "pictures.py",
-        "return starts if starts[-1] == length - size else [*starts, length - size]",
-        "return starts",
-        "test_pictures.py::test_windows_go_from_corner_to_corner_and_miss_no_pixel",
+        "[*range(0, n - size, size), n - size] for n",
+        "[*range(0, n - size, size)] for n",
+        "test_pictures.py::test_tiles_go_from_corner_to_corner_and_miss_no_pixel",
     ),
     # --- estimates
     Fault(

@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
@@ -170,7 +170,10 @@ def test_the_gpu_draws_the_hosts_dipole_field(size, boundary, work, device, monk
     monkeypatch.setattr(spectrum, "_WORK_BYTES", work)
     if device.type == "cpu":
         monkeypatch.setattr(spectrum, "Launch", HostLaunch)
-    build = {"periodic": point_dipoles, "open": lambda *n: demagnetisation(*n, 4.0, 1.0, "open")}
+    build = {
+        "periodic": point_dipoles,
+        "open": partial(demagnetisation, boundary="open", cell=4.0, thickness=1.0),
+    }
     kernel, _ = _positive(build[boundary](*size))
     states, spins = [7, 3, 0, 2**32 - 1], textures.random(size, states=range(4))
     strengths = torch.tensor([0.1, 0.05, 0.0, 0.2])
@@ -542,7 +545,7 @@ def test_couplings_that_only_a_hot_schedule_makes_look_large_are_refused():
 
 
 def test_what_is_annealed_or_quenched_keeps_no_gradient():
-    # It would be that of a copy: 4 J per spin at a minimum, where turning the start changes nothing.
+    # It would be that of a copy, in place of none: turning the start leaves a minimum where it is.
     start = textures.random((8, 8)).requires_grad_()
     assert not quench(start, CHIRAL).requires_grad
     assert not anneal(CHIRAL, (8, 8), torch.zeros(5), start=start).requires_grad

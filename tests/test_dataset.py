@@ -576,7 +576,7 @@ class Poor:
         (Loose(), "must be a frozen dataclass"),
         (
             Poor(),
-            "Poor has no version, shard, storage, seed, parameters, simulate: a recipe offers",
+            "Poor has no version, shard, storage, parameters, simulate: a recipe offers",
         ),
         (Noise(states=10**15), "7.69e[+]08 GB of disk, but only .* take fewer states"),
         (Noise(states=10**4, shard=10**4, size=10**4), "GB of disk"),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spinlib import pictures
 from spinlib.estimation import doubts
 from spinlib.thermal_recipes import NAMES
 
@@ -104,11 +105,11 @@ def test_resolution():
 
 
 def test_what_the_file_says():
-    assert doubts.other_file(None, 2.34, False) == []
-    assert doubts.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
-    (pixels,) = doubts.other_file(2.4e-9, 2.34, False)
+    assert pictures.other_file(None, 2.34, False) == []
+    assert pictures.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
+    (pixels,) = pictures.other_file(2.4e-9, 2.34, False)
     assert "pixel is 2.4 nm" in pixels and "2.34 nm; the request was believed" in pixels
-    (colours,) = doubts.other_file(None, 2.34, True)
+    (colours,) = pictures.other_file(None, 2.34, True)
     assert "chroma subsampling" in colours and "PNG or TIFF" in colours
 
 
@@ -119,6 +120,6 @@ def test_texture_that_is_not_the_pictures():
 
 
 def test_a_bar_drawn_into_the_picture():
-    assert doubts.drawn_over([]) == []
-    (words,) = doubts.drawn_over([(20, 170, 80, 176)])
+    assert pictures.drawn_over([]) == []
+    (words,) = pictures.drawn_over([(20, 170, 80, 176)])
     assert "column 20 to 80 and row 170 to 176" in words and "mask it" in words

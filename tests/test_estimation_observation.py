@@ -85,9 +85,9 @@ def test_cells_resolve_the_shortest_lengths():
     length = 1e9 * math.sqrt(2 * 5e-12 / VACUUM_PERMEABILITY / 6e5**2)
     assert made.cell <= min(helix_period(5.0, 2.2) / 8, length) * 1.001
     assert made.box >= 2 * helix_period(12.0, 1.0)
-    assert made.seen_pixel <= helix_period(5.0, 2.2) / 6 * 1.02  # to a whole number of pixels
+    assert made.box / made.seen <= helix_period(5.0, 2.2) / 6 * 1.02  # to a whole number of pixels
     assert made.box <= 192 * 2.34 * 1.001 and made.pixels <= 192
-    assert made.box / made.cells[1] < made.cell and made.seen_pixel >= 2.34
+    assert made.box / made.cells[1] < made.cell and made.box / made.seen >= 2.34
     assert len({*made.cells, made.between, made.finer}) == 4
     assert all(n % 4 == 0 for n in (*made.cells, made.between, made.finer))
     said, boxes = made.notes

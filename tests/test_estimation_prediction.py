@@ -47,7 +47,7 @@ def test_magnetisation_is_read_off_the_loop():
     points = pd.DataFrame(
         {"state": [0, 0, 0], "field_T": [1.0, 0.0, -1.0], "magnetisation": [1.0, 0.5, -1.0]}
     )
-    loop = Loop(points, None)
+    loop = Loop(points)
     assert magnetisation(loop, np.array([300.0]), 0.5).tolist() == [pytest.approx(0.75 * 3e5)]
     with pytest.raises(ValueError, match="2 T is beyond"):
         magnetisation(loop, np.array([300.0]), 2.0)

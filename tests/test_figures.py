@@ -62,7 +62,8 @@ def test_spins_are_drawn_upright_in_their_colours():
 
 
 @pytest.mark.parametrize(
-    ("extent", "length"), [(128, 20), (512e-9, 100e-9), (3, 1), (6.1, 2), (15.1, 5), (1e-6, 2e-7)]
+    ("extent", "length"),
+    [(128, 20), (512e-9, 100e-9), (3, 1), (6.1, 2), (15.1, 5), (1e-6, 2e-7), (100 * 0.3e-9, 1e-8)],
 )
 def test_bars_have_round_lengths(extent, length):
     assert bar_length(extent) == pytest.approx(length)

@@ -245,7 +245,7 @@ def test_other_things_than_spins_are_refused():
 
 def test_dipoles_may_be_those_of_a_film():
     def film(height, width, boundary):
-        return demagnetisation(height, width, 1.0, 1.0, boundary)
+        return demagnetisation(height, width, boundary, cell=1.0, thickness=1.0)
 
     spins = textures.uniform((8, 8)).double()
     energy = Hamiltonian(exchange=0.0, dipolar=1.0, dipoles=film).energy_per_site(spins)

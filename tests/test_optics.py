@@ -7,7 +7,8 @@ import torch
 from conftest import blur, random_spins
 
 from spinlib.contrast import lorentz_defocus
-from spinlib.optics import blur_and_resample, resample, rotate
+from spinlib.optics import blur_and_resample, resample
+from spinlib.symmetry import Operation, act
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (13, 50), (77, 101), (150, 210)])
@@ -70,17 +71,17 @@ def test_a_quarter_turn_turns_places_and_vectors():
     # A spin along +x at the right edge goes to the top edge and along +y.
     spins = torch.zeros(1, 3, 5, 7)
     spins[0, 0, 1, 6] = 1
-    turned = rotate(spins, 1)
+    turned = act(spins, Operation(1))
     assert turned.shape == (1, 3, 7, 5)
     assert turned[0, 1, 6, 3] == 1
     assert turned.abs().sum() == 1
     spins = random_spins(1, 5, 7)
-    assert torch.equal(rotate(rotate(spins, 3), 1), spins)
-    assert torch.equal(rotate(rotate(spins, 1), 1), rotate(spins, 2))
+    assert torch.equal(act(act(spins, Operation(3)), Operation(1)), spins)
+    assert torch.equal(act(act(spins, Operation(1)), Operation(1)), act(spins, Operation(2)))
     # A curl is a scalar under turns of the sample, so its picture only turns.
     straight = lorentz_defocus(spins, 0.1)
     torch.testing.assert_close(
-        lorentz_defocus(rotate(spins, 1), 0.1), torch.rot90(straight, 1, (-1, -2))
+        lorentz_defocus(act(spins, Operation(1)), 0.1), torch.rot90(straight, 1, (-1, -2))
     )
 
 

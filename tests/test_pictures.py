@@ -1,6 +1,7 @@
-"""Picture files of every kind, bad ones above all; windows."""
+"""Picture files of every kind, bad ones above all; tiles."""
 
 import io
+import math
 import random
 import struct
 import sys
@@ -16,7 +17,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.ovf import write_ovf
-from spinlib.pictures import Picture, PictureError, bars, read_picture, windows
+from spinlib.pictures import PictureError, bars, read_picture, tiles
 
 
 def texture(height=48, width=64):
@@ -647,26 +648,14 @@ def test_damaged_files_end_as_pictures_or_sentences(tmp_path):
     assert pictures > 300 and sentences > 300
 
 
-# --- windows -----------------------------------------------------------------------------------
+# --- tiles -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("size", "step"), [(32, 8), (16, 16), (7, 3), (10, 9), (40, 1)])
-def test_windows_go_from_corner_to_corner_and_miss_no_pixel(size, step):
-    pictures = torch.arange(2.0 * 3 * 40 * 53).view(2, 3, 40, 53)
-    pieces = windows(pictures, size, step)
-    assert torch.equal(pieces[:, 0], pictures[:, :, :size, :size])
-    assert torch.equal(pieces[:, -1], pictures[:, :, -size:, -size:])
-    assert torch.equal(pieces.unique(), pictures.flatten())
-
-
-def test_windows_of_study_one():
-    pieces = windows(torch.zeros(1, 3, 512, 512), 32, 8)
-    assert pieces.shape == (1, 61 * 61, 3, 32, 32)
-
-
-def test_too_small_for_a_window():
-    picture = Picture(torch.zeros(1, 20, 40), None, "small.png")
-    with pytest.raises(PictureError, match=r"small.png has 40 x 20 pixels.*32 x 32"):
-        windows(picture, 32, 8)
-    with pytest.raises(ValueError, match="impossible"):
-        windows(picture, 8, 0)
+@pytest.mark.parametrize("size", [32, 16, 10, 53 // 3, 40])
+def test_tiles_go_from_corner_to_corner_and_miss_no_pixel(size):
+    picture = torch.arange(3.0 * 40 * 53).view(3, 40, 53)
+    pieces = tiles(picture, size)
+    assert pieces.shape == (math.ceil(40 / size) * math.ceil(53 / size), 3, size, size)
+    assert torch.equal(pieces[0], picture[:, :size, :size])
+    assert torch.equal(pieces[-1], picture[:, -size:, -size:])
+    assert torch.equal(pieces.unique(), picture.flatten())

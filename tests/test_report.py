@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spinlib import claims, report, study
-from spinlib.figures import for_page
 from spinlib.notebooks import find
+from spinlib.report import for_page
 from spinlib.study import Study
 
 ROOT = Path(__file__).parent.parent
@@ -197,6 +197,23 @@ def test_write_changes_only_what_stands_between_the_markers(results):
     assert text.count("| V7 |") == 1
     report.write(results)
     assert readme.read_text() == text
+
+
+def test_a_report_that_fails_says_why_and_takes_no_arguments(monkeypatch, capsys):
+    def fail():
+        raise ValueError("claims.json is no claims table; make it again.")
+
+    monkeypatch.setattr(report, "write", fail)
+    assert report.main([]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit):
+        report.main(["--figures"])
+
+
+def test_a_page_that_is_cut_short_is_named(tmp_path):
+    (tmp_path / "page.ipynb").write_text('{"cells": [')
+    with pytest.raises(ValueError, match=r"page\.ipynb is no notebook .*make its study again"):
+        report._minutes(tmp_path)
 
 
 def test_speeds_are_those_of_the_benchmark(tmp_path):

@@ -85,6 +85,7 @@ def everything(root):
         (["-p", "seed=abc"], "Parameter seed (of the random numbers) must be int; 'abc' is not."),
         (["-p", "states=1.5"], "Parameter states (how many) must be int"),
         (["-p", "states"], "-p takes name=value"),
+        (["-p", "seed=1", "--changes", "states=2 seed=2"], "Parameter seed was given twice."),
         (["-p", "output=."], "Parameter output is the runner's own"),
         (["-p", "profile=paper"], "Parameter profile is the runner's own: choose it with"),
         (["--parameters", "no/such.yaml"], "The parameter file no/such.yaml cannot be read"),
@@ -425,6 +426,12 @@ def test_parameters_changed_by_hand_are_told_apart_and_other_sizes_are_the_runne
         del names[name]
     names.clear()
     assert Study("04", device="cpu").output == ROOT / "figures" / "laptop" / "04"
+    names["In"] = ["", "# Parameters\nseed = 1\n"]  # papermill's cell
+    assert Study("04", device="cpu").label == "laptop"
+    names["In"].append("# Parameters\nsede = 7\n")
+    with pytest.raises(ValueError, match="There is no parameter 'sede' in study 04; choose"):
+        Study("04", device="cpu")
+    del names["In"]
     with pytest.raises(ValueError, match="make reproduce PROFILE=paper STUDY=04"):
         Study("04", profile="paper", device="cpu")
 

@@ -1,20 +1,26 @@
 """Sweeps: every set of parameters once, whatever happens to the workers; refused as a whole."""
 
 import os
+import runpy
 import signal
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import dask
+import distributed
 import fault_worker
 import psutil
 import pytest
 import yaml
 
 from spinlib import sweep
-from spinlib.notebooks import CHANGES
+from spinlib.notebooks import CHANGES, Refused
 
 SETS = [{"seed": 1, "pause": 0.0}, {"seed": 2, "pause": 0.0}]
 
@@ -42,6 +48,12 @@ def test_a_sweep_with_one_wrong_set_is_refused_as_a_whole(root, capsys, text, se
     said = capsys.readouterr().err
     assert sentence in said and said.count("\n") == 1 and said.endswith(".\n")
     assert not (root / "data").exists()
+
+
+def test_a_sweep_with_a_missing_picture_is_refused_as_a_whole(tmp_path, capsys):
+    (tmp_path / "sets.yaml").write_text("- {image: nowhere.png}")
+    assert sweep.main([str(tmp_path / "sets.yaml"), "--study", "02", "--profile", "smoke"]) == 2
+    assert "There is no picture 'nowhere.png'" in capsys.readouterr().err
 
 
 def test_the_example_of_the_docstring_can_be_run():
@@ -83,11 +95,44 @@ def test_sets_on_one_worker_do_not_see_each_others_parameters(root, monkeypatch)
     assert all(told == changes for changes, told in seen.items()) and len(seen) == 4
 
 
-def test_a_sweep_without_its_scheduler_is_refused_in_a_sentence(root, tmp_path, capsys):
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "head", "tls://127.0.0.1:9"])
+def test_a_sweep_without_its_scheduler_is_refused_in_a_sentence(root, tmp_path, capsys, address):
     (tmp_path / "sets.yaml").write_text("- {seed: 1}")
     words = [str(tmp_path / "sets.yaml"), "--study", "04", "--profile", "smoke", "--device", "cpu"]
-    assert sweep.main([*words, "--scheduler", "tcp://127.0.0.1:9"], root) == 2
+    assert sweep.main([*words, "--scheduler", address], root) == 2
     assert "No Dask scheduler answers" in capsys.readouterr().err
+
+
+def test_in_a_shell_the_work_is_that_of_the_module_which_workers_know(monkeypatch):
+    """What Dask sends by value, as all of __main__, would have to carry a lock along."""
+    monkeypatch.setattr(sweep, "main", lambda: 7)
+    with pytest.raises(SystemExit, match="7"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module is there already
+        runpy.run_module("spinlib.sweep", run_name="__main__")
+
+
+def test_a_set_that_kills_its_workers_is_told_and_a_lost_scheduler_is_a_sentence(root, monkeypatch):
+    runs = {run.folder: run for run in sweep.plan("04", SETS, "smoke", "cpu", root)}
+
+    class Client(nullcontext):
+        ends: ClassVar = []
+
+        def map(self, *_, **__):
+            return [SimpleNamespace(result=end) for end in self.ends]
+
+    def killed():
+        raise distributed.KilledWorker("carry_out", None, 3)
+
+    def cancelled():
+        raise distributed.CancelledError("carry_out")
+
+    monkeypatch.setattr("spinlib.shards.connect", lambda _: Client())
+    Client.ends = [killed, lambda: ""]
+    first, second = sweep._by_workers(runs, "tcp://head:8786", root).values()
+    assert first.startswith("KilledWorker") and second == ""
+    Client.ends = [lambda: "", cancelled]
+    with pytest.raises(Refused, match="scheduler at tcp://head:8786 was lost; finished sets are"):
+        sweep._by_workers(runs, "tcp://head:8786", root)
 
 
 @pytest.mark.faults

@@ -176,7 +176,8 @@ def test_nonsense_is_refused(make, sentence):
 def test_the_charge_counts_directions_alone():
     """Not lengths, as of averaged or stored spins, and nothing where spins are missing."""
     whole = textures.skyrmions((32, 32), [(16, 16)], 10)
-    for spins in (whole, 0.5 * whole, whole.half(), blur(whole, 2.0, "periodic")):
+    moments = 2.5e-20 * whole  # of cells, in A m²
+    for spins in (whole, 0.5 * whole, moments, whole.half(), blur(whole, 2.0, "periodic")):
         assert textures.topological_charge(spins).item() == pytest.approx(-1, abs=1e-9)
     hole = textures.uniform((4, 4), (0.6, 0.0, 0.8))
     hole[0, :, 1, 1] = 0

@@ -18,11 +18,13 @@ from spinlib import figures
 from spinlib.estimation.films import ANISOTROPY
 from spinlib.estimation.planning import helix_period
 from spinlib.estimation.prediction import magnetisation, volume
-from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
+from spinlib.estimation.quantities import QUANTITIES, in_units, symbol_and_unit
 from spinlib.hysteresis import Loop
+from spinlib.optics import crop
 from spinlib.store import write_whole
 from spinlib.study import plain
 from spinlib.thermal_recipes import NAMES
+from spinlib.windowed import Ranges
 
 _TABLES = ("table", "coverage", "tested", "loop", "films")
 
@@ -75,11 +77,6 @@ class Estimate:
         lines += [f"Warning: {sentence}" for sentence in self.warnings]
         return "\n".join(lines).replace(" inf)", " ∞)")
 
-    @property
-    def parameters(self) -> pd.DataFrame:
-        """The estimate as one row of A, D and M_s."""
-        return self.table.loc[list(NAMES), "estimate"].to_frame().T.reset_index(drop=True)
-
     def loop_points(self) -> pd.DataFrame:
         """Coercive and saturation field (T) and remanence: mean of the films with the estimate.
 
@@ -106,7 +103,7 @@ class Estimate:
         of it is taken from the films with other possible parameters, and from the interval of M_s
         where that says more.
         """
-        loop = Loop(self.loop, torch.empty(0))
+        loop = Loop(self.loop)
         fields = np.atleast_1d(field_T)
         curves = np.stack([magnetisation(loop, self.films[NAMES[2]], f) for f in fields], 1)
         own, other = curves[: self.repeats].mean(0), curves[self.repeats :]
@@ -124,9 +121,7 @@ class Estimate:
         figure, axes = figures.panels(2, 3, width=3.2, height=2.8)
         pixel = 1e-9 * self.pixel_size_nm
         # Pictures larger than what was simulated are shown in part, at the same scale.
-        size = self.again.shape[-1]
-        rows, columns = ((n - size) // 2 for n in self.picture.shape[-2:])
-        own = self.picture[:, rows : rows + size, columns : columns + size]
+        own = crop(self.picture, self.again.shape[-2:])
         titles = {"picture": "picture", "simulations": "simulated again"}
         for ax, pixels, (kind, title) in zip(
             axes[0, :2], (own, self.again[0]), titles.items(), strict=True
@@ -160,7 +155,7 @@ class Estimate:
         ax.set(xlabel="truth of tested states (of the range)", ylabel="estimate")
         ax.legend(frameon=False, fontsize=figures.LABEL)
         ax = axes[1, 2]
-        loop = Loop(self.loop, torch.empty(0))
+        loop = Loop(self.loop)
         for state in self.loop.state.unique()[::-1]:
             # Those within the errors are broad, or the estimate would hide them.
             shade, width = (figures.ESTIMATED, 0.8) if state < self.repeats else ("0.8", 2.5)
@@ -173,9 +168,8 @@ class Estimate:
     def _interval(self, ax: Axes, name: str, truth: float | None) -> None:
         """The interval of one quantity on the range that was simulated."""
         row, shade = self.table.loc[name], _colour(name)
-        (a, d, m_s), (b, e, n_s) = (self.settings["simulated"][end] for end in ("low", "high"))
-        lows, highs = (a, d, m_s, helix_period(a, e)), (b, e, n_s, helix_period(b, d))
-        low, high = (float(ends[QUANTITIES.index(name)]) for ends in (lows, highs))
+        ends = in_units(np.array([[0.0] * 4, [1.0] * 4]), Ranges(**self.settings["simulated"]))
+        low, high = ends[:, QUANTITIES.index(name)]
         ends = np.clip([row["low"], row["high"]], low, high)
         ax.plot(ends, [0, 0], color=shade, lw=5, alpha=0.4, solid_capstyle="butt")
         ax.plot([row["estimate"]], [0], "o", color=shade)

@@ -13,7 +13,6 @@ from spinlib.estimation.quantities import symbol_and_unit
 SLACK = 0.1  # of the simulations' span, by which a picture may look different before it is strange
 NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
-OTHER_PIXEL = 0.02  # of a pixel, by which the file may differ from the conditions
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
@@ -124,33 +123,6 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
                 f"do not hold for it. {_REMEDY.get(name, _OTHERWISE)}"
             )
     return sentences
-
-
-def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> list[str]:
-    """What a file says: its own size of a pixel (m), beside the one given (nm), and its colours."""
-    sentences = []
-    if own_pixel is not None and abs(1e9 * own_pixel / pixel - 1) > OTHER_PIXEL:
-        sentences.append(
-            f"The file says that a pixel is {1e9 * own_pixel:.4g} nm, the request says "
-            f"{pixel:.4g} nm; the request was believed. All lengths depend on it."
-        )
-    if coarse_colours:
-        sentences.append(
-            "The file is a JPEG whose colours are coarser than its brightness (chroma "
-            "subsampling), which costs, for instance, a third of M_s and more at any quality: save "
-            "the picture as PNG or TIFF, from the original."
-        )
-    return sentences
-
-
-def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
-    """Boxes (left, top, right, bottom) of the picture that look like a scale bar."""
-    return [
-        f"From column {left} to {right} and row {top} to {bottom} from the top left, the picture "
-        "has a bar of one shade. If it is a scale bar, it was read as texture: mask it (mask=… of "
-        "read_picture, --mask in a shell) or crop it away, and the words beside it."
-        for left, top, right, bottom in bars
-    ]
 
 
 def unresolved(period: float, pixel: float, cell: float, side: float) -> list[str]:

@@ -24,7 +24,7 @@ from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.symmetry import Operation, act, point_group
 from spinlib.thermal_recipes import NAMES
-from spinlib.training import seeded
+from spinlib.training import one_cycle, seeded
 from spinlib.weights import read_tensors, write_tensors
 from spinlib.windowed import Ranges, WindowEstimates, Windows, estimate_windows, train_windows
 
@@ -159,7 +159,7 @@ def learn(work: Work, number: int = 0) -> Learnt:
     about = {"plan": plan, "noise": noise, "seed": work.seed} | {
         name: asdict(getattr(work, name)) for name in ("conditions", "ranges", "effort")
     }
-    folder = work.root / "networks" / checkpoint_name(about).removesuffix(".safetensors")
+    folder = work.root / "networks" / checkpoint_name(about)
     folder.mkdir(parents=True, exist_ok=True)
     learnt, checkpoint = folder / "learnt.safetensors", folder / "training.safetensors"
     with (folder / ".lock").open("ab") as lock:
@@ -276,15 +276,11 @@ def _train(work: Work, training: States, validation: States, checkpoint: Path) -
     with seeded(work.seed):
         network = WindowedCNN(WINDOW, channels=CHANNELS[work.conditions.contrast], batch_norm=True)
     looks = len(Windows(training.pictures, WINDOW, STEP))
-    epochs, seen = max(1, round(work.effort.looks / looks)), 0
 
-    def count(module: WindowedCNN, inputs: tuple) -> None:
-        nonlocal seen
-        if module.training:
-            seen += len(inputs[0])
-            work.bar.to("training", seen / (epochs * looks))
+    def schedule(share: float) -> float:  # asked before every step, on a GPU as well
+        work.bar.to("training", share)
+        return one_cycle(share)
 
-    counting = network.register_forward_pre_hook(count)
     train_windows(
         network,
         *(
@@ -292,11 +288,11 @@ def _train(work: Work, training: States, validation: States, checkpoint: Path) -
             for states in (training, validation)
         ),
         step=STEP,
-        epochs=epochs,
+        epochs=max(1, round(work.effort.looks / looks)),
         seed=work.seed,
+        schedule=schedule,
         device=work.device,
         checkpoint=checkpoint,
     )
-    counting.remove()
     work.bar.to("training", 1.0)
     return network

@@ -12,7 +12,7 @@ from spinlib.estimation.planning import CHANNELS, Conditions, Plan
 from spinlib.kernels import random_uniform
 from spinlib.microscope import Microscope
 from spinlib.noise import gaussian_noise
-from spinlib.optics import crop, resample
+from spinlib.optics import resample
 from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.similarity import noise_level
 
@@ -75,7 +75,7 @@ def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
 
 
 def see(
-    spins: torch.Tensor, plan_: Plan, conditions: Conditions, *, seed: int, first: int = 0
+    spins: torch.Tensor, plan: Plan, conditions: Conditions, *, seed: int, first: int = 0
 ) -> torch.Tensor:
     """Pictures of simulated films with the instrument's pixels, without its noise.
 
@@ -84,7 +84,7 @@ def see(
     """
     states = range(first, first + len(spins))
     random = random_uniform((1,), seed=seed, states=states, purpose="blur")[:, 0].tolist()
-    known, cell = conditions.blur_nm, plan_.box / spins.shape[-1]
+    known, cell = conditions.blur_nm, plan.box / spins.shape[-1]
     pictures = []
     for film, number in zip(spins, random, strict=True):
         unknown = UNKNOWN_BLUR * conditions.pixel_size_nm * number
@@ -92,7 +92,7 @@ def see(
         # To a hundredth of a pixel, so that the optics are made once for many films.
         step = conditions.pixel_size_nm / 20
         blur = step * round(blur / step)
-        pictures.append(conditions.microscope(plan_.pixels, blur)(film[None], cell))
+        pictures.append(conditions.microscope(plan.pixels, blur)(film[None], cell))
     return even(torch.cat(pictures), conditions)
 
 
@@ -132,13 +132,8 @@ def matching_noise(pictures: torch.Tensor, level: float, conditions: Conditions)
     return (low + high) / 2
 
 
-def at_seen_pixels(pictures: torch.Tensor, plan_: Plan) -> torch.Tensor:
+def at_seen_pixels(pictures: torch.Tensor, plan: Plan) -> torch.Tensor:
     """The middle of pictures of the instrument's pixels with those that the network sees."""
-    ratio = plan_.pixels / plan_.seen
+    ratio = plan.pixels / plan.seen
     shape = tuple(int(n / ratio * (1 + 1e-9)) for n in pictures.shape[-2:])
     return resample(pictures, shape, ratio)
-
-
-def middle(picture: torch.Tensor, plan_: Plan) -> torch.Tensor:
-    """The middle of a picture (channels, height, width), as large as the box."""
-    return crop(picture, (plan_.pixels, plan_.pixels))

@@ -35,7 +35,7 @@ from spinlib.estimation.quantities import (
 )
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
-from spinlib.pictures import Picture, bars, windows
+from spinlib.pictures import Picture, bars, drawn_over, other_file, tiles
 from spinlib.similarity import look, noise_level
 from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
@@ -116,7 +116,7 @@ def estimate(
         "seed": seed,
         "others": about[1:],
     }
-    folder = Path(root) / "estimates" / checkpoint_name(settings).removesuffix(".safetensors")
+    folder = Path(root) / "estimates" / checkpoint_name(settings)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("ab")
@@ -238,8 +238,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             about["file"],
         )
         warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
-        warned += doubts.other_file(file["pixel_size"], pixel, file["coarse_colours"])
-        warned += doubts.drawn_over(file["bars"])
+        warned += other_file(file["pixel_size"], pixel, file["coarse_colours"])
+        warned += drawn_over(file["bars"])
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
@@ -295,7 +295,6 @@ def _strange(work: Work, known: pd.DataFrame) -> list[str]:
     Grey levels of the parts are evened out as those of simulated pictures are: the whole picture's
     would leave each part a brightness and a contrast of its own.
     """
-    side = work.plan.pixels
-    parts = observation.even(windows(work.pixels[None], side, side)[0], work.conditions)
+    parts = observation.even(tiles(work.pixels, work.plan.pixels), work.conditions)
     seen = observation.at_seen_pixels(parts, work.plan)
     return doubts.unlike(look(seen, work.conditions.contrast), known)

@@ -198,11 +198,6 @@ class Plan:
         return self.box / self.cells[0]
 
     @property
-    def seen_pixel(self) -> float:
-        """Side of a pixel that the network sees."""
-        return self.box / self.seen
-
-    @property
     def between(self) -> int:
         """A number of cells half-way between those of training."""
         return _fourfold(sum(self.cells) / 2)

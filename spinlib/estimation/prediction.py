@@ -8,10 +8,11 @@ import torch
 
 from spinlib import textures
 from spinlib.estimation.films import anisotropy_of, recipe
-from spinlib.estimation.observation import middle, record, see
+from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import Conditions, Effort, Plan, helix_period
 from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
+from spinlib.optics import crop
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
 from spinlib.thermal_recipes import NAMES, thermal_states
 from spinlib.windowed import Ranges
@@ -55,7 +56,7 @@ def texture_again(
     spins = thermal_states(films, rows, device=device).cpu()
     noiseless = see(spins, plan, conditions, seed=seed)
     pictures = record(noiseless, noise, conditions, seed=seed)
-    own = middle(picture, plan)[None]
+    own = crop(picture, (plan.pixels, plan.pixels))[None]  # as large as the box
     pixel = conditions.pixel_size_nm
     waves, observed = radial_spectrum(own)
     _, simulated = radial_spectrum(pictures)

@@ -103,7 +103,7 @@ class Launch:
         import cupy
 
         self.grid, self.block, self.device, self.shared_bytes = grid, block, device, shared_bytes
-        self._index, self._on = device.index or 0, cupy.cuda.Device
+        self._index, self._on = device.index, cupy.cuda.Device
         with self._on(self._index):
             self._kernel = cuda_kernel(file, function)
             if shared_bytes > 48 * 1024:  # more than the default has to be asked for

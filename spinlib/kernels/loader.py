@@ -66,7 +66,7 @@ def cache_folder() -> Path:
 @functools.cache
 def _compiler() -> tuple[list[str], str]:
     """The host compiler and a text that tells it and this machine's instruction set apart."""
-    wanted = os.environ.get("CXX")
+    wanted = os.environ.get("CXX", "").strip()
     for candidate in [wanted] if wanted else ["g++", "c++", "clang++"]:
         first, *rest = candidate.split()
         if path := shutil.which(first):

@@ -104,7 +104,7 @@ def _fill(shape, seed, states, purpose, draw, device, normal) -> torch.Tensor:
     ]
     if device.type == "cuda":
         grid = (math.ceil(elements / 4 / 256), len(indices))
-        launch_cuda("random.cu", "fill", grid, (256,), arguments, device)
+        launch_cuda("random.cu", "fill", grid, (256,), arguments, out.device)
     else:
         threads = np.int32(torch.get_num_threads())
         call_host("random.cu", "fill_host", [*arguments, np.int32(len(indices)), threads])
@@ -122,7 +122,7 @@ def philox_words(
     if device.type == "cuda":
         arguments = [counters, words, round_keys(seed), count]
         grid = (math.ceil(len(counters) / 256),)
-        launch_cuda("random.cu", "philox_words", grid, (256,), arguments, device)
+        launch_cuda("random.cu", "philox_words", grid, (256,), arguments, words.device)
     else:
         call_host("random.cu", "philox_words_host", [counters, words, check_seed(seed), count])
     return words

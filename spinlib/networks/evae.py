@@ -22,6 +22,7 @@ from spinlib.anneal import coupling_table
 from spinlib.hamiltonian import Boundary, Hamiltonian, is_nonzero
 from spinlib.kernels import layers
 from spinlib.networks import phases
+from spinlib.symmetry import translate
 from spinlib.training import Numbers
 
 FILTERS = (6, 12, 24, 48)
@@ -219,8 +220,4 @@ def translated(batch: tuple[torch.Tensor, ...], numbers: Numbers) -> tuple[torch
     (spins,) = batch
     height, width = spins.shape[-2:]
     u = numbers.uniform((2,), purpose="translation")
-    rows = (torch.arange(height, device=spins.device) + (u[:, :1] * height).long()) % height
-    columns = (torch.arange(width, device=spins.device) + (u[:, 1:] * width).long()) % width
-    sites = (rows[:, :, None] * width + columns[:, None]).flatten(1)
-    moved = torch.gather(spins.flatten(2), 2, sites[:, None].expand(-1, spins.shape[1], -1))
-    return (moved.view_as(spins),)
+    return (translate(spins, -(u[:, 0] * height).long(), -(u[:, 1] * width).long()),)

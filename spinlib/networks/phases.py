@@ -44,17 +44,16 @@ def join(phases: torch.Tensor) -> torch.Tensor:
     return maps.contiguous(memory_format=torch.channels_last)
 
 
-def convolve(maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, edge: Edge):
+def convolve(
+    maps: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None, edge: Edge
+) -> torch.Tensor:
     """A 3×3 convolution whose edges are periodic, or see zeros beyond an open edge.
 
     Maps that are `wrapped` bring their margins along.
     """
     if edge != "periodic":
         return F.conv2d(maps, kernel, bias, padding=int(edge == "open"))
-    if maps.is_cuda:  # where every pass over the maps counts
-        return F.conv2d(_Wrap.apply(maps), kernel, bias)
-    wide = torch.cat((maps[..., -1:], maps, maps[..., :1]), -1)
-    return F.conv2d(torch.cat((wide[..., -1:, :], wide, wide[..., :1, :]), -2), kernel, bias)
+    return F.conv2d(_Wrap.apply(maps), kernel, bias)
 
 
 def convolve_split(
