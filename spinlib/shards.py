@@ -1,6 +1,7 @@
 """What a recipe offers, and making its shards: one by one, many at once on a GPU, or by Dask."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -174,6 +175,10 @@ def connect(scheduler: str) -> "distributed.Client":
     """A client of the Dask scheduler at an address."""
     import distributed
 
+    if not re.fullmatch(r"\w+://\S+", scheduler):  # of such a client half would be left behind
+        raise DatasetError(
+            f"No Dask scheduler answers at {scheduler!r}: it is not tcp://host:8786."
+        )
     try:
         return distributed.Client(scheduler, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TypeError) as error:  # TypeError: no certificates for tls://

@@ -17,6 +17,7 @@ run one after the other.
 import argparse
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 
@@ -163,7 +164,5 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
 
 
 if __name__ == "__main__":
-    # Workers are sent `carry_out` by its name, and know it in this module, not in __main__.
-    from spinlib.sweep import main
-
-    sys.exit(main())
+    # Workers are sent `carry_out` by its name, and know it in spinlib.sweep, not in __main__.
+    sys.exit(import_module("spinlib.sweep").main())

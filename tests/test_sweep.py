@@ -95,7 +95,7 @@ def test_sets_on_one_worker_do_not_see_each_others_parameters(root, monkeypatch)
     assert all(told == changes for changes, told in seen.items()) and len(seen) == 4
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "head", "tls://127.0.0.1:9"])
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "head", ""])
 def test_a_sweep_without_its_scheduler_is_refused_in_a_sentence(root, tmp_path, capsys, address):
     (tmp_path / "sets.yaml").write_text("- {seed: 1}")
     words = [str(tmp_path / "sets.yaml"), "--study", "04", "--profile", "smoke", "--device", "cpu"]
@@ -121,7 +121,7 @@ def test_a_set_that_kills_its_workers_is_told_and_a_lost_scheduler_is_a_sentence
             return [SimpleNamespace(result=end) for end in self.ends]
 
     def killed():
-        raise distributed.KilledWorker("carry_out", None, 3)
+        raise distributed.KilledWorker("carry_out", SimpleNamespace(address="tcp://a:1"), 3)
 
     def cancelled():
         raise distributed.CancelledError("carry_out")
