@@ -46,7 +46,9 @@ def _unbiased(draws: np.ndarray, count: int) -> np.ndarray:
     return draws.std(0) * np.sqrt(count / (count - 1) if count > 1 else np.nan)
 
 
-def error_map(errors: pd.DataFrame, error: str, rows: str, columns: str, bins: int = 5):
+def error_map(
+    errors: pd.DataFrame, error: str, rows: str, columns: str, bins: int = 5
+) -> pd.DataFrame:
     """Mean of the column `error` over two parameters, a table (rows, columns).
 
     A parameter with at most `bins` values keeps them; otherwise its range is cut into equal parts,

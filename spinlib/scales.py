@@ -48,7 +48,7 @@ def learn(
 
 
 def train(
-    network: nn.Module,
+    network: ScaleCNN,
     training: Cuts,
     validation: Cuts,
     targets: torch.Tensor,
@@ -61,7 +61,7 @@ def train(
     folder: Path | None = None,
     identity: dict[str, Any] | None = None,
     progress: str = "",
-) -> tuple[nn.Module, pd.DataFrame]:
+) -> tuple[ScaleCNN, pd.DataFrame]:
     """Train in place on cuts, in as many epochs as make about `looks` looks at a cut.
 
     targets    (films,) values of all films of the data set, normalised to 0 … 1
@@ -127,7 +127,7 @@ def _sources(side: int, device: torch.device) -> torch.Tensor:
 
 
 @torch.no_grad()
-def estimate(network: nn.Module, cuts: Cuts, *, device: torch.device | str = "cpu") -> np.ndarray:
+def estimate(network: ScaleCNN, cuts: Cuts, *, device: torch.device | str = "cpu") -> np.ndarray:
     """Normalised estimates (cuts,)."""
     network.eval().to(device)
     parts = zip(cuts.pictures.split(512), cuts.views.split(512), strict=True)
@@ -270,7 +270,7 @@ def read_square(
 
 
 def estimate_picture(
-    network: nn.Module, square: torch.Tensor, view: float, *, device: torch.device | str = "cpu"
+    network: ScaleCNN, square: torch.Tensor, view: float, *, device: torch.device | str = "cpu"
 ) -> tuple[float, torch.Tensor]:
     """Normalised estimate from what `read_square` gives, and the picture as the network saw it."""
     seen = resample(square, (network.pixels, network.pixels))[None]

@@ -178,7 +178,9 @@ def in_plane_vectors(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor
     return tuple(length * part / torch.hypot(x, y).clamp_min(1e-9) for part in (x, y))
 
 
-def skyrmions(pictures: torch.Tensor, contrast: str, period: float, field: float = 1.0):
+def skyrmions(
+    pictures: torch.Tensor, contrast: str, period: float, field: float = 1.0
+) -> np.ndarray:
     """Number of skyrmions per square pixel in each picture, (batch,).
 
     A skyrmion is a connected region above the middle of the map's range (first to last percentile),

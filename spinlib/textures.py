@@ -1,7 +1,7 @@
 """Spin textures to start from and to compare with, and the topological charge that counts them.
 
-Every maker returns float32 unit vectors (batch, 3, height, width) on the CPU; batch is 1 except for
-`random`. Sites lie at integer x (to the right) and y (upwards).
+Every maker returns float32 unit vectors (batch, 3, height, width); batch is 1, and they are on the
+CPU, except for `random`. Sites lie at integer x (to the right) and y (upwards).
 """
 
 import math
@@ -12,7 +12,7 @@ from contextlib import suppress
 import psutil
 import torch
 
-from spinlib.hamiltonian import Kind, check_spins
+from spinlib.hamiltonian import Boundary, Kind, check_spins
 from spinlib.kernels import number_of, random_uniform
 
 SMALLEST = 1.5  # sites, the radius of the smallest skyrmion whose charge is -1 wherever it lies
@@ -134,7 +134,7 @@ def skyrmion_lattice(
     return skyrmions(size, centres, radius, kind)
 
 
-def topological_charge(spins: torch.Tensor, boundary: str = "periodic") -> torch.Tensor:
+def topological_charge(spins: torch.Tensor, boundary: Boundary = "periodic") -> torch.Tensor:
     """Number of times the spins wrap the sphere, (batch,): the solid angles of Berg and Lüscher.
 
     Each plaquette is two spherical triangles (Nucl. Phys. B 190, 412 (1981),

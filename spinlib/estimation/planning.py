@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, replace
 from numbers import Integral
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spinlib.dipolar import THICKEST
 from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
@@ -238,7 +239,7 @@ def with_margin(ranges: Ranges) -> Ranges:
     return Ranges(tuple(below.tolist()), tuple((high + margin).tolist()), ranges.names)
 
 
-def helix_period(exchange, dmi):
+def helix_period(exchange: ArrayLike, dmi: ArrayLike) -> np.ndarray:
     """4πA/D in nm from pJ/m and mJ/m²."""
     return 4 * np.pi * np.asarray(exchange, float) / np.asarray(dmi, float)
 

@@ -12,7 +12,7 @@ import pandas as pd
 from spinlib.estimation.intervals import Intervals, intervals, share_with_error, typical_error
 from spinlib.estimation.planning import helix_period
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.windowed import Ranges, WindowEstimates
 
 PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)
@@ -124,7 +124,10 @@ def calibrated_intervals(
     return calibrated_by(held_out.with_(tested), found), verified
 
 
-def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals, own) -> pd.DataFrame:
+def estimate_table(
+    ranges: Ranges, found: np.ndarray, limits: Intervals, own: WindowEstimates
+) -> pd.DataFrame:
+    """Mean and spread over windows, estimate and interval of each quantity, in its unit."""
     mean, spread = ranges.units(own.mean)[0], own.spread[0] * np.subtract(ranges.high, ranges.low)
     return pd.DataFrame(
         {
