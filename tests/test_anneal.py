@@ -448,7 +448,8 @@ def test_equilibrium_with_dipoles_is_that_of_sequential_metropolis(temperature, 
 
     ours, expected = equilibrium(step, device=device), reference(temperature)
     assert (expected[1][0] / expected[0][0]).abs() < 2e-3  # sharp enough to tell
-    assert deviation(ours, expected).abs().max() < 3, f"{ours} instead of {expected}"
+    # The largest of seven numbers in six cases: 3 would be passed by chance in one of ten runs.
+    assert deviation(ours, expected).abs().max() < 4, f"{ours} instead of {expected}"
 
 
 def test_a_field_merely_held_during_each_sweep_would_be_noticed():
@@ -495,7 +496,8 @@ def test_equilibrium_with_open_edges_and_newell_dipoles():
             sites = spins.permute(0, 2, 3, 1).reshape(replicas, -1, 3)
             samples.append(observables(sites, couplings, 0.0))
     ours, expected = mean_and_error(samples), mean_and_error(metropolis_samples)
-    assert deviation(ours, expected).abs().max() < 3, f"{ours} instead of {expected}"
+    # As above.
+    assert deviation(ours, expected).abs().max() < 4, f"{ours} instead of {expected}"
 
 
 # --- what annealing is for ---------------------------------------------------------------------

@@ -15,8 +15,8 @@ from spinlib.thermal_recipes import NAMES
 def test_volume_by_hand():
     # 1 mm × 1 mm × 3 nm of 384 kA/m, saturated: 3e-15 m³ × 384e3 A/m = 1.152e-9 A m².
     found, error = volume(1.152e-9, 2.304e-11, 384e3, 0.05)
-    assert found == pytest.approx(3e-15, abs=0)
-    assert error == pytest.approx(3e-15 * math.hypot(0.02, 0.05), abs=0)
+    assert found == pytest.approx(3e-15, rel=1e-9, abs=0)
+    assert error == pytest.approx(3e-15 * math.hypot(0.02, 0.05), rel=1e-9, abs=0)
 
 
 def test_volume_of_many_points_and_its_error_by_chance():
