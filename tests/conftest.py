@@ -61,6 +61,19 @@ def builds(monkeypatch) -> list[tuple[str, tuple[str, ...]]]:
     return asked
 
 
+@pytest.fixture
+def annealing(monkeypatch) -> dict:
+    """What a recipe asks of `anneal`, which is not done: its options and "temperatures"."""
+    asked = {}
+
+    def taken(hamiltonian, size, temperatures, **options):
+        asked.update(options, temperatures=temperatures.double())
+
+    for module in ("recipes", "film_recipes", "thermal_recipes"):
+        monkeypatch.setattr(f"spinlib.{module}.anneal", taken)
+    return asked
+
+
 # As a text: asked before a test runs, when a pretended GPU is in its place.
 NEEDS_GPU = pytest.mark.skipif("not torch.cuda.is_available()", reason="needs an NVIDIA GPU")
 

@@ -91,6 +91,13 @@ FAULTS = [
         "test_hamiltonian.py::test_two_spins_by_hand",
     ),
     Fault(
+        "vacancies: counted in the energy per site",
+        "hamiltonian.py",
+        "(spins.detach().norm(dim=1) > 0.5).flatten(1).sum(1)",
+        "spins[0, 0].numel()",
+        "test_hamiltonian.py::test_vacancies_take_part_in_no_term",
+    ),
+    Fault(
         "anisotropy: factor two of the field",
         "hamiltonian.py",
         "z = 2 * per_site(self.strength, spins) * spins[:, 2]",
@@ -270,6 +277,13 @@ FAULTS = [
         "test_analysis.py::test_lattices_of_either_sense_and_polarity_have_one_energy",
     ),
     Fault(
+        "analysis: x and y of an interstitial exchanged",
+        "analysis.py",
+        "return tuple(points[nearest.argmax()])",
+        "return tuple(points[nearest.argmax()][::-1])",
+        "test_analysis.py::test_the_interstitial_goes_where_there_is_most_room",
+    ),
+    Fault(
         "microscope: pictures transposed",
         "optics.py",
         "return rows_ @ (field @ columns_.T)",
@@ -341,6 +355,36 @@ FAULTS = [
         "test_estimation_observation.py::test_films_have_the_anisotropy_and_the_dmi_of_the_conditions",
     ),
     Fault(
+        "estimates: films at 300 K whatever the request",
+        "estimation/films.py",
+        "        temperature=conditions.temperature_K,\n",
+        "",
+        "test_estimation_observation.py::test_films_are_simulated_as_the_picture_was_taken",
+    ),
+    Fault(
+        "estimates: every batch of films seen with the blurs of the first",
+        "estimation/observation.py",
+        "states = range(first, first + len(spins))",
+        "states = range(len(spins))",
+        "test_estimation_observation.py::test_each_film_is_seen_with_a_blur_of_its_own",
+    ),
+    Fault(
+        "estimates: spectra per pixel instead of per nm",
+        "estimation/prediction.py",
+        "waves / pixel, observed[0]",
+        "waves, observed[0]",
+        "test_estimation_prediction.py::"
+        "test_spectra_of_textures_simulated_again_are_in_waves_per_nm",
+    ),
+    Fault(
+        "estimates: twice the error of a volume that the interval of M_s says",
+        "estimation/answer.py",
+        "(2 * 1.645 * row",
+        "(1.645 * row",
+        "test_estimation_prediction.py::"
+        "test_the_error_of_a_volume_is_that_of_the_films_or_of_the_interval",
+    ),
+    Fault(
         "estimates: a loop that never turns a hard axis over",
         "estimation/prediction.py",
         "demagnetising + turning).max()",
@@ -390,6 +434,13 @@ FAULTS = [
         " | fine | (kelvin > 0))",
         " | fine)",
         "test_hysteresis.py::test_what_temperature_has_turned_over_stays_turned_over",
+    ),
+    Fault(
+        "hysteresis: the same random numbers at each field",
+        "hysteresis.py",
+        "moments, first = [], number * sweeps",
+        "moments, first = [], 0",
+        "test_hysteresis.py::test_each_field_has_sweeps_and_random_numbers_of_its_own",
     ),
     Fault(
         "bars: what domains add is left on",
@@ -461,6 +512,27 @@ FAULTS = [
         'if not values or row["validation loss"] <= min(values):',
         "if True:",
         "test_training.py::test_the_weights_that_validate_best_are_kept",
+    ),
+    Fault(
+        "training: weight decay ignored",
+        "training.py",
+        "weight_decay=decay, fused=True",
+        "fused=True",
+        "test_training.py::test_weights_decay_as_adamw_has_it",
+    ),
+    Fault(
+        "training: the noise of a look not drawn anew",
+        "regression.py",
+        "pictures, strength, seed=numbers.seed, states=numbers.samples, draw=numbers.epoch",
+        "pictures, strength, seed=numbers.seed, states=numbers.samples",
+        "test_resnet.py::test_every_look_is_at_another_copy_under_another_noise",
+    ),
+    Fault(
+        "training: latents drawn with the variance as their spread",
+        "networks/evae.py",
+        "torch.exp(0.5 * log_variance)",
+        "torch.exp(log_variance)",
+        "test_evae.py::test_latents_are_drawn_with_the_spread_that_the_encoder_says",
     ),
     Fault(
         "training: the energy counts every bond twice",

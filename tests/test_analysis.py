@@ -91,6 +91,8 @@ def test_the_best_lattice_that_fits_is_at_least_as_good_as_the_one_known():
 def test_the_interstitial_goes_where_there_is_most_room():
     x, y = analysis.interstitial_site([(0, 0), (8, 0), (0, 8), (8, 8)], 16)
     assert (x % 8, y % 8) == (4, 4)
+    x, y = analysis.interstitial_site([(0, 0), (8, 0)], 16)
+    assert (x % 8, y) == (4, 8)
 
 
 def test_a_barrier_is_measured_above_the_line_between_its_ends():

@@ -1,5 +1,7 @@
 """Cutting films into pictures of many magnifications, and dealing them out."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -83,14 +85,22 @@ def test_cuts_anywhere_have_the_sides_they_say():
     wave = torch.cos(2 * torch.pi * torch.arange(size) / period).expand(1, size, size)
     cuts = cut_anywhere(films_of(wave, cell=1.0), 32, 128, 40, 64, seed=3)
     assert cuts.views.min() >= 32 and cuts.views.max() <= 128
-    # Uniform in the logarithm: half of them below the geometric mean, 20 ± 3.2 of 40.
-    assert 10 <= int((cuts.views < 64).sum()) <= 30
     row = cuts.pictures[:, 0].float().mean(1).numpy()
     for view, profile in zip(cuts.views.tolist(), row, strict=True):
         waves = view / period
         phase = 2j * np.pi * waves * np.arange(64) / 64
         matched = abs(np.vdot(np.exp(phase), profile)) / np.abs(profile).sum()
         assert matched > 0.7  # π/4 for a sine; 5 % off in the side dephases it and halves this
+
+
+def test_cuts_anywhere_are_as_many_in_every_octave():
+    film = films_of(torch.zeros(2, 128, 128))
+    cuts = cut_anywhere(film, 32, 128, 400, 4, seed=3)
+    shares = (cuts.views / 4 / 32).log2() / 2  # of two octaves
+    # The mean of 800 uniform numbers to four standard errors. Uniform sides would have 0.61.
+    assert shares.mean() == pytest.approx(0.5, abs=4 / math.sqrt(12 * 800))
+    again = cut_anywhere(film.take(np.array([1])), 32, 128, 400, 4, seed=3)
+    assert torch.equal(again.views, cuts.views[400:])
 
 
 def test_cuts_anywhere_are_what_the_microscope_sees_of_the_shifted_film():

@@ -82,6 +82,15 @@ def test_the_shortest_period_is_two_sites(side):
     assert domains.stripe_period(textures.helix((side, side), (side // 2, 0))) == pytest.approx([2])
 
 
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+def test_the_power_of_a_helix_is_the_variance_of_its_m_z(boundary):
+    helices = torch.cat([textures.helix((96, 96), n) for n in ((8, 0), (0, 12), (6, 6))])
+    _, power = domains.structure_factor(helices, boundary)
+    # cos² is 1/2 on average, and under a window in units of the window's own mean square; what is
+    # seen as noise, and taken off, is next to nothing.
+    assert power.sum((1, 2)) == pytest.approx(0.5, rel=1e-4)
+
+
 # --- walls ---
 
 
@@ -139,6 +148,15 @@ def test_texture_numbers_of_known_textures():
     expected = (np.cos(np.radians(36)) + 1) / 2
     assert found["alignment"].tolist() == pytest.approx([1, expected], abs=1e-6)
     assert found["out of plane"].tolist() == pytest.approx([1, 0.64], abs=0.02)  # about 2/π
+
+
+def test_texture_of_black_and_white_and_of_lengths():
+    both = torch.cat((textures.uniform((40, 40), (0, 0, -1)), textures.uniform((40, 40))))
+    assert domains.texture(both)["net m_z"].tolist() == [1, 1]
+    both[:, :, ::4] *= 1.2
+    found = domains.texture(0.5 * both)
+    # A quarter of the vectors is a fifth longer than the median, whatever the unit.
+    assert found["length spread"].tolist() == pytest.approx([0.05, 0.05])
 
 
 def test_strange_pictures_are_told_by_what_is_strange():

@@ -60,9 +60,10 @@ def test_only_a_ratio_or_a_product_is_known(sign, known):
     error[:, 1] += sign * common
     (sentence,) = doubts.not_apart(NAMES, *states(error), guess())
     assert sentence.startswith("A and D cannot be told apart") and f"only {known} " in sentence
-    # The number that is known, to the standard error of 30 states' deviation.
-    left = float(sentence.split(" is known, to ")[1].split(" %")[0]) / 100
-    assert left == pytest.approx(0.01 * math.sqrt(2), rel=4 / math.sqrt(60))
+    left = 100 * np.std(error[:, 0] - sign * error[:, 1])  # of the logarithm of what is known
+    assert sentence.split(" is known, to ")[1].startswith(f"{left:.1f} %;")
+    parts = [f"{100 * np.std(error[:, n]):.0f}" for n in (0, 1)]
+    assert f"errors of {parts[0]} and {parts[1]} %" in sentence
 
 
 def test_errors_that_go_together_but_are_small_are_no_matter():
@@ -107,6 +108,7 @@ def test_resolution():
 def test_what_the_file_says():
     assert pictures.other_file(None, 2.34, False) == []
     assert pictures.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
+    assert len(pictures.other_file(2.28e-9, 2.34, False)) == 1  # 2.6 % less
     (pixels,) = pictures.other_file(2.4e-9, 2.34, False)
     assert "pixel is 2.4 nm" in pixels and "2.34 nm; the request was believed" in pixels
     (colours,) = pictures.other_file(None, 2.34, True)
@@ -114,7 +116,8 @@ def test_what_the_file_says():
 
 
 def test_texture_that_is_not_the_pictures():
-    assert doubts.other_texture(0.15, 0.08) == []
+    assert doubts.other_texture(0.159, 0.08) == []
+    assert len(doubts.other_texture(0.161, 0.08)) == 1  # twice as far as films among each other
     (sentence,) = doubts.other_texture(0.4, 0.08)
     assert "0.40 apart" in sentence and "0.08" in sentence
 

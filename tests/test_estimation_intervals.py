@@ -85,7 +85,13 @@ def test_typical_error_is_that_of_neighbours():
     error = np.array([[1.0, -2.0], [3.0, 4.0], [9.0, 9.0]])
     assert nearest(np.array([[0.04, 0.0]]), found, 2).tolist() == [[0, 1]]
     assert typical_error(np.array([[0.04, 0.0]]), found, error, 2).tolist() == [[2.0, 3.0]]
+    # Near in all parameters, not in the first alone.
+    found = np.array([[0.0, 0.0], [0.1, 0.9], [0.3, 0.0]])
+    assert nearest(np.array([[0.1, 0.0]]), found, 2).tolist() == [[0, 2]]
 
 
 def test_binomial_error_of_a_share():
-    assert share_with_error(np.array([True] * 90 + [False] * 10)) == (0.9, pytest.approx(0.03))
+    """Three values of each state that always agree tell no more than one."""
+    held = np.arange(100) < 90
+    for values in (held, np.repeat(held, 3).reshape(100, 3)):
+        assert share_with_error(values) == (0.9, pytest.approx(0.03))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from spinlib import textures
-from spinlib.contrast import colour, in_plane, perpendicular
+from spinlib.contrast import colour, in_plane, perpendicular, vectors_from_colour
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
     at_seen_pixels,
@@ -28,7 +28,7 @@ from spinlib.estimation.planning import (
     helix_period,
     plan,
 )
-from spinlib.film import VACUUM_PERMEABILITY
+from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
@@ -109,12 +109,28 @@ def test_few_cells_give_up_the_exchange_length_and_say_so():
 
 
 def test_notes_of_what_cannot_be_resolved():
-    coarse = plan((192, 192), replace(CONDITIONS, pixel_size_nm=10.0), RANGES, EFFORT["laptop"])
-    assert any("less than four pixels of 10 nm" in note for note in coarse.notes)
-    hot = plan((192, 192), replace(CONDITIONS, thickness_nm=0.3), RANGES, EFFORT["laptop"])
-    assert any("close to disorder" in note for note in hot.notes)
+    def said(words: str, **changed) -> bool:
+        made = plan((192, 192), replace(CONDITIONS, **changed), RANGES, EFFORT["laptop"])
+        return any(words in note for note in made.notes)
+
+    # A helix of the shortest period takes four pixels of a quarter of it.
+    pixel = helix_period(5.0, 2.2) / 4
+    for part in (0.98, 1.02):
+        words = f"less than four pixels of {part * pixel:.3g} nm"
+        assert said(words, pixel_size_nm=part * pixel) == (part > 1)
+    # k_B T is half of 2 A t of the weakest film at t = k_B T / A = 0.73 nm.
+    limit = 1e-21 * thermal_energy(265.0) / 5e-12 * 1e9
+    for part in (0.98, 1.02):
+        assert said("close to disorder", thickness_nm=part * limit) == (part < 1)
     small = plan((80, 80), CONDITIONS, RANGES, EFFORT["laptop"])
     assert any("less than two of the longest helix period" in note for note in small.notes)
+
+
+def test_a_blur_that_wipes_out_every_helix_is_refused():
+    blur = helix_period(12.0, 1.0) / 2
+    plan((192, 192), replace(CONDITIONS, blur_nm=0.98 * blur), RANGES, EFFORT["laptop"])
+    with pytest.raises(ValueError, match=f"blur of {1.02 * blur:g} nm wipes out every helix"):
+        plan((192, 192), replace(CONDITIONS, blur_nm=1.02 * blur), RANGES, EFFORT["laptop"])
 
 
 def test_films_that_are_too_thick_are_refused_before_work_starts():
@@ -160,9 +176,6 @@ def test_pictures_and_ranges_that_are_refused():
     joules = Ranges((5e-12, 1e-3, 2e5), (12e-12, 2.2e-3, 6e5))
     with pytest.raises(ValueError, match=r"exchange.* from 5e-12 to 1.2e-11 .* is it in pJ/m"):
         plan((192, 192), CONDITIONS, joules, EFFORT["laptop"])
-    blurred = replace(CONDITIONS, blur_nm=500.0)
-    with pytest.raises(ValueError, match="blur of 500 nm wipes out every helix"):
-        plan((192, 192), blurred, RANGES, EFFORT["laptop"])
     with pytest.raises(PictureError, match="1 channel"):
         observed(torch.zeros(1, 64, 64), CONDITIONS)
     with pytest.raises(PictureError, match=r"a\.png has 3 channel.* in grey"):
@@ -187,6 +200,16 @@ def test_films_of_the_plan():
     drawn = recipe(made, CONDITIONS, RANGES, EFFORT["laptop"], cells=96, seed=4, drawn=50)
     unit = RANGES.unit(drawn.parameters())
     assert unit.min() >= 0 and unit.max() <= 1 and unit.std() > 0.2
+
+
+def test_films_are_simulated_as_the_picture_was_taken():
+    taken, effort = Conditions(77.0, -0.05, 2.34, thickness_nm=5.0, blur_nm=3.0), EFFORT["laptop"]
+    made = plan((192, 192), taken, RANGES, effort)
+    films = recipe(made, taken, RANGES, effort, cells=made.cells[1], seed=3)
+    assert (films.temperature, films.field, films.thickness) == (77.0, -0.05, 5.0)
+    assert (films.cooling, films.staying) == (effort.cooling, effort.staying)
+    film = films.film(films.parameters())
+    assert film.thickness == pytest.approx(5e-9) and film.exact_helix
 
 
 def test_a_film_in_two_fields_has_the_same_parameters_and_other_spins():
@@ -277,6 +300,58 @@ def test_one_texture_on_cells_of_two_sizes_gives_one_picture():
     assert (pictures[0] - pictures[1]).abs().mean() < 2 / 255 + phase / 2
 
 
+def test_a_simulated_film_is_seen_without_edges():
+    spins = textures.random((24, 24), states=[1])
+    see_film = CONDITIONS.microscope(24, 5.0)
+    moved = see_film(spins.roll(7, -1), 2.34) - see_film(spins, 2.34).roll(7, -1)
+    assert moved.abs().max() < 1e-5  # float32, of colours from 0 to 1
+
+
+@pytest.mark.parametrize(("given", "low", "high"), [(6.0, 4.8, 7.2), (None, 0.0, 2 * 2.34)])
+def test_each_film_is_seen_with_a_blur_of_its_own(given, low, high):
+    """A wave cos qx comes out as exp(-q²σ²/2) of itself: so σ is read back from each picture."""
+    conditions = replace(CONDITIONS, blur_nm=given)
+    made = plan((96, 96), conditions, RANGES, EFFORT["smoke"])
+    helix = textures.helix((made.cells[0],) * 2, (3, 0), kind="bulk")
+
+    def amplitude(pictures: torch.Tensor) -> torch.Tensor:
+        m_z = vectors_from_colour(pictures, unit=False)[0][:, 2].double().mean(1)
+        return torch.fft.rfft(m_z)[:, 3].abs()
+
+    seen = see(helix.repeat(60, 1, 1, 1), made, conditions, seed=1)
+    sharp = see(helix, made, replace(conditions, blur_nm=0.0), seed=1)
+    q = 2 * math.pi * 3 / made.box
+    sigma = (-2 * (amplitude(seen) / amplitude(sharp)).log() / q**2).clamp(min=0).sqrt()
+    # Blurs go in steps of a twentieth of a pixel, 0.12 nm; the rest is left to cells and pixels.
+    assert sigma.min() > low - 0.2 and sigma.max() < high + 0.2
+    # Uniform: four standard errors of 60 numbers, and ends within a tenth, but once in 500.
+    assert abs(sigma.mean() - (low + high) / 2) < 4 * (high - low) / math.sqrt(12 * 60)
+    assert sigma.min() < low + 0.1 * (high - low) and sigma.max() > high - 0.1 * (high - low)
+    part = see(helix.repeat(2, 1, 1, 1), made, conditions, seed=1, first=58)
+    torch.testing.assert_close(part, seen[58:])
+
+
+def test_each_picture_is_recorded_with_a_noise_of_its_own():
+    grey = torch.full((60, 3, 48, 48), 0.5)
+    seen = record(grey, 0.05, CONDITIONS, seed=1)
+    levels = (seen - 0.5).std((1, 2, 3)) / 0.05
+    # Up and down by a fifth, and 6912 pixels know a level to 0.85 %: four times that.
+    assert levels.min() > 0.8 * 0.966 and levels.max() < 1.2 * 1.034
+    # Uniform: ends within a tenth, but once in 500, and four standard errors of 60 numbers.
+    assert levels.min() < 0.84 and levels.max() > 1.16
+    assert levels.mean() == pytest.approx(1, abs=4 * 0.4 / math.sqrt(12 * 60))
+    assert torch.equal(record(grey[:2], 0.05, CONDITIONS, seed=1, first=58), seen[58:])
+    flat = (seen - 0.5).flatten(1)
+    # The largest of 1770 correlations, with standard errors of 1/√6912.
+    assert torch.corrcoef(flat).fill_diagonal_(0).abs().max() < 5.5 / math.sqrt(flat.shape[1])
+
+
+def test_a_camera_has_nothing_beyond_black_and_white():
+    seen = record(torch.tensor([0.0, 1.0]).repeat(1, 3, 32, 16), 0.1, CONDITIONS, seed=1)
+    assert seen.min() == 0 and seen.max() == 1
+    assert even(torch.full((1, 3, 2, 2), 1.3), CONDITIONS).max() == 1
+
+
 @pytest.mark.parametrize("contrast", ["colour", "perpendicular"])
 def test_noise_is_matched(contrast):
     conditions = replace(CONDITIONS, contrast=contrast)
@@ -308,3 +383,18 @@ def test_pictures_of_any_size_come_to_the_networks_pixels():
     assert simulated.shape[-2:] == (made.seen, made.seen)
     wide = at_seen_pixels(torch.zeros(1, 3, 192, 384), made)
     assert wide.shape[-2:] == tuple(int(n * made.seen / made.pixels) for n in (192, 384))
+
+
+def test_the_middle_is_seen_at_the_scale_of_the_box():
+    """A ramp rises from pixel to seen pixel by as many pixels of the instrument as it holds."""
+    made = plan((192, 192), CONDITIONS, RANGES, EFFORT["laptop"])
+    ratio = made.pixels / made.seen
+    size = math.ceil(100.9 * ratio)  # room for a hundred and most of another
+    wide = torch.arange(float(size)).sub(size / 2 - 0.5).expand(1, 3, size - 1, size)
+    for axis, picture in ((-1, wide), (-2, wide.mT)):
+        seen = at_seen_pixels(picture.contiguous(), made)
+        assert seen.shape[axis] == 100
+        rise = seen.select(axis, -1) - seen.select(axis, 0)
+        # Pixels of a staircase are good to half a step at either end.
+        torch.testing.assert_close(rise, torch.full_like(rise, 99 * ratio), rtol=0, atol=0.5)
+        assert abs(float(seen.mean())) < 0.01  # 0, but for rounding of numbers up to 100

@@ -36,7 +36,7 @@ from spinlib.estimation import __main__ as shell
 from spinlib.estimation.films import ANISOTROPY, recipe
 from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import Effort, with_margin
-from spinlib.estimation.quantities import QUANTITIES, straightened
+from spinlib.estimation.quantities import QUANTITIES, in_units, straightened
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.store import DatasetError
@@ -271,6 +271,30 @@ def test_volume_from_the_saturated_moment(answer):
     assert found == pytest.approx(3e-15 / along, rel=1e-6, abs=0)
 
 
+def test_what_else_is_possible_follows_from_errors_of_states_that_calibrate(answer, root):
+    """The estimate times truth over estimate of such a state, within what was simulated."""
+    wide, names = with_margin(RANGES), list(NAMES)
+    told = answer.tested[[f"estimated {name}" for name in QUANTITIES]].to_numpy()
+    for path in root.glob("networks/*/learnt.safetensors"):
+        learnt = learning.Learnt.load(path)
+        truth = wide.unit(learnt.parameters["validation"]).numpy()
+        quantities = straightened(learnt.answers["validation"], truth, wide)
+        found = {part: in_units(quantities(own), wide) for part, own in learnt.answers.items()}
+        if np.allclose(found["tested"], told):
+            break  # the network of this answer
+    else:
+        pytest.fail("no network is that of the answer")
+    parts = ("held_out", "tested")
+    ratios = [learnt.parameters[part].to_numpy() / found[part][:, :3] for part in parts]
+    best = answer.table.loc[names, "estimate"].to_numpy()
+    allowed = (best * np.vstack(ratios)).clip(wide.low, wide.high)
+    possible = answer.films[names].to_numpy()[answer.repeats :]
+    for row in possible:
+        # By way of normalised numbers in single precision.
+        assert np.isclose(allowed, row, rtol=1e-4).all(1).any()
+    assert not np.allclose(possible, best)
+
+
 def test_second_call_finds_the_first(answer, root, monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("nothing is to be made again")
@@ -361,6 +385,30 @@ def test_training_goes_beyond_the_ranges_and_calibration_does_not(root):
     # The corners of training's grid are those of the wider ranges.
     assert sets["training"].parameters[list(NAMES)].min().tolist() == list(wide.low)
     assert sets["training"].parameters[list(NAMES)].max().tolist() == list(wide.high)
+
+
+@pytest.mark.filterwarnings("ignore:Cells of")
+def test_states_have_cells_of_several_sizes_and_noise_of_their_own(root, monkeypatch):
+    work, films, drawn = work_for(root), [], []
+    recorded = learning.observation.record
+
+    def asked(*args, **rest):
+        films.append(recipe(*args, **rest))
+        return films[-1]
+
+    def record(pictures, *args, seed, first=0, **rest):
+        drawn.extend((seed, first + number) for number in range(len(pictures)))
+        return recorded(pictures, *args, seed=seed, first=first, **rest)
+
+    monkeypatch.setattr(learning, "recipe", asked)
+    monkeypatch.setattr(learning.observation, "record", record)
+    learning._simulate(work, 0.03)
+    assert len(set(drawn)) == len(drawn) and len({each.seed for each in films}) == len(films)
+    usual, finer = {*work.plan.cells}, {work.plan.between, work.plan.cells[1], work.plan.finer}
+    for part, cells in ((1, usual), (2, usual), (3, finer), (4, finer)):
+        of_part = [each for each in films if each.seed // 100 % 100 == part]
+        assert {each.size[0] for each in of_part} == cells
+    assert {(each.cooling, each.staying) for each in films} == {(TINY.cooling, TINY.staying)}
 
 
 def test_killed_call_goes_on(answer, tmp_path):

@@ -4,17 +4,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from spinlib.estimation.intervals import Intervals
 from spinlib.estimation.quantities import (
     PERIOD,
     Pair,
     calibrated_intervals,
     coverage_table,
+    estimate_table,
     in_units,
     scaled_quantities,
     straightened,
 )
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.windowed import Ranges, WindowEstimates
 
 RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 
@@ -28,6 +30,18 @@ def test_units_and_back():
     values = in_units(scaled_quantities(unit, RANGES), RANGES)
     assert values[:, :3] == pytest.approx(RANGES.units(unit))
     assert values[:, 3] == pytest.approx(4 * np.pi * values[:, 0] / values[:, 1])
+
+
+def test_the_table_has_mean_and_spread_in_units():
+    own = WindowEstimates(np.array([[0.5, 0.5, 0.25]]), np.array([[0.1, 0.2, 0.05]]))
+    found = scaled_quantities(np.array([[0.25, 0.5, 0.75]]), RANGES)
+    limits = Intervals(np.full((1, 4), -np.inf), np.full((1, 4), np.inf))
+    table = estimate_table(RANGES, found, limits, own)
+    for column, values in (("mean over windows", [8.5, 1.6, 300]), ("estimate", [6.75, 1.6, 500])):
+        expected = [*values, 4 * np.pi * values[0] / values[1]]
+        assert table[column].tolist() == pytest.approx(expected)
+    assert table.loc[list(NAMES), "spread over windows"].tolist() == pytest.approx([0.7, 0.24, 20])
+    assert (table["low"] == 0).all() and np.isinf(table["high"]).all()
 
 
 def test_the_period_is_straightened_by_itself():
@@ -62,6 +76,17 @@ def test_tested_states_verify_first_and_then_calibrate_as_well():
     reach = np.sort(np.abs(off[40:, 0]))[108]
     assert limits.high[0] - 0.5 == pytest.approx(np.full(4, reach))
     assert 0.5 - limits.low[0] == pytest.approx(np.full(4, reach))
+
+
+def test_intervals_are_half_as_long_as_the_errors_nearby_and_half_as_all():
+    """Two clusters of estimates, whose truths lie the other way round: by hand (e + ē)/2."""
+    found = np.repeat([[0.49] * 4, [0.51] * 4], 30, 0)
+    error = np.repeat([0.04, -0.02], 30)[:, None]
+    validation = Pair(found, found + error)
+    others = [Pair(found, found + share * error) for share in (0.5, 1.0)]
+    limits, _ = calibrated_intervals(found[[0, -1]], validation, *others)
+    half = (limits.high - limits.low)[:, 0] / 2
+    assert half[0] / half[1] == pytest.approx((0.04 + 0.03) / (0.02 + 0.03))
 
 
 def test_coverage_by_thirds_of_the_range():

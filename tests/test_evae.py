@@ -157,6 +157,18 @@ def test_what_has_no_stencil_is_refused_by_the_energy_loss(precision):
             evae._EnergyPerSite.apply(spins, hamiltonian)
 
 
+def test_latents_are_drawn_with_the_spread_that_the_encoder_says(monkeypatch):
+    """z = μ + σ ε with σ² = 4."""
+    net, drawn = network(16).eval(), []
+    with torch.no_grad():
+        net.code.weight.zero_()
+        net.code.bias.copy_(torch.tensor([0.3] * 10 + [math.log(4.0)] * 10))
+    monkeypatch.setattr(net, "decode", drawn.append)
+    noise = torch.linspace(-2, 2, 20).view(2, 10)
+    net(textures.random((16, 16), states=range(2)), noise)
+    torch.testing.assert_close(drawn[0], 0.3 + 2 * noise)
+
+
 class Fixed(torch.nn.Module):
     """A network whose output, mean and log-variance are given."""
 
@@ -195,6 +207,16 @@ def test_translation_keeps_energy_and_charge_and_moves_every_state_by_itself():
     torch.testing.assert_close(spectrum, spectrum[:1].expand(4, -1, -1), rtol=0, atol=1e-3)
     (again,) = evae.translated((lattice.repeat(4, 1, 1, 1),), numbers(4))
     assert torch.equal(again, moved)
+
+
+def test_translations_go_everywhere():
+    marked = torch.zeros(2000, 1, 8, 16)
+    marked[:, :, 0, 0] = 1
+    (moved,) = evae.translated((marked,), numbers(2000))
+    counts = moved.sum((0, 1))
+    # 15.6 on each of 128 sites, by chance √15.6: χ² is 127 ± 16; five times that.
+    assert counts.sum() == 2000
+    assert ((counts - 2000 / 128) ** 2 * 128 / 2000).sum() < 127 + 5 * 16
 
 
 def test_wrong_sizes_are_refused_in_words():

@@ -61,6 +61,14 @@ def test_a_state_is_the_same_in_whatever_range_it_is_made():
     assert torch.equal(SMALL.simulate(range(2, 4), device), whole[2:])
 
 
+def test_the_last_sweeps_are_cold(annealing):
+    replace(SMALL, sweeps=150, quench=50).simulate(range(1), torch.device("cpu"))
+    found = annealing["temperatures"]
+    # From J = 2 A t = 80 zJ of 10 pJ/m and 4 nm; the last of the cooling is at zero, too.
+    assert len(found) == 150 and found[0] == pytest.approx(80.0) and annealing["dipole_every"] == 4
+    assert (found[:99] > 0).all() and (found[99:] == 0).all()
+
+
 def both_protocols(recipe, states, table):
     yield cool(recipe, states, table)
     yield relax_from_noise(recipe, states, table, damping=0.5, time=3e-11)

@@ -124,8 +124,10 @@ def test_two_spins_by_hand():
 def test_vacancies_take_part_in_no_term():
     spins = textures.uniform((4, 6)).double()
     spins[:, :, 1, 2] = 0
-    energy = Hamiltonian(exchange=1.0, dmi=0.3, anisotropy=0.2, zeeman=0.05).energy(spins)
-    assert energy.item() == pytest.approx(-(48 - 4) - 23 * 0.25)  # four bonds and a site missing
+    hamiltonian = Hamiltonian(exchange=1.0, dmi=0.3, anisotropy=0.2, zeeman=0.05)
+    energy = -(48 - 4) - 23 * 0.25  # four bonds and a site missing
+    assert hamiltonian.energy(spins).item() == pytest.approx(energy)
+    assert hamiltonian.energy_per_site(spins).item() == pytest.approx(energy / 23)
     alone = torch.zeros(1, 3, 5, 5, dtype=torch.float64)
     alone[0, :, 2, 2] = torch.tensor(X)
     # A spin's dipole field on itself is zero to the rounding of a Fourier transform.

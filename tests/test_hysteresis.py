@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from spinlib.film import BOLTZMANN, VACUUM_PERMEABILITY, Film
-from spinlib.hysteresis import hysteresis
+from spinlib.hysteresis import Loop, hysteresis
 from spinlib.textures import uniform
 
 FILM = {"exchange_stiffness": 8.78e-12, "saturation": 384e3, "cell": 4e-9, "thickness": 4e-9}
@@ -47,6 +49,29 @@ def test_hard_axis_saturates_at_the_anisotropy_field():
     points = hysteresis(film, uniform((4, 4), along), step=0.02, **options).summary().loc[0]
     assert abs(points.coercive_field_T) < 1e-3 and abs(points.remanence) < 1e-3
     assert points.saturation_field_T == pytest.approx(0.25, abs=1e-3)  # linear interpolation
+
+
+def test_the_knee_of_a_rounded_loop():
+    """M = tanh B: the line through 60 and 90 % of the largest M, worked out by hand."""
+    fields = np.linspace(3, -3, 601)
+    points = pd.DataFrame({"state": 0, "field_T": fields, "magnetisation": np.tanh(fields)})
+    low, high = (math.atanh(part * math.tanh(3)) for part in (0.6, 0.9))
+    found = Loop(points).summary().loc[0, "saturation_field_T"]
+    assert found == pytest.approx(high + (high - low) / 3, abs=1e-4)  # steps of 0.01, straight
+
+
+def test_the_ascending_branch_is_the_descending_one_turned_about_the_origin():
+    points = pd.DataFrame({"state": 0, "field_T": [1.0, 0.0, -1.0], "magnetisation": [1, 0.5, -1]})
+    fields, moments = Loop(points).branch(0, ascending=True)
+    assert fields.tolist() == [-1, 0, 1] and moments.tolist() == [-1, -0.5, 1]
+
+
+def test_a_loop_counts_occupied_cells():
+    start = uniform((4, 4))
+    start[:, :, :2] = 0
+    loop = hysteresis(Film(**FILM), start, largest_field=2.0, step=2.0, finest_step=2.0)
+    # Aligned, but for a kick of 0.01 rad that may be left.
+    assert loop.points.magnetisation.iloc[[0, -1]].tolist() == pytest.approx([1, -1], abs=1e-3)
 
 
 def test_small_particle_limit():
@@ -134,18 +159,23 @@ def test_wrong_loops_are_refused():
             hysteresis(film, spins, largest_field=1.0)
 
 
-@pytest.mark.parametrize("sweeps", [1, 19, 39, 200])
-def test_every_field_has_all_its_sweeps(sweeps, monkeypatch):
-    made = []
+# Seen after every tenth sweep of the second half: of 200 after 110, 120 … 200.
+@pytest.mark.parametrize(("sweeps", "mean"), [(1, 1), (19, 1), (39, 1), (200, 155 / 200)])
+def test_each_field_has_sweeps_and_random_numbers_of_its_own(sweeps, mean, monkeypatch):
+    """M grows with the sweeps at a field, from 0 to 1."""
+    drawn = []
 
-    def count(spins, energy, temperatures, **_):
-        made.append(temperatures.shape[-1])
+    def rise(spins, energy, temperatures, *, seed, first_sweep, **_):
+        assert seed == 7
+        drawn.extend(range(first_sweep, first_sweep + temperatures.shape[-1]))
+        z = ((len(drawn) - 1) % sweeps + 1) / sweeps
+        spins.copy_(uniform((4, 4), (math.sqrt(1 - z**2), 0, z)))
 
-    monkeypatch.setattr("spinlib.hysteresis.sweep", count)
-    start = uniform((4, 4))
-    options = {"temperature": 100.0, "largest_field": 0.1, "step": 0.1, "sweeps": sweeps}
-    found = hysteresis(Film(8.78e-12, 384e3), start, **options)
-    assert sum(made) == len(found.points) * sweeps
+    monkeypatch.setattr("spinlib.hysteresis.sweep", rise)
+    options = {"temperature": 100.0, "largest_field": 0.1, "step": 0.1, "seed": 7}
+    found = hysteresis(Film(8.78e-12, 384e3), uniform((4, 4)), sweeps=sweeps, **options)
+    assert drawn == list(range(sweeps * len(found.points)))
+    assert found.points.magnetisation.to_numpy() == pytest.approx(mean, abs=1e-6)  # float32
 
 
 def test_a_loop_below_absolute_zero_is_refused():

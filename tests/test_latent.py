@@ -60,6 +60,18 @@ def test_rows_belong_to_their_stages_and_gamma_lowers_the_energy(trained, tmp_pa
     assert much["validation L_H"].iloc[2] < without["validation L_H"].iloc[2]
 
 
+def test_rows_are_those_of_the_best_epochs_and_stages_draw_numbers_of_their_own(
+    tmp_path, monkeypatch
+):
+    curve = pd.DataFrame({"validation loss": [3.0, 1.0, 2.0], "validation L_H": [0.3, 0.1, 0.2]})
+    seeds = []
+    monkeypatch.setattr(latent, "fit", lambda *_, seed, **__: seeds.append(seed) or curve)
+    for seed in (4, 5):
+        table, _ = train(STAGES, tmp_path, seed=seed)
+        assert table["validation L_H"].tolist() == [0.1] * 3
+    assert len(set(seeds)) == 6
+
+
 def test_another_start_seed_recipe_or_state_does_not_find_these_checkpoints(tmp_path):
     stage = [Stage(1e-4, 0.0, 1)]
     _, (network,) = train(stage, tmp_path)
@@ -124,6 +136,16 @@ def test_the_informative_latent_is_the_one_that_varies():
         network.code.weight[2].normal_(generator=torch.Generator().manual_seed(1))
     network.eval()
     assert latent.informative_directions(network, spins(16), 1) == [2]
+
+
+def test_latents_inform_as_their_gaussians_diverge():
+    """Means 0.8 and 0, variances 1 and e^-2: ½ 0.64 = 0.32 against ½ (e^-2 - 1 + 2) = 0.57."""
+    with seeded(1):
+        network = EVAE(16, latent=3)
+    with torch.no_grad():
+        network.code.weight.zero_()
+        network.code.bias.copy_(torch.tensor([0.8, 0.0, 0.0, 0.0, -2.0, 0.0]))
+    assert latent.informative_directions(network, spins(4), 3) == [1, 0, 2]
 
 
 def test_mixed_precision_trains_and_keeps_spins_exact():

@@ -70,6 +70,24 @@ def test_states_of_one_batch_have_different_noise():
     assert (pictures[1] - pictures[2]).abs().max() > 0.1
 
 
+@pytest.mark.parametrize(("name", "spread"), [("contrast_drift", 0.1), ("brightness_drift", 0.2)])
+def test_drift_alone_is_seen(name, spread):
+    """Vectors from -1 to 1 are seen as 0 to 1 and given back: 1 ± 0.1 and 1 ± 0.2."""
+    flat = textures.uniform((4, 4), (1.0, 0.0, 0.0)).repeat(400, 1, 1, 1)
+    seen = Microscope("vector", **{name: 0.1})(flat)[:, 0].mean((1, 2))
+    # 400 states know it to 1/√800; four times that.
+    assert seen.std() == pytest.approx(spread, rel=4 / math.sqrt(800))
+
+
+def test_defocus_is_a_length():
+    """I = ½ (1 + d curl m): of a helix ½ (1 + d q cos qx), whatever the pixels."""
+    helix, d, q = textures.helix((8, 128), (2, 0), kind="bulk"), 3.0, 2 * math.pi / 64
+    for pixel in (1.0, 2.0, 4.0):
+        seen = Microscope("lorentz_defocus", defocus=d, pixel_size=pixel)(helix)
+        # Differences across two pixels, and their averages: (q pixel)² / 5 less.
+        assert seen.max() - seen.min() == pytest.approx(d * q, rel=0.05)
+
+
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_every_contrast_is_differentiable(contrast):
     see = Microscope(

@@ -51,6 +51,17 @@ def test_annealed_skyrmions_have_the_energy_of_study_4():
     assert -2.0566 < energy.mean().item() < -2.0552
 
 
+def test_the_last_sweeps_are_cold(annealing):
+    replace(SMALL_SKYRMIONS, sweeps=60).simulate(range(1), CPU)
+    found = annealing["temperatures"]
+    # The last sixth.
+    assert len(found) == 60 and found[0] == 1 and (found[:49] > 0).all() and (found[49:] == 0).all()
+    replace(SMALL_DOMAINS, slowest=40, fastest=40, quench=15).simulate(range(2), CPU)
+    found = annealing["temperatures"]
+    assert found.shape == (2, 55) and (found[:, :40] > 0).all() and (found[:, 40:] == 0).all()
+    assert annealing["dipole_every"] == 2
+
+
 def test_open_edges_are_kept_open():
     recipe = replace(SMALL_SKYRMIONS, boundary="open", size=15)
     assert recipe.hamiltonian.boundary == "open"

@@ -166,6 +166,24 @@ def test_details_show_both_sizes_and_the_runs(results):
     assert all("GB" in run for run in runs)
 
 
+def test_a_run_is_told_by_the_claim_it_recorded_last(tmp_path):
+    folder = tmp_path / "laptop" / "04"
+    folder.mkdir(parents=True)
+    first = list(claims.of_study("04").values())[:3]
+    rows = [
+        replace(claim, profile="laptop", seconds=seconds, peak_memory=memory, device="cpu")
+        for claim, seconds, memory in zip(first, (60.0, 3.0, 90.0), (2.0, 1.0, 3.0), strict=True)
+    ]
+    claims.write(rows, folder)
+    page = {"metadata": {"papermill": {"duration": 1512.0}}}
+    (folder / "04_page.ipynb").write_text(json.dumps(page))
+    (row,) = [line for line in report.details(tmp_path).splitlines() if line.startswith("| 04, ")]
+    assert row.split(" | ")[1:4] == ["cpu", "25 min", "3 GB"]
+    # A run with another parameter is not the profile's.
+    claims.write([replace(row, profile="laptop with seed=3") for row in rows], folder)
+    assert "| 04, " not in report.details(tmp_path)
+
+
 def test_summary_counts_the_verdicts():
     rows = claims.of_largest_runs(Path("no such folder"))[:3]
     rows[0] = replace(rows[0], verdict="reproduced")

@@ -1,5 +1,6 @@
 """Networks of study 2, how they are trained, and that test films are strangers to training."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from spinlib.networks.resnet import NETWORKS, plain_cnn, resnet18, resnet50
 from spinlib.noise import vector_noise
 from spinlib.pictures import PictureError
 from spinlib.recipes import DOMAINS, DipolarDomains
+from spinlib.symmetry import Operation
 from spinlib.training import one_cycle, seeded
 from spinlib.weights import TrainingError, save_weights
 
@@ -141,6 +143,52 @@ def test_noise_in_training_helps_against_noise(spirals):
     assert errors[True][1] < 0.8 * errors[False][1]
 
 
+def shown(state: torch.Tensor, group, noisy: bool) -> torch.Tensor:
+    """What a network is shown of one state in sixty epochs of training."""
+    seen = []
+    with seeded(1):
+        network = plain_cnn(8)
+    network.register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0][0].clone()) if module.training else None
+    )
+    regression.train(
+        *(network, state.repeat(2, 1, 1, 1), torch.full((2, 3), 0.5), ([0], [1])),
+        **{"noisy": noisy, "group": group, "epochs": 60, "seed": 1, "batch_size": 1},
+    )
+    return torch.stack(seen)
+
+
+def test_every_look_is_at_another_copy_under_another_noise():
+    """Of S = z the noise makes ⟨S*_z⟩ = 1 - η²/3: so its strength is read back."""
+    noise = shown(textures.uniform((32, 32)), (Operation(),), noisy=True)
+    eta = (3 * (1 - noise[:, 2].mean((1, 2)))).clamp(min=0).sqrt()
+    # η is uniform from 0 to 1: four standard errors of 60, and ends within 0.1, but once in 500.
+    assert abs(eta.mean() - 0.5) < 4 / math.sqrt(12 * 60)
+    assert eta.min() < 0.1 and 0.9 < eta.max() < 1.05
+    across = torch.corrcoef(noise[:, 0].flatten(1)).fill_diagonal_(0)
+    # The largest of 1770, with standard errors of 1/√1024.
+    assert across.abs().max() < 6 / 32
+    copies = shown(textures.random((32, 32)), GROUP, noisy=False)
+    assert len({copy.numpy().tobytes() for copy in copies}) == 60
+
+
+class Corner(torch.nn.Module):
+    """Answers with the spin in the corner."""
+
+    def forward(self, pictures):
+        return pictures[:, :, 0, 0]
+
+
+def test_noise_of_all_strengths_goes_in_the_same_directions():
+    spins = textures.uniform((8, 8)).repeat(50, 1, 1, 1)
+    found = regression.estimates_against_noise(
+        Corner(), spins, (0.3, 0.9), seed=3, states=range(50)
+    )
+    angles = np.arctan2(found[..., 1], found[..., 0])
+    # float32; directions that have nothing in common would be apart by radians.
+    assert angles[0] == pytest.approx(angles[1], abs=1e-5) and angles[0].std() > 1
+
+
 def test_training_twice_gives_the_same_curve(spirals):
     first, second = (trained(spirals, True, epochs=2)[1] for _ in range(2))
     assert first.equals(second)
@@ -174,6 +222,14 @@ def films(tmp_path_factory):
     return dataset(recipe, tmp_path_factory.mktemp("films"), device="cpu", progress=False).states()
 
 
+def test_the_table_of_a_picture_by_hand():
+    """λ = 1.5 D, K = 1.1 × 2πD, D = 0.09 J."""
+    found = regression.PictureEstimate(np.array([[0.75, 0.5, 0.5]] * 2), torch.empty(0), [])
+    shape = 2 * math.pi * 0.09
+    expected = [0.135, 1.1 * shape, shape, 1.5, 1.1]
+    assert found.table["estimate"].tolist() == pytest.approx(expected)
+
+
 def test_a_picture_is_estimated_panel_by_panel(films):
     with seeded(1):
         network = resnet18(8)
@@ -185,10 +241,7 @@ def test_a_picture_is_estimated_panel_by_panel(films):
     alone = regression.estimate(network, films[:6])
     # float32 through eighteen layers, in another batch
     assert found.normalised == pytest.approx(alone, abs=1e-4)
-    table = found.table
-    dipolar = 0.05 + 0.08 * alone[:, 2]
-    assert table.loc["2πD (J)", "estimate"] == pytest.approx(2 * np.pi * dipolar.mean(), rel=1e-3)
-    assert table.loc["λ/D", "spread over panels"] == pytest.approx(
+    assert found.table.loc["λ/D", "spread over panels"] == pytest.approx(
         np.std(6 * alone[:, 0], ddof=1), rel=1e-2, abs=1e-4
     )
     faint = regression.estimate_picture(network, 0.4 * picture, 32, known)

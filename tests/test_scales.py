@@ -41,6 +41,25 @@ def test_turned_copies_are_those_of_one_turn_after_the_other():
         scales.turned(pictures[..., :5], random)
 
 
+def test_a_training_takes_all_sixteen_copies_in_as_many_looks_as_it_is_told():
+    picture = torch.rand((1, 1, 64, 64), generator=torch.Generator().manual_seed(1))
+    copies = scales.turned(picture.repeat(16, 1, 1, 1), (torch.arange(16) + 0.5) / 16)
+    training, validation = (
+        Cuts(picture.repeat(n, 1, 1, 1), torch.full((n,), 256.0), torch.zeros(n).long())
+        for n in (100, 2)
+    )
+    seen = []
+    with seeded(1):
+        network = ScaleCNN(64)
+    network.register_forward_pre_hook(
+        lambda module, inputs: seen.extend(inputs[0]) if module.training else None
+    )
+    scales.train(network, training, validation, torch.tensor([0.5]), looks=300, seed=1)
+    assert len(seen) == 300
+    # One of 16 is missing in 300 draws with a chance of 6e-8.
+    assert {p.numpy().tobytes() for p in seen} == {p.numpy().tobytes() for p in copies}
+
+
 def test_scores_of_estimates_whose_errors_are_known():
     generator = np.random.default_rng(1)
     truth = np.repeat(generator.random(400), 4)
@@ -56,6 +75,18 @@ def test_scores_of_estimates_whose_errors_are_known():
     assert found.mae == pytest.approx(np.abs(error).mean())
     expected = np.abs(error[::4]).std() / 20
     assert found.mae_error == pytest.approx(expected, rel=0.15)  # 400 draws know it to 4 %
+
+
+def test_the_error_of_r2_is_that_of_repeated_films():
+    chance = np.random.default_rng(3)
+    found = []
+    for seed in range(100):
+        truth = chance.random(100)
+        guess = truth + 0.15 * chance.normal(size=100)
+        found.append(scales.score(truth, guess, np.arange(100), seed=seed))
+    # 100 repetitions know their spread to 7 %; four times that.
+    spread = np.std([each.r2 for each in found])
+    assert np.mean([each.r2_error for each in found]) == pytest.approx(spread, rel=0.28)
 
 
 def test_a_weight_counts_a_cut_so_many_times():

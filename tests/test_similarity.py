@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import discs
 
 from spinlib import textures
 from spinlib.contrast import in_plane
@@ -13,6 +14,7 @@ from spinlib.kernels import random_normal
 from spinlib.microscope import Microscope
 from spinlib.similarity import (
     core_map,
+    elongation,
     in_plane_vectors,
     look,
     noise_level,
@@ -126,6 +128,32 @@ def test_look_of_a_wave():
     assert row["waves per pixel"] == pytest.approx(1 / 12, rel=0.05)
 
 
+def test_look_of_spots_and_colours():
+    """White spots on a twelfth p of the picture, by hand: σ² = p (1 - p), skewness (1 - 2p)/σ."""
+    spots = torch.zeros(1, 3, 96, 96)
+    spots[:, 0, ::4, ::3] = 1
+    spots[:, 1] = 0.6 * spots[:, 0]
+    row, p = look(spots).iloc[0], 1 / 12
+    assert row["colourfulness"] == pytest.approx(p)
+    assert row["contrast"] == pytest.approx(math.sqrt(p * (1 - p) * (1 + 0.36) / 3))
+    assert row["skewness"] == pytest.approx((1 - 2 * p) / math.sqrt(p * (1 - p)))
+    assert look(1 - spots)["skewness"][0] == pytest.approx(-row["skewness"])
+
+
+def test_look_of_two_waves():
+    """Of 8 and 24 waves of one height: mean 16, deviation 8."""
+    row = look((wave(12.0) + wave(4.0)) / 2).iloc[0]
+    # The window widens both.
+    assert row["waves per pixel"] == pytest.approx(16 / 96, rel=0.02)
+    assert row["spread of waves"] == pytest.approx(0.5, rel=0.02)
+
+
+def test_elongation_of_rows_and_of_one_pixel():
+    """A row of n squares is n long and 1 wide; of one square both axes are alike."""
+    for n in (1, 2, 7):
+        assert elongation(np.zeros(n), np.arange(n)) == pytest.approx(n)
+
+
 def test_in_plane_colours_are_read_back():
     angle = torch.linspace(-3.1, 3.1, 200)
     spins = 0.7 * torch.stack((angle.cos(), angle.sin(), 0 * angle))[None, :, None]
@@ -171,6 +199,13 @@ def test_noise_of_fine_pixels_does_not_turn_cores_over():
 def test_stripes_are_no_skyrmions():
     pictures = Microscope("colour")(textures.helix((SIZE, SIZE), (4, 0), kind="bulk"))
     assert skyrmions(pictures, "colour", PERIOD).tolist() == [0.0]
+
+
+def test_regions_larger_than_half_a_square_of_the_period_are_no_skyrmions():
+    for radius, count in ((8, 1), (11, 0)):  # π 8² < 24² / 2 < π 11²
+        picture = (1 - discs(SIZE, radius, [(48, 48)]))[None] / 2
+        found = skyrmions(picture, "perpendicular", PERIOD)
+        assert found * (SIZE - 1) ** 2 == pytest.approx(count)
 
 
 def test_field_downwards_turns_cores_over():

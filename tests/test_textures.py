@@ -85,6 +85,15 @@ def test_a_skyrmion_counts_minus_one(kind):
     assert topological_charge(across_the_edge).item() == pytest.approx(-1, abs=ROUNDING)
 
 
+def test_skyrmions_reach_half_way_to_the_next():
+    """The polar angle falls linearly from π at the core: m_z = 0 half-way out."""
+    for radius, own in ((6, 6), (20, 8)):
+        spins = textures.skyrmions((32, 32), [(8, 16), (24, 16)], radius)
+        assert spins[0, 2, 16, 8] == pytest.approx(-1)
+        assert spins[0, 2, 16, 8 + own // 2] == pytest.approx(0, abs=1e-6)
+        assert spins[0, 2, 16, 8 + own] == pytest.approx(1)
+
+
 def test_charge_is_invariant_under_a_common_rotation():
     spins = textures.skyrmion_lattice((48, 48), 2, 2).double()
     rotation = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0)))[0]

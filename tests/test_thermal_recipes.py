@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from spinlib.film import BOLTZMANN
+from spinlib.film import BOLTZMANN, thermal_energy
 from spinlib.llg import spin_temperature
 from spinlib.thermal_recipes import (
     FILMS,
@@ -82,6 +82,17 @@ def test_a_state_depends_on_its_seed_and_its_number_alone():
     assert not torch.equal(replace(TINY, seed=2).simulate(range(3, 4), CPU), whole[3:4])
     again = thermal_states(TINY, TINY.parameters().iloc[[5]], states=[5])
     assert torch.equal(again, whole[5:6])
+
+
+def test_films_are_cooled_to_their_temperature_and_kept_there(annealing):
+    recipe = replace(TINY, cooling=11, staying=5)
+    thermal_states(recipe, table((6.0, 1.2, 250.0), (1.0, 0.2, 250.0)))
+    found, cold = annealing["temperatures"], thermal_energy(300.0)
+    # From J = 2 A t = 12 zJ; a film of 2 zJ, below k_B T of 4.14, stays where it is.
+    assert found.shape == (2, 16) and annealing["dipole_every"] == 8
+    assert found[0, :11].tolist() == pytest.approx(np.linspace(12, cold, 11))
+    assert found[0, 11:].tolist() == pytest.approx([cold] * 5)
+    assert found[1].tolist() == pytest.approx([cold] * 16)
 
 
 @pytest.mark.parametrize("protocol", ["heat bath", "llg"])

@@ -97,6 +97,57 @@ def test_the_weights_that_validate_best_are_kept():
     assert kept == pytest.approx(history["validation loss"][best], rel=1e-6)
 
 
+def test_the_learning_rate_follows_its_schedule_from_step_to_step():
+    shares = []
+    settings = {"epochs": 2, "seed": 1, "batch_size": 16}
+    settings["schedule"] = lambda share: shares.append(share) or 1.0
+    fit(linear(), squared, line(), line(), **settings)
+    assert shares == [number / 8 for number in range(8)]
+
+
+def test_every_epoch_has_an_order_and_dropped_neurons_of_its_own():
+    orders, dropped = [], []
+
+    def watched(network, batch, numbers):
+        if network.training:
+            orders.append(numbers.samples.tolist())
+            dropped.append(network[0](torch.ones(1000)).tolist())
+        return squared(network, batch, numbers)
+
+    fit(nn.Sequential(nn.Dropout(0.5), linear()), watched, line(), line(), epochs=3, seed=1)
+    assert all(sorted(order) == list(range(64)) for order in orders)
+    assert len({*map(tuple, orders)}) == 3 and len({*map(tuple, dropped)}) == 3
+
+
+def test_losses_are_means_over_samples_however_they_are_batched():
+    many, few = line(1010), line(5)
+    # Training in parts of 337, 337 and 336, and of 3 and 2; evaluation in 500, 500 and 10.
+    still = {"epochs": 1, "seed": 1, "learning_rate": 0.0}
+    curves = [
+        fit(linear(), squared, data, many, batch_size=size, **still)
+        for data, size in ((many, 400), (few, 3))
+    ]
+    evaluated = evaluate(linear(), squared, many, seed=1, device="cpu")["validation loss"]
+    expected = [squared(linear(), data, None)["loss"].item() for data in (many, few, many)]
+    found = [*(curve["train loss"][0] for curve in curves), evaluated]
+    # Sums in another order, in float32.
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_weights_decay_as_adamw_has_it():
+    """Without a gradient w ← w (1 - rate × decay) in each step."""
+    network = linear()
+    before = network.weight.item()
+
+    def nothing(network, batch, numbers):
+        return {"loss": 0 * network(batch[0]).sum()}
+
+    settings = {"epochs": 5, "seed": 1, "learning_rate": 0.1, "weight_decay": 0.5}
+    fit(network, nothing, line(), line(), **settings)
+    # Weights of all epochs are as good, and the last of them are kept. Five steps in float32.
+    assert network.weight.item() == pytest.approx(before * 0.95**5, rel=1e-5)
+
+
 @pytest.mark.faults
 def test_a_killed_training_goes_on_to_the_curve_of_an_unbroken_one(tmp_path):
     unbroken = worker.train(None)

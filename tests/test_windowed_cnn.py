@@ -265,3 +265,8 @@ def test_scaled_windows_keep_their_middle_and_stretch_their_slope():
     # log f is uniform: a third of the 60 factors is expected in each third of its range.
     thirds = np.histogram(np.log(factor.numpy()), np.log(1.5) * np.array([-1, -1 / 3, 1 / 3, 1]))[0]
     assert thirds.min() > 8
+
+
+def test_scaled_windows_are_mirrored_at_their_edges():
+    flat = torch.full((60, 3, 16, 16), 0.7)
+    torch.testing.assert_close(scaled(flat, NUMBERS), flat)
