@@ -29,6 +29,7 @@ from spinlib.anneal import anneal, coupling_table, linear
 from spinlib.bench_references import spirit_sweeps, torques
 from spinlib.cutting import Cuts
 from spinlib.dipolar import demagnetisation, point_dipoles
+from spinlib.files import wait_for_lock, write_whole
 from spinlib.film import Film, thermal_energy
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import heat_bath, random_uniform, resolve_device
@@ -42,7 +43,6 @@ from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.notebooks import ROOT
 from spinlib.recipes import SkyrmionStates
-from spinlib.store import wait_for_lock, write_whole
 from spinlib.study import device_name
 from spinlib.training import fit, keep_memory
 from spinlib.widgets import reading, render

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 import torch
 
-from spinlib.store import write_whole
+from spinlib.files import write_whole
 
 ENCODINGS = ("text", "binary 4", "binary 8")
 _METRES = {"m": 1.0, "mm": 1e-3, "um": 1e-6, "µm": 1e-6, "nm": 1e-9, "pm": 1e-12}

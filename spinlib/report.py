@@ -22,8 +22,8 @@ import jinja2
 from PIL import Image
 
 from spinlib import claims
+from spinlib.files import lock_at_once, put_back, wait_for_lock, write_whole
 from spinlib.notebooks import PROFILES, ROOT, find
-from spinlib.store import lock_at_once, put_back, wait_for_lock, write_whole
 
 # Between these lines of the README stands what is written here.
 SCOREBOARD = "<!-- scoreboard: written by `make report` -->", "<!-- end of scoreboard -->"

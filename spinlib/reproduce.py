@@ -198,7 +198,7 @@ def _kill_kernels() -> None:
 @contextmanager
 def alone(run: Run, root: Path) -> Iterator[None]:
     """Have other runs into this folder wait; undo an exchange of results that a kill cut short."""
-    from spinlib.store import put_back, wait_for_lock
+    from spinlib.files import put_back, wait_for_lock
 
     run.folder.parent.mkdir(parents=True, exist_ok=True)
     name = run.folder.name
@@ -335,7 +335,7 @@ def _with_texts(part: Any, change: Callable[[str], str]) -> Any:
 
 
 def _is_progress(output: dict) -> bool:
-    from spinlib.store import WAITING
+    from spinlib.files import WAITING
 
     shown = "".join(output.get("data", {}).get("text/plain", ""))
     said = "".join(output.get("text", "")).split("\n")

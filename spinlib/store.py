@@ -10,87 +10,26 @@ shuffle), for a fraction of the speed and chunks that could blow up when read.
 """
 
 import errno
-import fcntl
 import json
 import math
 import os
 import shutil
-import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
-from typing import IO, Any
+from typing import Any
 
 import google_crc32c
 import numpy as np
-from tqdm.auto import tqdm
+
+from spinlib.files import PARTIAL, wait_for_lock, write_whole
 
 STORAGE = {"float16": np.dtype("<f2"), "float32": np.dtype("<f4")}
-WAITING = "waiting for it."  # how a process ends the sentence that says why it waits
-
-_PARTIAL = ".partial"
 
 
 class DatasetError(RuntimeError):
     """A data set that cannot be made or read; the message says why and what to do."""
-
-
-def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
-    """Take the lock of an open file, which closing it gives back, and so does death, however.
-
-    If another process has it, say that it is making what is `made` here, and wait. In a thread,
-    which Ctrl-C does not interrupt, `stop` ends the waiting as it would.
-    """
-    waiting = False
-    while not lock_at_once(file, made):
-        if not waiting:
-            tqdm.write(f"Another process is making {made}; {WAITING}")
-        waiting = True
-        time.sleep(0.2)
-        if stop is not None and stop.is_set():
-            raise KeyboardInterrupt
-
-
-def lock_at_once(file: IO, made: str) -> bool:
-    """Take the lock of an open file, or say that another process has it."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError as error:
-        raise DatasetError(
-            f"{made} cannot be locked, which keeps two processes from making it at once "
-            f"({error.strerror}): use a folder on a file system with flock locks."
-        ) from None
-    return True
-
-
-def put_back(folder: Path) -> None:
-    """Undo an exchange of results that a kill cut short between its two steps."""
-    old = folder.with_name(f".{folder.name}.old")
-    if old.exists() and not folder.exists():
-        old.rename(folder)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that, whenever this is cut short, it is whole or as it was before.
-
-    For one writer at a time: a fixed name will do for the part, as what a kill leaves of it is
-    overwritten next time.
-    """
-    partial = path.with_name(path.name + _PARTIAL)
-    try:
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
 
 
 @dataclass(frozen=True)
@@ -192,7 +131,7 @@ class Store:
                         f"{entry.path} is not a plain file, and a data set holds nothing else (a "
                         "link could lead out of it); move the folder away."
                     )
-                if entry.name.startswith("c.") and not entry.name.endswith(_PARTIAL):
+                if entry.name.startswith("c.") and not entry.name.endswith(PARTIAL):
                     there += min(entry.stat(follow_symlinks=False).st_size, self.shard_bytes)
         return self.shards * self.shard_bytes - there
 

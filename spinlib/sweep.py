@@ -24,10 +24,10 @@ from threading import Lock
 import pandas as pd
 
 from spinlib import claims, reproduce
+from spinlib.files import write_whole
 from spinlib.notebooks import ROOT, Refused
 from spinlib.request import Parser, Run, read_yaml, request_parser
 from spinlib.request import plan as plan_one
-from spinlib.store import write_whole
 
 
 def plan(

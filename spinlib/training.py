@@ -29,8 +29,8 @@ from tqdm.auto import tqdm
 
 from spinlib.checkpoints import State
 from spinlib.cuda_graphs import Graphed, own_stream
+from spinlib.files import wait_for_lock
 from spinlib.kernels import random_normal, random_uniform, resolve_device
-from spinlib.store import wait_for_lock
 from spinlib.weights import TrainingError, complaints
 
 Batch = tuple[torch.Tensor, ...]

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from spinlib.store import write_whole
+from spinlib.files import write_whole
 
 
 class TrainingError(RuntimeError):

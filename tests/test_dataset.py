@@ -35,6 +35,7 @@ from hypothesis import given, settings
 import spinlib.dataset
 import spinlib.shards
 from spinlib.dataset import DatasetError, dataset, recipe_hash, recipe_json, split
+from spinlib.files import LockError
 from spinlib.recipes import SkyrmionStates
 
 # Children start in milliseconds from a server that has imported the library once.
@@ -696,5 +697,5 @@ def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(DatasetError, match=r"cannot be locked.*Function not implemented.*flock"):
+    with pytest.raises(LockError, match=r"cannot be locked.*Function not implemented.*flock"):
         dataset(Noise(4), tmp_path, progress=False)

@@ -35,9 +35,9 @@ import training_worker
 from spinlib import report, reproduce, textures
 from spinlib.anneal import anneal
 from spinlib.dataset import dataset
+from spinlib.files import wait_for_lock
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.recipes import SkyrmionStates
-from spinlib.store import wait_for_lock
 from spinlib.study import Study
 from spinlib.weights import TrainingError, read_about
 

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from spinlib import claims, reproduce
+from spinlib.files import WAITING
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
-from spinlib.store import WAITING
 from spinlib.study import Study
 
 PAGE = """\
@@ -36,7 +36,7 @@ field: float = 0.05  # in J
 
 # %%
 from matplotlib.figure import Figure
-from spinlib.store import WAITING
+from spinlib.files import WAITING
 from spinlib.study import Study
 
 study = Study("04", profile=profile, output=output, seed=seed, device=device)
@@ -296,7 +296,7 @@ others: int = 1  # other pages to wait for
 import os
 import time
 from matplotlib.figure import Figure
-from spinlib.store import WAITING
+from spinlib.files import WAITING
 from spinlib.study import Study
 
 began = time.time()

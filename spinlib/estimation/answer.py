@@ -19,9 +19,9 @@ from spinlib.estimation.films import ANISOTROPY
 from spinlib.estimation.planning import helix_period
 from spinlib.estimation.prediction import magnetisation, volume
 from spinlib.estimation.quantities import QUANTITIES, in_units, symbol_and_unit
+from spinlib.files import write_whole
 from spinlib.hysteresis import Loop
 from spinlib.optics import crop
-from spinlib.store import write_whole
 from spinlib.study import plain
 from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges

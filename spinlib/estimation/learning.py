@@ -19,9 +19,9 @@ from spinlib.dataset import dataset
 from spinlib.estimation import observation, planning
 from spinlib.estimation.films import FieldOfView, recipe
 from spinlib.estimation.planning import CHANNELS, WINDOW, Conditions, Effort, Plan
+from spinlib.files import wait_for_lock
 from spinlib.networks.windowed_cnn import WindowedCNN
 from spinlib.similarity import look, noise_level
-from spinlib.store import wait_for_lock
 from spinlib.symmetry import Operation, act, point_group
 from spinlib.thermal_recipes import NAMES
 from spinlib.training import one_cycle, seeded

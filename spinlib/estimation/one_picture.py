@@ -33,11 +33,11 @@ from spinlib.estimation.quantities import (
     scaled_quantities,
     straightened,
 )
+from spinlib.files import wait_for_lock
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
 from spinlib.pictures import Picture, bars, drawn_over, other_file, tiles
 from spinlib.similarity import look, noise_level
-from spinlib.store import wait_for_lock
 from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges, WindowEstimates
 
