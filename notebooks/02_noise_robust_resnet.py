@@ -74,12 +74,11 @@ from spinlib import domains, errors, figures, regression, symmetry
 from spinlib.anneal import anneal, random_rate
 from spinlib.contrast import colour, vectors_from_colour
 from spinlib.dataset import dataset, recipe_hash
-from spinlib.estimation import doubts
 from spinlib.microscope import Microscope
 from spinlib.networks.resnet import NETWORKS
 from spinlib.noise import vector_noise
 from spinlib.notebooks import ROOT
-from spinlib.pictures import PictureError, bars, read_picture
+from spinlib.pictures import PictureError, bars, drawn_over, other_file, read_picture
 from spinlib.recipes import DOMAINS
 from spinlib.regression import TARGETS
 from spinlib.study import Study
@@ -105,8 +104,8 @@ def read_vectors(path: str, kind: str) -> tuple[torch.Tensor, list[str]]:
         )
     vectors = vectors_from_colour(pixels, unit=False)[0] if kind == "colour" else 2 * pixels - 1
     regression.panels(vectors, DOMAINS[profile].size, path)  # refuses what is none
-    said = doubts.other_file(picture.pixel_size, pixel_size_nm, picture.coarse_colours)
-    return vectors, said + doubts.drawn_over(bars(picture.pixels))
+    said = other_file(picture.pixel_size, pixel_size_nm, picture.coarse_colours)
+    return vectors, said + drawn_over(bars(picture.pixels))
 
 
 own_picture, own_doubts = read_vectors(image, image_kind) if image else (None, [])
