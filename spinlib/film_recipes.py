@@ -16,7 +16,7 @@ from spinlib import llg, textures
 from spinlib.anneal import anneal, linear
 from spinlib.film import Film
 from spinlib.kernels import random_normal, random_uniform
-from spinlib.recipes import ANY, COUNT, check
+from spinlib.recipes import ANY, check
 
 VARIED = {"saturation": "saturation [kA/m]", "dmi": "dmi [mJ/m²]"}
 
@@ -59,7 +59,7 @@ class PinnedFilms:
             )
         numbers = {"anisotropy": (-ANY, ANY), "hot": (0.0, ANY)}
         numbers |= dict.fromkeys(("exchange", "cell"), (1e-06, ANY))
-        counts = {"sweeps": COUNT, "quench": (0, 10**9), "dipole_every": COUNT}
+        counts = {"sweeps": (1, 10**9), "quench": (0, 10**9), "dipole_every": (1, 10**9)}
         check(self, **counts, **numbers)
         if self.quench >= self.sweeps:
             raise ValueError(

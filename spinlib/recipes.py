@@ -20,29 +20,20 @@ from spinlib.kernels import random_uniform
 ANY = 1e6  # in units of J: what is larger is a slip
 
 
-COUNT = (1, 10**9)
-
-
 def check(recipe, **limits: tuple[float, float]) -> None:
-    """Refuse fields outside their (lowest, highest), and square lattices that cannot be made."""
-    check_fields(recipe, size=(2, 10**6), **limits)
+    """Refuse fields outside their (lowest, highest); where these are whole, so is the field."""
     kind = type(recipe).__name__
+    common = {"states": (1, 10**9), "shard": (1, 10**9), "size": (2, 10**6), "seed": (0, 2**63)}
+    for name, (low, high) in (common | limits).items():
+        value, whole = getattr(recipe, name), type(low) is int
+        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
+            numbers = "whole number" if whole else "number"
+            raise ValueError(f"{kind}: {name} is a {numbers} from {low} to {high}, not {value!r}.")
     boundary = getattr(recipe, "boundary", "periodic")
     if not isinstance(boundary, str) or boundary not in ("periodic", "open"):
         raise ValueError(f"{kind}: the boundary is periodic or open, not {boundary!r}.")
     if recipe.size % 2 and boundary == "periodic":
         raise ValueError(f"{kind}: the size of a periodic lattice is even, not {recipe.size}.")
-
-
-def check_fields(recipe, **limits: tuple[float, float]) -> None:
-    """Refuse fields outside their (lowest, highest); where these are whole, so is the field."""
-    kind = type(recipe).__name__
-    common = {"states": COUNT, "shard": COUNT, "seed": (0, 2**63)}
-    for name, (low, high) in (limits | common).items():
-        value, whole = getattr(recipe, name), type(low) is int
-        if type(value) not in ((int,) if whole else (int, float)) or not low <= value <= high:
-            numbers = "whole number" if whole else "number"
-            raise ValueError(f"{kind}: {name} is a {numbers} from {low} to {high}, not {value!r}.")
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,7 @@ class SkyrmionStates:
 
     def __post_init__(self):
         numbers = {"hot": (0.0, ANY), "dmi": (-ANY, ANY), "field": (-ANY, ANY)}
-        check(self, sweeps=COUNT, **numbers)
+        check(self, sweeps=(1, 10**9), **numbers)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -139,11 +130,11 @@ class DipolarDomains:
         check(
             self,
             hot=(0.0, ANY),
-            repeats=COUNT,
-            fastest=COUNT,
-            slowest=COUNT,
+            repeats=(1, 10**9),
+            fastest=(1, 10**9),
+            slowest=(1, 10**9),
             quench=(0, 10**9),
-            dipole_every=COUNT,
+            dipole_every=(1, 10**9),
         )
         if self.fastest > self.slowest:
             raise ValueError(

@@ -19,7 +19,6 @@ from spinlib import llg, textures
 from spinlib.anneal import anneal, linear
 from spinlib.film import Film, thermal_energy
 from spinlib.kernels import random_uniform
-from spinlib.recipes import ANY, COUNT, check_fields
 
 NAMES = ("exchange [pJ/m]", "dmi [mJ/m²]", "saturation [kA/m]")
 
@@ -62,20 +61,18 @@ class ThermalFilms:
     def __post_init__(self) -> None:
         for name, values in zip(NAMES, self.values, strict=True):
             # An edge of any D can be simulated, not so a film without exchange or moment.
-            lowest = -math.inf if name == NAMES[1] else 0
-            numbers = isinstance(values, tuple) and all(isinstance(v, (int, float)) for v in values)
-            allowed = numbers and values and all(lowest < v < math.inf for v in values)
-            if not allowed or list(values) != sorted(set(values)):
-                raise ValueError(f"The {name} are rising, positive numbers, not {values!r}.")
-        cells = self.size if isinstance(self.size, tuple) else ()
-        if len(cells) != 2 or any(type(n) is not int or n < 1 for n in cells):
-            raise ValueError(f"The size is (height, width) in cells, not {self.size!r}.")
+            allowed = all(math.isfinite(v) and (v > 0 or name == NAMES[1]) for v in values)
+            if not values or not allowed or list(values) != sorted(set(values)):
+                raise ValueError(f"The {name} are rising, positive numbers, not {values}.")
         if self.protocol not in ("heat bath", "llg"):
             raise ValueError(f"The protocol is 'heat bath' or 'llg', not {self.protocol!r}.")
-        above = dict.fromkeys(("temperature", "cell", "thickness", "time", "damping"), (1e-6, ANY))
-        counts = dict.fromkeys(("cooling", "staying", "dipole_every"), COUNT)
-        others = {"drawn": (0, 10**9), "hot": (0.0, ANY), "field": (-ANY, ANY)}
-        check_fields(self, **above, **counts, **others)
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ValueError(f"A thermal film has a temperature above 0, not {self.temperature} K.")
+        if self.drawn < 0 or min(self.size) < 1 or min(self.cooling, self.staying) < 1:
+            raise ValueError(
+                f"A film of {self.size} cells, {self.drawn} states drawn, {self.cooling} and "
+                f"{self.staying} sweeps cannot be made: counts are positive."
+            )
 
     @property
     def values(self) -> tuple[tuple[float, ...], ...]:

@@ -23,7 +23,6 @@ from spinlib.film_recipes import PinnedFilms
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.recipes import DipolarDomains, SkyrmionStates
-from spinlib.thermal_recipes import ThermalFilms
 
 STRANGE = [
     *(math.nan, math.inf, -math.inf, 0, 0.0, -1, -0.5, 2.5, 1e-320, 1e30, -1e300, 10**400, True),
@@ -123,11 +122,6 @@ RECIPES = {
         PinnedFilms,
         {"states": 2, "size": 4, "sweeps": 6, "quench": 2, "shard": 2, "saturation": (300.0, 400.0)}
         | {"dmi": (0.0, 0.5), "anisotropy": 0.4, "exchange": 10.0},
-    ),
-    "thermal films": (
-        ThermalFilms,
-        {"exchange": (8.0,), "dmi": (1.0, 1.5), "saturation": (400.0,), "size": (4, 6), "shard": 2}
-        | {"cooling": 3, "staying": 2, "time": 0.001},
     ),
 }
 
