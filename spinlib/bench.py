@@ -414,18 +414,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="*", help="benchmarks whose name matches, as *llg*")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = parser.parse_args(arguments)
-    try:
-        device = resolve_device(options.device)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
     pattern = options.only if "*" in options.only else f"*{options.only}*"
     chosen = fnmatch.filter(BENCHMARKS, pattern)
-    if not chosen:
-        print(
-            f"No benchmark matches {options.only!r}; there are {', '.join(BENCHMARKS)}.",
-            file=sys.stderr,
-        )
+    try:
+        device = resolve_device(options.device)
+        if not chosen:
+            known = ", ".join(BENCHMARKS)
+            raise ValueError(f"No benchmark matches {options.only!r}; there are {known}.")
+    except ValueError as error:
+        print(error, file=sys.stderr)
         return 2
     machine = {"device": device_name(device), "machine": platform.machine()}
     for name in chosen:
