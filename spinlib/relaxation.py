@@ -14,6 +14,10 @@ from spinlib.llg import BogackiShampine, Field, FilmSystem, checked
 # Of any spin in one step of the minimiser, rad: with .2 it leaps over low barriers, and small
 # particles switch one percent early.
 _LARGEST_TURN = 0.05
+# Of a step, in units of the one before. Near the threshold differences of torques are rounding:
+# the curvature that they suggest may be next to nothing or below it, and so long a step would undo
+# the hundreds before.
+_LARGEST_GROWTH = 1e3
 
 
 def relax(
@@ -82,7 +86,8 @@ def _minimise(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.
         )
         longer, shorter = step * squared / mixed, step * mixed / changed
         # Where the energy curves downwards there is no such step: take the longest allowed.
-        step = torch.where(mixed > 0, longer if number % 2 else shorter, math.inf)
+        wanted = torch.where(mixed > 0, longer if number % 2 else shorter, math.inf)
+        step = torch.minimum(wanted, _LARGEST_GROWTH * step)
         if active.all():
             spins, candidate = candidate, spins
             slope, new_slope = new_slope, slope

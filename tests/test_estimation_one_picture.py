@@ -300,7 +300,7 @@ def test_second_call_finds_the_first(answer, root, monkeypatch):
         raise AssertionError("nothing is to be made again")
 
     for module, name in [
-        *((learning, "dataset"), (learning, "train_windows")),
+        *((learning, "dataset"), (learning, "fit")),
         *((one_picture, "texture_again"), (one_picture, "loops")),
     ]:
         monkeypatch.setattr(module, name, refuse)

@@ -16,7 +16,7 @@ from spinlib.estimation.quantities import (
     straightened,
 )
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges, WindowEstimates
+from spinlib.windowed import Ranges
 
 RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 
@@ -32,15 +32,12 @@ def test_units_and_back():
     assert values[:, 3] == pytest.approx(4 * np.pi * values[:, 0] / values[:, 1])
 
 
-def test_the_table_has_mean_and_spread_in_units():
-    own = WindowEstimates(np.array([[0.5, 0.5, 0.25]]), np.array([[0.1, 0.2, 0.05]]))
+def test_the_table_is_in_units():
     found = scaled_quantities(np.array([[0.25, 0.5, 0.75]]), RANGES)
     limits = Intervals(np.full((1, 4), -np.inf), np.full((1, 4), np.inf))
-    table = estimate_table(RANGES, found, limits, own)
-    for column, values in (("mean over windows", [8.5, 1.6, 300]), ("estimate", [6.75, 1.6, 500])):
-        expected = [*values, 4 * np.pi * values[0] / values[1]]
-        assert table[column].tolist() == pytest.approx(expected)
-    assert table.loc[list(NAMES), "spread over windows"].tolist() == pytest.approx([0.7, 0.24, 20])
+    table = estimate_table(RANGES, found, limits)
+    expected = [6.75, 1.6, 500, 4 * np.pi * 6.75 / 1.6]
+    assert table["estimate"].tolist() == pytest.approx(expected)
     assert (table["low"] == 0).all() and np.isinf(table["high"]).all()
 
 

@@ -33,9 +33,8 @@ _TABLES = ("table", "coverage", "tested", "loop", "films")
 class Estimate:
     """What `estimate` found out.
 
-    table      A, D, M_s and 4πA/D: mean over windows, estimate, spread over windows, and the ends
-               of the 90 % interval; 0 and inf where it is open. 4πA/D is straightened by itself
-               and is not quite that of A and D
+    table      A, D, M_s and 4πA/D: estimate, and the ends of the 90 % interval; 0 and inf where it
+               is open. 4πA/D is straightened by itself and is not quite that of A and D
     warnings   sentences that say why not to trust it
     choices    sentences that say how it was simulated
     coverage   share of tested states whose interval holds the truth, with binomial errors, and by

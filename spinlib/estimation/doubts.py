@@ -125,6 +125,17 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     return sentences
 
 
+def cut_off(dark: float, bright: float, most: float) -> list[str]:
+    """Shares of the pixels of a grey picture that are its darkest, and its brightest, grey."""
+    return [
+        f"{100 * share:.0f} % of the pixels have the {which} grey of all, where a detector or a "
+        f"program cut off what was {which.replace('est', 'er')}. More than {100 * most:.0f} % tell "
+        "on M_s: take a picture with less contrast."
+        for share, which in ((dark, "darkest"), (bright, "brightest"))
+        if share > most
+    ]
+
+
 def unresolved(period: float, pixel: float, cell: float, side: float) -> list[str]:
     """A helix period (nm) against pixels, cells and the picture's shorter side (nm)."""
     sentences = []

@@ -12,26 +12,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
+from torch.nn.functional import mse_loss
 from tqdm.auto import tqdm
 
 from spinlib.checkpoints import checkpoint_name
 from spinlib.dataset import dataset
 from spinlib.estimation import observation, planning
 from spinlib.estimation.films import FieldOfView, recipe
-from spinlib.estimation.planning import CHANNELS, WINDOW, Conditions, Effort, Plan
+from spinlib.estimation.planning import CHANNELS, Conditions, Effort, Plan
 from spinlib.files import wait_for_lock
-from spinlib.networks.windowed_cnn import WindowedCNN
+from spinlib.networks.texture_cnn import STEP, WINDOW, TextureCNN
 from spinlib.similarity import look, noise_level
 from spinlib.symmetry import Operation, act, point_group
 from spinlib.thermal_recipes import NAMES
-from spinlib.training import one_cycle, seeded
+from spinlib.training import Batch, Numbers, fit, one_cycle, seeded
 from spinlib.weights import read_tensors, write_tensors
-from spinlib.windowed import Ranges, WindowEstimates, Windows, estimate_windows, train_windows
-
-STEP = 8  # pixels between windows, as in the paper
+from spinlib.windowed import Ranges
 
 _NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 55, "training": 30, "predicting": 15}  # of the time, percent
+_PART = 0.7  # of a picture's side that a look of the training sees
 _BATCH = 33  # states per data set: the progress bar moves with each
 
 
@@ -110,7 +111,7 @@ class Learnt:
     noise                 of the simulated pictures
     """
 
-    network: WindowedCNN
+    network: TextureCNN
     answers: dict[str, np.ndarray]
     parameters: dict[str, pd.DataFrame]
     looks: pd.DataFrame
@@ -133,7 +134,7 @@ class Learnt:
         for name, tensor in tensors.items():
             kind, _, rest = name.partition(".")
             parts.setdefault(kind, {})[rest] = tensor
-        network = WindowedCNN(**about["network"])
+        network = TextureCNN(**about["network"])
         network.load_state_dict(parts["network"])
         return cls(
             network,
@@ -169,7 +170,7 @@ def learn(work: Work, number: int = 0) -> Learnt:
             network = _train(work, sets.pop("training"), sets["validation"], checkpoint)
             Learnt(
                 network,
-                {part: read(network, states.pictures, work).mean for part, states in sets.items()},
+                {part: read(network, states.pictures, work) for part, states in sets.items()},
                 {part: states.parameters[list(NAMES)] for part, states in sets.items()},
                 looks,
                 noise,
@@ -178,9 +179,13 @@ def learn(work: Work, number: int = 0) -> Learnt:
         return Learnt.load(learnt)
 
 
-def read(network: WindowedCNN, pictures: torch.Tensor, work: Work) -> WindowEstimates:
-    """What the network answers to pictures with the pixels that it sees."""
-    return estimate_windows(network, pictures, step=STEP, device=work.device)
+@torch.no_grad()
+def read(network: TextureCNN, pictures: torch.Tensor, work: Work) -> np.ndarray:
+    """What the network answers to pictures with the pixels that it sees, (pictures, 3)."""
+    network.eval().to(work.device, memory_format=torch.channels_last)
+    # A few at a time: they may be large, and what a layer makes of them should fit into caches.
+    few = (some.to(work.device, torch.float32) for some in pictures.split(4))
+    return torch.cat([network(some).cpu() for some in few]).double().numpy()
 
 
 def _pictures(
@@ -271,28 +276,51 @@ def _joined(batches: list[States]) -> States:
     return States(pictures, parameters)
 
 
-def _train(work: Work, training: States, validation: States, checkpoint: Path) -> WindowedCNN:
-    """The paper's network with today's batch norm, trained on all windows of the training set."""
+def _train(work: Work, training: States, validation: States, checkpoint: Path) -> TextureCNN:
+    """A network trained on parts of pictures, other ones at each look.
+
+    They begin anywhere, as the box is periodic. Of a whole box the network would learn by heart
+    what is where; half of it costs half as much, and shows enough windows for their statistics.
+    """
     with seeded(work.seed):
-        network = WindowedCNN(WINDOW, channels=CHANNELS[work.conditions.contrast], batch_norm=True)
-    looks = len(Windows(training.pictures, WINDOW, STEP))
+        network = TextureCNN(CHANNELS[work.conditions.contrast])
+    side = min(work.plan.seen, max(round(_PART * work.plan.seen), WINDOW + 2 * STEP))
+
+    def losses(network: nn.Module, batch: Batch, numbers: Numbers) -> dict[str, torch.Tensor]:
+        pictures, wanted = batch
+        return {"loss": mse_loss(network(pictures).float(), wanted)}
+
+    def augment(batch: Batch, numbers: Numbers) -> Batch:
+        return parts(batch[0], numbers.uniform((2,), "part"), side), batch[1]
 
     def schedule(share: float) -> float:  # asked before every step, on a GPU as well
         work.bar.to("training", share)
         return one_cycle(share)
 
-    train_windows(
-        network,
+    fit(
+        *(network, losses),
         *(
             (states.pictures, work.simulated.unit(states.parameters))
             for states in (training, validation)
         ),
-        step=STEP,
-        epochs=max(1, round(work.effort.looks / looks)),
+        epochs=max(1, round(work.effort.looks / len(training.pictures))),
         seed=work.seed,
-        schedule=schedule,
+        **{"batch_size": 64, "learning_rate": 3e-3, "weight_decay": 1e-2},
+        **{"schedule": schedule, "augment": augment},
         device=work.device,
         checkpoint=checkpoint,
+        identity=network.settings,
     )
     work.bar.to("training", 1.0)
     return network
+
+
+def parts(pictures: torch.Tensor, random: torch.Tensor, side: int) -> torch.Tensor:
+    """A square part of each periodic picture, begun at a place by two numbers in (0, 1]."""
+    height, width = pictures.shape[-2:]
+    each, pixels = (torch.arange(size, device=pictures.device) for size in (len(pictures), side))
+    rows = (pixels + (random[:, :1] * height).long()) % height
+    columns = (pixels + (random[:, 1:] * width).long()) % width
+    # Pixel by pixel with its channels, which is how the network reads them.
+    places = each[:, None, None], rows[:, :, None], columns[:, None]
+    return pictures.permute(0, 2, 3, 1)[places].permute(0, 3, 1, 2)

@@ -39,7 +39,7 @@ from spinlib.notebooks import ROOT
 from spinlib.pictures import Picture, bars, drawn_over, other_file, tiles
 from spinlib.similarity import look, noise_level
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges, WindowEstimates
+from spinlib.windowed import Ranges
 
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 
@@ -73,7 +73,7 @@ def estimate(
                 under the same conditions finds the network, and takes seconds, if its noise is
                 about the same
 
-    All windows of the picture count. The intervals are calibrated on pictures as large as the
+    The whole picture counts. The intervals are calibrated on pictures as large as the
     simulated box. A larger one averages over more windows, but not over what all of them share,
     such as the error of cells: do not count on its intervals being on the safe side.
 
@@ -159,7 +159,7 @@ def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]
         "shape": list(pixels.shape),
         "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
         "file": {name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")}
-        | {"bars": bars(picture.pixels)},
+        | {"bars": bars(picture.pixels), "cut_off": observation.cut_off(picture.pixels)},
     }
 
 
@@ -179,7 +179,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         read(each.network, picture, work)
         for each, picture, work in zip(learnt, seen, works, strict=True)
     ]
-    found = quantities(_together(works, [each.mean for each in own]))
+    found = quantities(_together(works, own))
     limits, held = calibrated_intervals(found, **scaled)
     strange = [
         words
@@ -188,10 +188,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     ]
     if strange:  # what holds for simulations does not hold for this picture
         limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
-    over_pictures = WindowEstimates(
-        np.mean([each.mean for each in own], 0), np.mean([each.spread for each in own], 0)
-    )
-    table = estimate_table(ranges, found, limits, over_pictures)
+    table = estimate_table(ranges, found, limits)
 
     value = table["estimate"].to_numpy()[: len(NAMES)]
     best = pd.DataFrame([value], columns=NAMES)
@@ -240,6 +237,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
         warned += other_file(file["pixel_size"], pixel, file["coarse_colours"])
         warned += drawn_over(file["bars"])
+        if (most := observation.CUT.get(work.conditions.contrast)) is not None:
+            warned += doubts.cut_off(*file["cut_off"], most)
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,

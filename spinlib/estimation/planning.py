@@ -18,11 +18,11 @@ from spinlib.dipolar import THICKEST
 from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
 from spinlib.hamiltonian import Kind
 from spinlib.microscope import Microscope
+from spinlib.networks.texture_cnn import WINDOW
 from spinlib.pictures import PictureError
 from spinlib.thermal_recipes import NAMES
 from spinlib.windowed import Ranges
 
-WINDOW = 32  # pixels of a network's window, as in the paper
 # Films are simulated beyond the ranges, too, by this share of them: estimates are drawn towards the
 # middle of what was simulated, and at an end of the ranges intervals would hold too seldom. But
 # not far below: the shortest period still takes five and a half cells where it should take eight.
@@ -145,7 +145,7 @@ class Effort:
     cells: int = 120  # across a simulated picture, at most
     cooling: int = 600  # sweeps of the heat bath from disorder to the temperature
     staying: int = 200  # sweeps there
-    looks: int = 240_000  # looks at a window of a training picture
+    looks: int = 200_000  # looks at a part of a training picture
     again: int = 4  # simulations with the estimate
     loop_films: int = 16  # films whose loops are taken with the estimate, and a third as many near
     loop_cells: int = 64  # across such a film
@@ -165,13 +165,13 @@ class Effort:
 EFFORT = {
     "smoke": Effort(
         **{"values": 2, "drawn": 8, "validation": 8, "held_out": 19, "tested": 9, "cells": 48},
-        **{"cooling": 40, "staying": 20, "looks": 400, "again": 2},
+        **{"cooling": 40, "staying": 20, "looks": 100, "again": 2},
         **{"loop_films": 2, "loop_cells": 16, "loop_sweeps": 10},
     ),
     "laptop": Effort(),
     "paper": Effort(
         **{"values": 5, "drawn": 400, "validation": 100, "held_out": 299, "tested": 299},
-        **{"cells": 256, "cooling": 1000, "staying": 300, "looks": 3_000_000, "again": 8},
+        **{"cells": 256, "cooling": 1000, "staying": 300, "looks": 800_000, "again": 8},
         **{"loop_films": 16, "loop_cells": 256, "loop_sweeps": 500},
     ),
 }

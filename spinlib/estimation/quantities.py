@@ -12,7 +12,7 @@ import pandas as pd
 from spinlib.estimation.intervals import Intervals, intervals, share_with_error, typical_error
 from spinlib.estimation.planning import helix_period
 from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges, WindowEstimates
+from spinlib.windowed import Ranges
 
 PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)
@@ -71,8 +71,8 @@ def straightened(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """From what a network answers (states, 3) to quantities (states, 4), by the validation states.
 
-    The network was trained on single windows, and its mean over windows leans towards the middle of
-    the ranges; a linear map straightens it. The helix period is better known than A and D are, so
+    A network's answers lean towards the middle of what it was trained on; a linear map straightens
+    them. The helix period is better known than A and D are, so
     it has a line of its own, and is not quite 4πA/D of the estimates beside it.
     """
     parameters = straightening(validation, truth)
@@ -124,20 +124,11 @@ def calibrated_intervals(
     return calibrated_by(held_out.with_(tested), found), verified
 
 
-def estimate_table(
-    ranges: Ranges, found: np.ndarray, limits: Intervals, own: WindowEstimates
-) -> pd.DataFrame:
-    """Mean and spread over windows, estimate and interval of each quantity, in its unit."""
-    mean, spread = ranges.units(own.mean)[0], own.spread[0] * np.subtract(ranges.high, ranges.low)
+def estimate_table(ranges: Ranges, found: np.ndarray, limits: Intervals) -> pd.DataFrame:
+    """Estimate and interval of each quantity of one picture, in its unit."""
+    columns = {"estimate": found, "low": limits.low, "high": limits.high}
     return pd.DataFrame(
-        {
-            "mean over windows": [*mean, float(helix_period(*mean[:2]))],
-            "spread over windows": [*spread, np.nan],
-            "estimate": in_units(found, ranges)[0],
-            "low": in_units(limits.low, ranges)[0],
-            "high": in_units(limits.high, ranges)[0],
-        },
-        index=QUANTITIES,
+        {name: in_units(scaled, ranges)[0] for name, scaled in columns.items()}, index=QUANTITIES
     )
 
 
