@@ -122,6 +122,14 @@ def test_texture_that_is_not_the_pictures():
     assert "0.40 apart" in sentence and "0.08" in sentence
 
 
+def test_grey_levels_that_are_cut_off():
+    assert doubts.cut_off(0.0999, 0.0999, 0.1) == []
+    (sentence,) = doubts.cut_off(0.0, 0.234, 0.1)
+    assert sentence.startswith("23 % of the pixels have the brightest grey")
+    assert "what was brighter" in sentence
+    assert len(doubts.cut_off(0.2, 0.2, 0.1)) == 2
+
+
 def test_a_bar_drawn_into_the_picture():
     assert pictures.drawn_over([]) == []
     (words,) = pictures.drawn_over([(20, 170, 80, 176)])

@@ -14,6 +14,7 @@ from spinlib.contrast import colour, in_plane, perpendicular, vectors_from_colou
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
     at_seen_pixels,
+    cut_off,
     even,
     matching_noise,
     observed,
@@ -375,6 +376,24 @@ def test_grey_pictures_lose_their_mean_and_contrast():
     torch.testing.assert_close(even(picture, conditions), even(0.2 + 0.3 * picture, conditions))
     colours = torch.rand((1, 3, 64, 64), generator=torch.Generator().manual_seed(1))
     assert torch.equal(even(colours, CONDITIONS), colours)
+
+
+def test_what_a_camera_cuts_off_is_not_seen():
+    """Neither an observed picture nor a simulated one has levels that a camera may cut off."""
+    conditions = replace(CONDITIONS, contrast="perpendicular")
+    picture = torch.rand((2, 1, 64, 64), generator=torch.Generator().manual_seed(1)).square()
+    dark, bright = (picture.flatten(1).quantile(q, 1)[:, None, None, None] for q in (0.06, 0.93))
+    clipped = picture.clamp(dark, bright)
+    torch.testing.assert_close(even(clipped, conditions), even(picture, conditions))
+    for one, other in zip(clipped, picture, strict=True):
+        torch.testing.assert_close(observed(one, conditions), observed(other, conditions))
+    seen = record(picture, 0.1, conditions, seed=1)
+    # Tenths at either end, but for rounding to whole pixels, have one level each.
+    for shares in map(cut_off, (*seen, *even(picture, conditions))):
+        assert shares == pytest.approx((0.1, 0.1), abs=2 / 64**2)
+    # Bright and dark walls on a grey ground keep theirs.
+    walls = replace(CONDITIONS, contrast="lorentz_defocus", defocus_nm=5.0)
+    assert max(cut_off(even(picture[:1], walls))) < 0.01
 
 
 def test_pictures_of_any_size_come_to_the_networks_pixels():
