@@ -254,6 +254,13 @@ FAULTS = [
         "arguments, flags)",
         "test_anneal.py::test_sweeps_in_pieces_are_the_sweeps_in_one",
     ),
+    Fault(
+        "relaxation: a step of any length after rounding",
+        "relaxation.py",
+        "torch.minimum(wanted, _LARGEST_GROWTH * step)",
+        "wanted",
+        "test_relaxation.py::test_rounding_near_the_threshold_does_not_throw_it_back",
+    ),
     # --- textures and pictures
     Fault(
         "textures: sign of the topological charge",
@@ -325,13 +332,6 @@ FAULTS = [
         "counted = rough[between] if between.mean() > _ENOUGH else rough",
         "counted = rough",
         "test_similarity.py::test_noise_level_where_black_and_white_cut_it_off",
-    ),
-    Fault(
-        "relaxation: a step of any length after rounding",
-        "relaxation.py",
-        "torch.minimum(wanted, _LARGEST_GROWTH * step)",
-        "wanted",
-        "test_relaxation.py::test_rounding_near_the_threshold_does_not_throw_it_back",
     ),
     Fault(
         "estimates: mirrored pictures pass",

@@ -23,11 +23,14 @@ from torch import nn
 
 from spinlib import checkpoints, regression, symmetry, textures, training, windowed
 from spinlib.checkpoints import checkpoint_name
+from spinlib.estimation import Conditions, learning, plan
+from spinlib.estimation.planning import Effort
 from spinlib.hamiltonian import Hamiltonian
 from spinlib.kernels import random_normal, random_uniform
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
+from spinlib.thermal_recipes import NAMES
 from spinlib.training import Numbers, evaluate, fit, one_cycle, seeded, side_by_side
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
@@ -500,7 +503,29 @@ def distorted(monkeypatch, **changes):
     return windows(monkeypatch, distort=windowed.scaled, **changes)
 
 
-TRAININGS = [mixed, evae, resnet, windows, plain_descent, distorted]
+def texture(monkeypatch, **changes):
+    """That of `estimate`: parts of pictures in half precision, gathered around their edges."""
+    given = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0)
+    ranges = windowed.Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
+    effort = Effort(cells=32, looks=4 * SAMPLES)
+    made = plan((60, 60), given, ranges, effort)
+    draw = {"seed": 1, "states": range(SAMPLES), "purpose": "pictures"}
+    pictures = random_uniform((3, made.seen, made.seen), **draw).half()
+    brightness = pictures.float().mean((2, 3)).numpy() - 0.5
+    table = pd.DataFrame(ranges.units(0.5 + 10 * brightness), columns=NAMES)
+    states = learning.States(pictures, table)
+    curves = []
+
+    def recorded(*given, **named):
+        curves.append(fit(*given, **named | {"batch_size": BATCH} | changes))
+
+    monkeypatch.setattr(learning, "fit", recorded)
+    work = (given, ranges, effort, made, 5, Path(), "cuda", learning.Bar(False))
+    learning._train(learning.Work(pictures[0], *work), states, states, None)
+    return curves[0]
+
+
+TRAININGS = [mixed, evae, resnet, windows, plain_descent, distorted, texture]
 # The same kernels in the same order; but some sum in an order of their own, and sixty steps in
 # half precision let that grow. A step left out, or on another batch, changes losses by percents.
 CLOSE = {"rtol": 5e-3, "atol": 1e-5}
