@@ -1175,11 +1175,18 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # %% [markdown]
 # ## 9. From one picture to a material
 # What follows is for any picture of a B20 film. `estimate` simulates films under the conditions
-# of that picture, passes them through the same microscope, and trains the network on their
-# windows: for each picture 283 films on a laptop and 525 at full size, in all their symmetries,
-# and 294 and 698 more for validation, calibration and test. (The paper has 125.) Its answer is
-# the mean over the picture's windows, corrected by a linear map fitted to validation films. It
-# then works backwards: with the estimate it simulates texture and hysteresis loop.
+# of that picture, passes them through the same microscope, and trains a network on them: for each
+# picture 283 films on a laptop and 525 at full size, in all their symmetries, and 294 and 698
+# more for validation, calibration and test. (The paper has 125.) A linear map fitted to
+# validation films corrects its answer. `estimate` then works backwards: with the estimate it
+# simulates texture and hysteresis loop.
+#
+# The network is no longer the paper's, but it reads the same windows: four convolutions pass over
+# the whole picture at once, and their last filters see 31×31 pixels each, 8 pixels apart. In the
+# paper each window is answered for itself, and the answers are averaged. Here what the windows
+# show is averaged, its mean and its scatter over the picture, and then answered. So no window has
+# to tell a parameter by itself. PLACEHOLDER (The
+# full-size run still has the paper's network here.)
 #
 # Beyond the paper, the answer comes with warnings and with an interval that is to hold the truth
 # in 90 % of cases (split-conformal: wide enough for nine tenths of the errors on simulations that

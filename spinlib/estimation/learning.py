@@ -31,7 +31,7 @@ from spinlib.weights import read_tensors, write_tensors
 from spinlib.windowed import Ranges
 
 _NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
-_SHARES = {"simulating": 55, "training": 30, "predicting": 15}  # of the time, percent
+_SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PART = 0.7  # of a picture's side that a look of the training sees
 _BATCH = 33  # states per data set: the progress bar moves with each
 

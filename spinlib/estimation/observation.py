@@ -22,8 +22,9 @@ SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: n
 
 _GREY = 0.25  # standard deviation that grey pictures are brought to
 # Shares of the darkest and of the brightest pixels that are cut off. Detectors and programs cut off
-# as well, a few percent, and whoever reads M_s off the brightness of domains reads it too low then:
-# by 15 % at 3 and 4 %. Walls of lorentz_defocus are too few to lose their extremes.
+# some as well, and M_s is read off how bright domains are: of pictures that had lost 3 and 5 % it
+# came out 15 % too low, and 4 % too high of the same ones before. Walls in lorentz_defocus are too
+# few to lose their extremes.
 CUT = {"perpendicular": 0.1}
 
 

@@ -73,9 +73,9 @@ def estimate(
                 under the same conditions finds the network, and takes seconds, if its noise is
                 about the same
 
-    The whole picture counts. The intervals are calibrated on pictures as large as the
-    simulated box. A larger one averages over more windows, but not over what all of them share,
-    such as the error of cells: do not count on its intervals being on the safe side.
+    The whole picture counts. The intervals are calibrated on pictures as large as the simulated
+    box. A larger one averages over more of the film, but not over what all of it shares, such as
+    the error of cells: do not count on its intervals being on the safe side.
 
     90 % hold on average over the ranges and over what is not known, as blur and anisotropy; near
     the ends of the ranges some percent less.
