@@ -29,7 +29,7 @@ class PinnedFilms:
     cell. The heat bath samples the film's own lattice, J = 2 A t and so on (see `Film`).
     """
 
-    version: ClassVar[int] = 5  # heat-bath moves are rounded otherwise
+    version: ClassVar[int] = 6  # random spins are the same on all processors
     states: int
     saturation: tuple[float, float]  # M_s, kA/m: lowest and highest
     dmi: tuple[float, float]  # bulk DMI D, mJ/m²

@@ -44,7 +44,7 @@ class SkyrmionStates:
     All states share one Hamiltonian and differ by their random numbers alone.
     """
 
-    version: ClassVar[int] = 4  # heat-bath moves are rounded otherwise
+    version: ClassVar[int] = 5  # random spins are the same on all processors
     states: int = 39_300
     size: int = 128
     sweeps: int = 600
@@ -110,7 +110,7 @@ class DipolarDomains:
     are uniform in the box, as suits a data set that is too small for a grid.
     """
 
-    version: ClassVar[int] = 5  # heat-bath moves are rounded otherwise
+    version: ClassVar[int] = 6  # random spins are the same on all processors
     states: int = 78_540
     size: int = 100
     grid: tuple[int, int, int] = (21, 11, 17)  # number of values of λ, K and D

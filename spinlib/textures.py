@@ -188,7 +188,9 @@ def _grid(size: Size) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _from_angles(z: torch.Tensor, azimuth: torch.Tensor) -> torch.Tensor:
-    across = torch.sqrt((1 - z**2).clamp(min=0))
+    square = (1 - z**2).clamp(min=1e-12)
+    # `sqrt` would be MKL's, which has other last bits on processors of another maker.
+    across = square * square.rsqrt()
     return torch.stack((across * torch.cos(azimuth), across * torch.sin(azimuth), z), 1)
 
 

@@ -37,7 +37,7 @@ class ThermalFilms:
                  spins, for `time` nanoseconds.
     """
 
-    version: ClassVar[int] = 6  # a demagnetising tensor that is the same on all processors
+    version: ClassVar[int] = 7  # random spins are the same on all processors
     exchange: tuple[float, ...]  # A, pJ/m
     dmi: tuple[float, ...]  # D, mJ/m²
     saturation: tuple[float, ...]  # M_s, kA/m
