@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from numbers import Integral, Real
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -59,14 +60,25 @@ class ThermalFilms:
     seed: int = 1
 
     def __post_init__(self) -> None:
+        for name in ("temperature", "field", "cell", "thickness", "hot", "time", "damping"):
+            if not _is_number(value := getattr(self, name)):
+                raise ValueError(f"The {name} of a thermal film is a number, not {value!r}.")
+        whole = (self.drawn, self.cooling, self.staying, *np.atleast_1d(self.size).tolist())
+        if len(whole) != 5 or not all(isinstance(count, Integral) for count in whole):
+            raise ValueError(
+                "A film has whole numbers of states drawn and of sweeps, and a size of (height, "
+                f"width) in cells, not {self.drawn!r}, {self.cooling!r}, {self.staying!r} and "
+                f"{self.size!r}."
+            )
         for name, values in zip(NAMES, self.values, strict=True):
             # An edge of any D can be simulated, not so a film without exchange or moment.
-            allowed = all(math.isfinite(v) and (v > 0 or name == NAMES[1]) for v in values)
-            if not values or not allowed or list(values) != sorted(set(values)):
-                raise ValueError(f"The {name} are rising, positive numbers, not {values}.")
+            rising = isinstance(values, tuple) and len(values) and all(map(_is_number, values))
+            allowed = rising and all(v > 0 or name == NAMES[1] for v in values)
+            if not allowed or list(values) != sorted(set(values)):
+                raise ValueError(f"The {name} are rising, positive numbers, not {values!r}.")
         if self.protocol not in ("heat bath", "llg"):
             raise ValueError(f"The protocol is 'heat bath' or 'llg', not {self.protocol!r}.")
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
+        if self.temperature <= 0:
             raise ValueError(f"A thermal film has a temperature above 0, not {self.temperature} K.")
         if self.drawn < 0 or min(self.size) < 1 or min(self.cooling, self.staying) < 1:
             raise ValueError(
@@ -112,6 +124,10 @@ class ThermalFilms:
     def simulate(self, states: range, device: torch.device) -> torch.Tensor:
         """Thermal states (len(states), 3, height, width)."""
         return thermal_states(self, self.parameters().iloc[states], states=states, device=device)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def thermal_states(

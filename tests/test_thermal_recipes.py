@@ -156,6 +156,13 @@ def test_microjoule_is_a_thousandth():
         ({"temperature": 0.0}, "above 0"),
         ({"protocol": "quench"}, "heat bath"),
         ({"cooling": 0}, "counts are positive"),
+        ({"size": 128}, r"a size of \(height, width\) in cells, not .* and 128"),
+        ({"size": (128, 64.0)}, "whole numbers"),
+        ({"cooling": 800.0}, "whole numbers"),
+        ({"temperature": "300"}, "temperature of a thermal film is a number, not '300'"),
+        ({"thickness": float("nan")}, "thickness of a thermal film is a number, not nan"),
+        ({"dmi": 1.5}, "dmi .* not 1.5"),
+        ({"exchange": ("9",)}, "exchange .* not ..9"),
     ],
 )
 def test_what_cannot_be_made_is_refused(change, words):
