@@ -1790,7 +1790,7 @@ study.show(
 # | | laptop | full size |
 # |---|---|---|
 # | W1, W2: values trained on, and between | W1 no, W2 partly: slopes 0.77 to 0.83 | reproduced |
-# | W3: pictures of any size | not: *A* 2.9 to 3.3, *M*_s up to 10.0 % off | partly: *A* 4.1 to 4.8 % off |
+# | W3: pictures of any size | not: *M*_s is up to 10.0 % off | partly: *A* is 4.1 to 4.8 % off |
 # | W4: overlap, and 32/8 | reproduced, level with 64/8 | not: 64/16 is best, 16 gains nothing |
 # | W5: what hurts | partly: scaling, not turning | reproduced (old criterion): 1.2, 2.4, 6.1 |
 # | W6: texture again | reproduced | reproduced |
