@@ -16,7 +16,7 @@ from torch import nn
 FILTERS, STRIDES = (32, 64, 128, 128), (2, 2, 2, 1)
 NEURONS = 64
 WINDOW, STEP = 31, 8  # pixels that a place of the last convolution sees, and to the next place
-_LEAST_VARIANCE = 1e-6  # where the slope of the square root ends: of filters that are silent
+_LEAST_VARIANCE = 1e-6  # keeps the square root's slope finite where a filter is silent
 
 
 class TextureCNN(nn.Module):
