@@ -1814,7 +1814,7 @@ study.show(
 # the ranges; by today's criterion W5 would be partly reproduced there.) W6: on a laptop, the
 # spectra of films of the estimate are 0.17 from the picture's, and 0.21 among themselves; in
 # three earlier runs, with other spins and the paper's network, it was 0.14 and 0.09, 0.08 and
-# 0.05, and 0.17 and 0.15. Four films of each kind tell little: in the last of these runs films
+# 0.05, and 0.17 and 0.15. Four films of each kind tell little: in the run before this one films
 # from the middle of the ranges passed, too, and the claim counted as not tested. W8: on a laptop
 # $H_c$ is 29 ± 2 mT with the estimate and 25 ± 1 mT with the truth, just within the 15 % allowed.
 # In earlier runs, and at full size, a step of the field that changed much was taken back and made
