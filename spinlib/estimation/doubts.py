@@ -128,10 +128,10 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
 def cut_off(dark: float, bright: float, most: float) -> list[str]:
     """Shares of the pixels of a grey picture that are its darkest, and its brightest, grey."""
     return [
-        f"{100 * share:.0f} % of the pixels have the {which} grey of all, where a detector or a "
-        f"program cut off what was {which.replace('est', 'er')}. More than {100 * most:.0f} % tell "
-        "on M_s: take a picture with less contrast."
-        for share, which in ((dark, "darkest"), (bright, "brightest"))
+        f"{100 * share:.0f} % of the pixels have the {shade}est grey of all, where a detector or a "
+        f"program cut off what was {shade}er. More than {100 * most:.0f} % tell on M_s: take a "
+        "picture with less contrast."
+        for share, shade in ((dark, "dark"), (bright, "bright"))
         if share > most
     ]
 

@@ -21,15 +21,15 @@ _LEAST_VARIANCE = 1e-6  # keeps the square root's slope finite where a filter is
 
 class TextureCNN(nn.Module):
     """Pictures (batch, channels, height, width) from 0 to 1, of any size from `WINDOW`, to
-    estimates (batch, outputs)."""
+    estimates (batch, 3)."""
 
-    def __init__(self, channels: int = 3, outputs: int = 3) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.settings = {"channels": channels, "outputs": outputs}
+        self.settings = {"channels": channels}
         self.features = nn.Sequential(*self._convolutions(channels))
         self.head = nn.Sequential(
             *(nn.Linear(2 * FILTERS[-1], NEURONS), nn.ReLU(), nn.Dropout(0.2)),
-            nn.Linear(NEURONS, outputs),
+            nn.Linear(NEURONS, 3),
         )
 
     @staticmethod
