@@ -207,7 +207,7 @@ class Study:
             "seed": self.seed,
             "commit": self.commit,
             "device": device,
-            "processor": f"{os.cpu_count()} threads, {platform.machine()}, "
+            "processor": f"{processor_name()}, {os.cpu_count()} threads, "
             f"vector width {vector_width()}",
             "torch threads": torch.get_num_threads(),
             "Python": platform.python_version(),
@@ -261,6 +261,13 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
         1e-6 if sys.platform == "linux" else 1e-9
     )
+
+
+def processor_name() -> str:
+    """Name the processor with its maker, which decides on the last bits of MKL's functions."""
+    table = Path("/proc/cpuinfo")  # Linux; platform.processor() knows the others
+    names = re.findall(r"^model name\s*: (.+)$", table.read_text() if table.exists() else "", re.M)
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def vector_width() -> str:

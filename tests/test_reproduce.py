@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -408,7 +409,9 @@ def test_about_names_commit_device_versions_seed_and_time(tmp_path):
     assert f"torch {torch.__version__}" in facts["packages"]
     assert facts["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert facts["took"].endswith(" s")
-    assert "bit" in facts["processor"] and str(os.cpu_count()) in facts["processor"]
+    assert "bit" in facts["processor"] and f"{os.cpu_count()} threads" in facts["processor"]
+    if platform.machine() == "x86_64":  # others have no instruction that gives a name
+        assert torch.cpu.get_capabilities()["cpu_name"].split()[0] in facts["processor"]
 
 
 def test_parameters_changed_by_hand_are_told_apart_and_other_sizes_are_the_runners(monkeypatch):
