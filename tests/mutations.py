@@ -341,10 +341,10 @@ FAULTS = [
         "test_similarity.py::test_handedness_of_helices_and_their_mirrors",
     ),
     Fault(
-        "estimates: the period has no line of its own",
+        "estimates: the period has no map of its own",
         "estimation/quantities.py",
-        "return np.hstack([found[:, :3], period(found[:, 3:])])",
-        "return found",
+        "return np.hstack([unit, period(powers)])",
+        "return np.hstack([unit, powers[:, :1]])",
         "test_estimation_quantities.py::test_the_period_is_straightened_by_itself",
     ),
     Fault(

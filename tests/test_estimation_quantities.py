@@ -1,4 +1,4 @@
-"""From answers to quantities: the helix period has its own line, and coverage its thirds."""
+"""From answers to quantities: the helix period has a map of its own, and coverage its thirds."""
 
 import numpy as np
 import pandas as pd
@@ -42,18 +42,28 @@ def test_the_table_is_in_units():
 
 
 def test_the_period_is_straightened_by_itself():
-    truth = states(200, 2)
+    truth = states(2000, 2)
     ratio = scaled_quantities(truth, RANGES)[:, 3]
     # Estimates of A and D that chance draws to the middle draw their ratio there as well.
-    answers = truth + 0.15 * (states(200, 3) - 0.5)
-    answers[:, :2] = 0.5 + 0.6 * (answers[:, :2] - 0.5) + 0.5 * (states(200, 4)[:, :2] - 0.5)
+    answers = truth + 0.15 * (states(2000, 3) - 0.5)
+    answers[:, :2] = 0.5 + 0.6 * (answers[:, :2] - 0.5) + 0.5 * (states(2000, 4)[:, :2] - 0.5)
     found = straightened(answers, truth, RANGES)(answers)
     plain = scaled_quantities(found[:, :3], RANGES)[:, 3]
-    # The line of truth against estimate is 1 where it was fitted, whatever it was before.
+    # The slope of truth against estimate is 1 where it was fitted, whatever it was before.
     slopes = [np.polyfit(estimates, ratio, 1)[0] for estimates in (plain, found[:, 3])]
-    assert slopes[1] == pytest.approx(1, abs=1e-3) and abs(slopes[0] - 1) > 0.005
+    assert slopes[1] == pytest.approx(1, abs=1e-6) and abs(slopes[0] - 1) > 0.001
     errors = [np.sqrt(((x - ratio) ** 2).mean()) for x in (plain, found[:, 3])]
     assert errors[1] < errors[0]
+
+
+def test_the_map_of_the_period_bends():
+    truth = states(200, 2)
+    ratio = scaled_quantities(truth, RANGES)[:, 3]
+    answers = truth + np.outer((ratio - 0.5) ** 2, [0.3, 0, 0])  # A is too large at both ends
+    found = straightened(answers, truth, RANGES)(answers)
+    plain = scaled_quantities(found[:, :3], RANGES)[:, 3]
+    left = [np.sqrt(((x - ratio) ** 2).mean()) for x in (plain, found[:, 3])]
+    assert left[0] > 0.008 and left[1] < 0.5 * left[0]  # a line leaves 0.0087
 
 
 def test_tested_states_verify_first_and_then_calibrate_as_well():
