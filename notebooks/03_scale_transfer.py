@@ -23,8 +23,8 @@
 # size) and fails at 0.75 µm (−0.63, worse than a constant answer), but not at 1.25 and 1.75 µm,
 # where the paper has errors as well. Scales drawn continuously (orange) cure the failure. For the
 # DMI the paper says yes. Here its network fails at 0.75 µm, too, but in another way: on a laptop
-# its answers follow the truth there (correlation 0.80), with an offset, while those of $M_s$
-# hardly do (0.51). At full size it fails at all three scales in between; how much of that is due
+# its answers follow the truth there (correlation 0.78), with an offset, while those of $M_s$
+# hardly do (0.53). At full size it fails at all three scales in between; how much of that is due
 # to an error of our trainings in precision is not known (spinlib/README.md). That in general $D$
 # tolerates more than $M_s$ we find at neither size.
 #
@@ -652,7 +652,9 @@ study.show(
 # sixteenth of its pictures ("More data") 0.81. spinlib/README.md says what is suspected.)
 #
 # **Criterion for T1.** Reproduced: the network trained at 1.5 µm reads 2.0 µm, and the other two
-# fail there. Each of the three counts only if it reads its own scale.
+# fail there. Partly: the former, and one of the latter; failures alone are what any network shows
+# that does not transfer. Each of the three counts only if it reads its own scale. (The full-size
+# run, judged when any of the three sufficed for "partly", is not reproduced by this criterion.)
 
 # %%
 own = {s: result("dmi", f"{s:g}", s) for s in (0.5, 1.0, 1.5)}
@@ -683,7 +685,7 @@ study.claim(
     else "reproduced"
     if len(right) == 3
     else "partly"
-    if right
+    if 1.5 in right and len(right) > 1
     else "not reproduced",
     reason=""
     if len(right) == 3
@@ -904,7 +906,7 @@ study.claim(
 )
 
 # %% [markdown]
-# Unlike in the paper, 1.25 and 1.75 µm are read here ($R^2$ 0.81 and 0.80; at full size 0.88 and
+# Unlike in the paper, 1.25 and 1.75 µm are read here ($R^2$ 0.78 and 0.74; at full size 0.88 and
 # 0.90); of test B only 0.75 µm fails.
 #
 # ### A control: as many looks as for the DMI
@@ -989,7 +991,13 @@ study.claim(
 # be all that a network reads.
 
 # %%
-COMMON = ("0.5", "1", "1.5", "four")
+COMMON = {"0.5": "0.5 µm", "1": "1.0 µm", "1.5": "1.5 µm", "four": "four scales"}
+judging = [
+    label
+    for label in COMMON
+    if all(reads(result(name, label, s)) for name in recipes for s in trained_on[name, label])
+]
+compared = judging or list(COMMON)  # there is a figure even where there is no claim
 EDGES = np.array([0.0, 0.02, 0.3, 0.5, 0.8, 1.2, 1.7, 2.01])
 
 
@@ -999,7 +1007,7 @@ def curve(name):
     And the correlation of estimates and truth: mean and standard error over the pairs of a bin.
     """
     bins = [[] for _ in EDGES[1:]]
-    for label in COMMON:
+    for label in compared:
         for scale in SCALES:
             away = scales.mismatch(scale, trained_on[name, label])
             place = np.searchsorted(EDGES, away, side="right") - 1
@@ -1061,23 +1069,24 @@ study.show(
     numbers={f"{name} curve": table for name, (table, _) in curves.items()}
     | {"half width, octaves": tolerance},
     caption="Left: R² against the mismatch between a test scale and the nearest training scale, "
-    "for the networks trained at 0.5, 1.0, 1.5 µm and at four scales, at all nine test scales. "
-    "Bands: 95 % of bootstraps over films; dotted: where half of R² is lost (T8). The vertical "
-    "axis is linear between −1 and 1, logarithmic below. Right: what is left if offsets and wrong "
-    "slopes are forgiven, the correlation of estimates and truth (means over the same pairs of "
-    "scales, with their standard errors). "
-    "The paper has no such figure; by its account the curve of D would fall later than that "
-    "of M_s.",
+    f"for the networks trained at {', '.join(COMMON[label] for label in compared)}, at all nine "
+    "test scales. Bands: 95 % of bootstraps over films; dotted: where half of R² is lost (T8). The "
+    "vertical axis is linear between −1 and 1, logarithmic below. Right: what is left if offsets "
+    "and wrong slopes are forgiven, the correlation of estimates and truth (means over the same "
+    "pairs of scales, with their standard errors). The paper has no such figure; by its account "
+    "the curve of D would fall later than that of M_s.",
     recipe=recipe_hash(films_recipe),
 )
 
 # %% [markdown]
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
 # half its value without mismatch. Reproduced: the tolerance of $D$ is the larger one in 95 % of
-# bootstraps. Partly: in 68 %. It is tested only if both parameters are read to some extent
-# without mismatch, $R^2 > 0.3$. (A network that has hardly learnt can hardly tolerate: below 0.5
-# the verdict is weak. And the smallest mismatches, of 0.19 to 0.26 octaves, are taken together: a
-# tolerance below their mean is interpolated by a straight line from none.)
+# bootstraps. Partly: in 68 %. A network that has hardly learnt can hardly tolerate: of the kinds
+# of networks those count that read, for both parameters, every scale they were trained at, and
+# without any the claim is not tested. (At full size all counted, also that for $D$ at 0.5 µm, which
+# fails there: by this criterion that run would have to be judged again. The smallest mismatches, of
+# 0.19 to 0.26 octaves, are taken together: a tolerance below their mean is interpolated by a
+# straight line from none.)
 
 # %%
 chance = float((tolerance_draws["dmi"] > tolerance_draws["saturation"]).mean())
@@ -1101,15 +1110,16 @@ study.claim(
     + f", MAE {curves['dmi'][0].iloc[0, 4]:.2f} mJ/m² and "
     f"{curves['saturation'][0].iloc[0, 4]:.0f} kA/m",
     verdict="not tested at this size"
-    if min(matched.values()) <= 0.3
+    if not judging
     else "reproduced"
     if chance >= 0.95
     else "partly"
     if chance >= 0.68
     else "not reproduced",
     reason=""
-    if chance >= 0.95 and min(matched.values()) > 0.3
-    else f"D tolerates more in {100 * chance:.0f} % of bootstraps; {few}",
+    if judging and chance >= 0.95
+    else f"of four kinds of networks {len(judging)} read their own scales; with these D tolerates "
+    f"more in {100 * chance:.0f} % of bootstraps; {few}",
 )
 
 # %% [markdown]
@@ -1293,7 +1303,7 @@ print(kept.relative_to(ROOT))
 # | | laptop: 461 films of $D$ | full size: 3240 films of $D$ |
 # |---|---|---|
 # | T1: $D$, one scale, at 2.0 µm | partly: 1.5 µm fails too | partly: 1.5 µm fails too: R² −1.9 |
-# | T2: $D$, at its own scale | reproduced: 0.58, 0.75 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
+# | T2: $D$, at its own scale | reproduced: 0.57, 0.77 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
 # | T3: $D$, four scales | partly: it fails at 0.75 µm | partly: test A is read, test B not |
 # | T4: $M_s$, four scales | partly: only 0.75 µm of B fails | partly, too: A 0.97; 0.75 µm −0.63 |
 # | T5: $M_s$, other scales | partly: (c) errs more at high $M_s$ | reproduced: −2.7; 0.95; 0.82 |
@@ -1307,22 +1317,22 @@ print(kept.relative_to(ROOT))
 # scales in between come with more training is open. In earlier runs, with half as many films of
 # $D$ and 40 000, 65 000 and 80 000 looks at them, $R^2$ in test B was −0.09, 0.26 and 0.50, but
 # these were single trainings, and the present one, with 65 000 looks and counted in the same way
-# (all cuts alike), has −0.07. $M_s$, with 65 000 looks instead of 30 000, is as lost at 0.75 µm
+# (all cuts alike), has 0.07. $M_s$, with 65 000 looks instead of 30 000, is as lost at 0.75 µm
 # as before (the control of chapter 4).
 #
 # Still, $D$ and $M_s$ do not fail alike. At 0.6, 0.75 and 0.8 µm, the answers for $D$ have
-# correlations with the truth of 0.77, 0.80 and 0.81, but lie too high; those for $M_s$ have 0.93,
-# 0.51 and 0.48. If offsets are forgiven, this is the contrast that the paper reports, in its own
+# correlations with the truth of 0.75, 0.78 and 0.82, but lie too high; those for $M_s$ have 0.93,
+# 0.53 and 0.53. If offsets are forgiven, this is the contrast that the paper reports, in its own
 # example. It does not hold in general: over all pairs of scales in chapter 5, the correlations of
-# $D$ are lower than those of $M_s$, or equal within errors, at every mismatch but the largest.
+# $D$ are lower than those of $M_s$, or equal within errors, at every mismatch.
 # (These comparisons were made after the results were seen; they decide no verdict.) T3 also
-# depends on 0.5 µm, which is read with 0.56 where 0.5 is needed; films that differed only in
-# their random numbers gave 0.50 ± 0.05.
+# depends on 0.5 µm, which is read with 0.53 ± 0.03 where 0.5 is needed; films that differed only in
+# their random numbers gave 0.50 and 0.56.
 #
 # At full size the trainings for $D$ were short, and computed in bfloat16 but evaluated in single
 # precision. There $D$ is read at the four scales of test A ($R^2$ 0.78 to 0.87) and fails at
 # 0.75, 1.25 and 1.75 µm (−1.66, −0.70 and 0.36). T6 needs two amounts of data with which 0.5 µm
-# is read. On a laptop the error at 2.0 µm is 4.3, 7.0 and 2.7 mJ/m² with a sixteenth, a quarter
+# is read. On a laptop the error at 2.0 µm is 8.9, 2.1 and 2.3 mJ/m² with a sixteenth, a quarter
 # and all of the pictures, always more than the whole range of $D$; at full size, too, it goes up
 # and down. (T4 and T6 were judged by older criteria at full size; the table gives today's
 # verdicts on the same numbers, the scoreboard those given then.)
