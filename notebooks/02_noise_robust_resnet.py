@@ -22,11 +22,11 @@
 # 8.3 times smaller than those trained without (right) at full size (mean over three quantities
 # and three architectures; 5.4 for ResNet18 alone), and several times smaller on a laptop. The
 # errors of *K* and *D* nearly cancel in *K* − 2π*D*: mostly because the two targets share the
-# factor *D*, and beyond that, as a laptop's run shows, because *K* − 2π*D* is what the network
-# sees best. In pictures from a virtual microscope, the sign of the DMI is read correctly along a
-# whole series of films, on a laptop and at full size. The bias that such pictures cause can in
-# part be found by simulation and subtracted, if the microscope and the cooling are known: on a
-# laptop this mends *D* and, in some runs, *K* and the stripe periods (chapter 9).
+# factor *D*, and beyond that because *K* − 2π*D* is what the network sees best. In pictures from
+# a virtual microscope, the sign of the DMI is read correctly along a whole series of films, on a
+# laptop and at full size. The bias that such pictures cause can in part be found by simulation
+# and subtracted, if the microscope and the cooling are known: on a laptop this mends *D* and, in
+# some runs, *K* and the stripe periods (chapter 9).
 #
 # H. Y. Kwon et al., Sci. Adv. 6, eabb0872 (2020), cool simulated perpendicular films with dipolar
 # interaction, train three architectures with and without noise, analyse the errors, and try a
@@ -492,12 +492,13 @@ pd.concat(
 # %% [markdown]
 # **Criteria for K2.** (a) Trained with noise, ResNet18 has the lowest error of the three, summed
 # over the parameters relative to a constant answer and averaged over *T*_s > 0.5. The margin is
-# more than two standard errors of the difference, over films and, where ResNet18 was trained more
-# than once, over trainings. (b) In the same range of noise, the custom CNN's error is at least
-# 1.5 times ResNet18's for each parameter. (c) Trained without noise, ResNet50 is erratic:
-# somewhere its mean error falls while the noise grows, by more than a tenth of the curve's
-# largest value and by more than three standard errors (from the same films at both strengths).
-# This has to hold for at least two of the parameters, and for more of them than with ResNet18.
+# more than two standard errors of the difference, over films and over trainings; where ResNet18
+# was trained once, nobody knows the latter, and (a) does not hold. (b) In the same range of
+# noise, the custom CNN's error is at least 1.5 times ResNet18's for each parameter. (c) Trained
+# without noise, ResNet50 is erratic: somewhere its mean error falls while the noise grows, by
+# more than a tenth of the curve's largest value and by more than three standard errors (from the
+# same films at both strengths). This has to hold for at least two of the parameters, and for more
+# of them than with ResNet18.
 #
 # Only the paper trained its architectures equally long. For (c), the bending of a curve (the sum
 # of its second differences) would be no measure, because larger errors bend more: a curve that
@@ -526,7 +527,7 @@ loud = strengths > 0.55
 relative = {key: (miss[loud] / scale).mean(0) for key, miss in misses.items() if key[1]}
 by_training = [relative["ResNet18", True, training].mean() for training in range(trainings)]
 # A difference compares single trainings; other networks are taken to scatter as ResNet18 does.
-chance = math.sqrt(2) * np.std(by_training, ddof=1) if trainings > 1 else 0.0
+chance = math.sqrt(2) * np.std(by_training, ddof=1) if trainings > 1 else math.inf
 rows = {}
 for (name, _, training), miss in relative.items():
     mean, error = errors.mean_with_error(
@@ -680,8 +681,7 @@ record(
         for name, (_, _, above) in excess.items()
     },
     why="films lie in the plane, or nearly so, along the whole row K_N = 0 and not only in its "
-    "corner, and this tells the network that K is small; D is read worst at "
-    f"K_N = {worst[0]:.2g} and D_N = {worst[1]:.2g}",
+    f"corner; D is read worst at K_N = {worst[0]:.2g} and D_N = {worst[1]:.2g}",
 )
 pd.DataFrame(excess, index=["corner", "rest", "excess in standard errors"]).T.round(2)
 
@@ -710,7 +710,7 @@ flat.pivot_table("m_z²", "K_N", "D_N").round(2)
 # within 10° of the paper's (0.005, 0.689, 0.725) and carries at least 80 % of the variance; and
 # Δ(*K* − 2π*D*) scatters less than it does when the errors of the three parameters are shuffled
 # among films, by more than two standard errors (bootstrap over films). (The full-size run had
-# only the first two conditions.)
+# only the first two conditions; calculated since from its errors, it fulfils the third.)
 
 # %%
 PAPER_AXIS = np.array([0.005, 0.689, 0.725])
@@ -863,7 +863,8 @@ study.show(
 # **Criterion for K5.** The paper's "about 0.01" is the length of the error vector of chapter 5,
 # in units of *J*. Here its typical (median) value for clean films is below 0.02 *J*, twice that;
 # every film simulated again has stripes, whose periods are, on average, within 5 % of those of the
-# test films; and these ratios scatter at most 1.5 times as much as with the true parameters.
+# test films; and these ratios scatter at most 1.5 times as much as with the true parameters (half
+# the width of their middle 68 %; a standard deviation, as in earlier runs, is made by a few films).
 
 # %%
 middle = int(np.argmin(np.abs(strengths - 0.5)))
@@ -885,8 +886,9 @@ typical = float(np.median(np.abs(estimates["ResNet18", True, 0][0] - truth)))
 length = float(np.median(np.linalg.norm(vectors["clean"], axis=1)))
 lost = int(deviations["estimated parameters"].isna().sum())  # simulated again without stripes
 deviations = deviations.dropna()
-bias, scatter = deviations.mean(), deviations.std()
-far = deviations["estimated parameters"].abs() > math.log(1.4)
+bias = deviations.mean()
+scatter = (deviations.quantile(0.84) - deviations.quantile(0.16)) / 2  # a few stray films aside
+far = (deviations.abs() > math.log(1.4)).sum()
 record(
     "K5",
     f"median error vector {length:.3f} J long, normalised |error| {typical:.3f}; periods when "
@@ -902,7 +904,7 @@ record(
     },
     why=f"the network saw {len(parts[0])} films of {size}×{size} sites {epochs[0]} times each, the "
     "paper's 55 000 films of 100×100 sites a thousand times",
-    uncertainty=f"{100 * scatter.iloc[0] / math.sqrt(len(deviations)):.1f} % for the mean period; "
+    uncertainty=f"{100 * deviations.iloc[:, 0].sem():.1f} % for the mean period; "
     f"{len(chosen)} films, {lost} without stripes",
 )
 
@@ -925,15 +927,10 @@ study.show(
     recipe=recipe_hash(recipe),
     caption="Stripe periods of test films and of films simulated again, with the parameters that "
     "ResNet18 estimates at T_s = 0.5 and with the true ones; the band is ±5 %. Relative to the "
-    f"test films, periods scatter by {100 * scatter.iloc[0]:.1f} % with the estimates and by "
-    f"{100 * scatter.iloc[1]:.1f} % with the true parameters. "
-    + (
-        f"The {far.sum()} that change by more than a factor of 1.4 make much of that: without them "
-        f"periods scatter by {100 * deviations[~far].iloc[:, 0].std():.1f} % with the estimates. "
-        if far.any()
-        else ""
-    )
-    + "In the paper, the errors of the estimates are said not to show.",
+    f"test films, the middle 68 % of the periods lie within ±{100 * scatter.iloc[0]:.1f} % with "
+    f"the estimates and ±{100 * scatter.iloc[1]:.1f} % with the true parameters; {far.iloc[0]} and "
+    f"{far.iloc[1]} change by more than a factor of 1.4. In the paper, the errors of the estimates "
+    "are said not to show.",
 )
 
 # %% [markdown]
@@ -1156,12 +1153,13 @@ record(
 # which shortens *m*_z. π*w* is the usual width of a wall of profile tanh(*x*/*w*). The blur of
 # half a pixel widens the walls of both alike.
 #
-# **Criterion for K8.** For the film nearest to λ = 0, the two widths agree within 5 % or two
-# standard errors, and the stripe periods of picture and simulation within 5 %; the mean absolute
-# deviation of the periods over the series is also below 5 %. (For the widths this is lenient. On
-# a laptop they change by a tenth over the whole series, and 2.122, of a film in the middle of the
-# ranges, would pass for 2.194. At full size 2.097 and 2.163 pass, which differ by 3 %, or almost
-# five standard errors.)
+# **Criterion for K8.** For the film nearest to λ = 0, the two widths differ by less than two
+# standard errors, or by less than half as much as the picture's and that of a film in the middle
+# of the ranges, which is what a network that knows nothing would find; the stripe periods of
+# picture and simulation agree within 5 %; and the mean absolute deviation of the periods over the
+# series is also below 5 %. (At full size, widths within 5 % passed: 2.097 and 2.163, which differ
+# by almost five standard errors. With both periods off as well, that run is not reproduced by
+# this criterion.)
 
 # %%
 film_guess = np.array([report.normalised.mean(0) for report in reports])
@@ -1215,16 +1213,17 @@ for (wall, label), shade, shift in zip(
 ax.set(xlabel="distance from the wall (sites; second curve shifted by 3)", ylabel="mean $m_z$")
 ax.legend(frameon=False, fontsize=8)
 row = again.loc[nearest]
-agree = abs(row["w again"] / row["w"] - 1)
-within = abs(row["w again"] - row["w"]) < 2 * math.hypot(row["± w"], row["± w again"])
+apart = abs(row["w again"] - row["w"])
+within = apart < 2 * math.hypot(row["± w"], row["± w again"])
+nearer = apart < abs(middle_wall.width - row["w"]) / 2
 ratio_of_periods = again["period again"] / again["period"]
 study.show(
     figure,
     "wall_profiles",
     numbers={"series": again.reset_index()},
     caption=f"The paper's Fig. 4E: mean wall profiles of the picture at λ = {nearest:g} D and of "
-    f"its simulation, with fits. The two widths differ by {100 * agree:.2f} %; in the paper, where "
-    "w = 2.238 and 2.241, by 0.1 %.",
+    f"its simulation, with fits. The two widths differ by {100 * apart / row['w']:.2f} %; in the "
+    "paper, where w = 2.238 and 2.241, by 0.1 %.",
 )
 record(
     "K8",
@@ -1234,7 +1233,7 @@ record(
     f"{middle_wall.width:.3f} and a period of {middle_period:.2f}); in the series w is off by up "
     f"to {100 * (again['w again'] / again['w'] - 1).abs().max():.1f} %",
     {
-        "the wall widths agree": bool(agree < 0.05 or within),
+        "the wall widths agree": bool(within or nearer),
         "the stripe periods agree within 5 %": bool(abs(ratio_of_periods[nearest] - 1) < 0.05),
         "the periods agree within 5 % on average over the series": bool(
             (ratio_of_periods - 1).abs().mean() < 0.05
@@ -1403,10 +1402,11 @@ study.show(
 # The virtual series begins and ends near the paper's, so its truth and its estimates can be
 # compared with 0.187 and −0.115 meV.
 #
-# **Criterion for K9.** *D*_L agrees with the paper's within 1 % (which tests the formula and its
-# units, not the numbers of layers), and the estimated DMI of the first and the last film of the
-# series lies within 20 % of the truth, or within twice its error, which is the spread over panels
-# divided by the square root of their number. (At full size it was twice the spread itself.)
+# **Criterion for K9.** One statement: in units of a *D*_L that agrees with the paper's within 1 %
+# (which tests the formula and its units, not the numbers of layers), the estimated DMI of the
+# first and the last film of the series lies within 20 % of the truth, or within twice its error,
+# which is the spread over panels divided by the square root of their number. (At full size it was
+# twice the spread itself.)
 
 # %%
 dipolar_mev = domains.dipolar_energy(((2, 1.7), (6, 0.6)), 2.49e-10)
@@ -1425,13 +1425,13 @@ record(
     f"D_L = {dipolar_mev:.3f}, λ from {ends.iloc[0, 1]:.3f} to {ends.iloc[1, 1]:.3f} "
     f"(truth {ends.iloc[0, 0]:.3f} to {ends.iloc[1, 0]:.3f})",
     {
-        "D_L agrees with the paper's within 1 %": abs(dipolar_mev / 0.171 - 1) < 0.01,
         "the DMI at the ends of the series is right": bool(
             (
                 (miss < 0.2 * ends["true DMI (meV)"].abs())
                 | (miss < 2 * ends["error over panels (meV)"])
             ).all()
-        ),
+        )
+        and abs(dipolar_mev / 0.171 - 1) < 0.01,
     },
     uncertainty=f"{ends['error over panels (meV)'].mean():.3f}",
 )
@@ -1531,23 +1531,24 @@ Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'none'}" for name, words in
 # | K1: noise in training helps | reproduced: 6.8 times | reproduced: 8.3 (5.4, 8.3, 12.5) |
 # | K2: which architecture | not reproduced | partly: relative errors 0.14, 0.15 and 0.16 |
 # | K3: worst in a corner of the map | not reproduced | partly: for λ only |
-# | K4: direction of the errors | reproduced | reproduced (first two conditions): 1.1° off, 92.4 % |
+# | K4: direction of the errors | reproduced | reproduced: 1.1° off, 92.4 % of the variance |
 # | K5: typical error ≈ 0.01 *J* | partly: 0.054; periods +5.0 % | partly: 0.028; periods +0.2 % |
 # | K6, K7, K9: stripes, series, meV | reproduced | reproduced |
-# | K8: the film simulated again | reproduced: periods 4 % off | partly: periods 8 % off |
+# | K8: the film simulated again | reproduced: periods 4 % off | partly (today: not): 8 % off |
 #
 # *Why.* K1: on a laptop, ResNet18 gains a factor of 3.22 ± 0.14 for λ, where 3 is asked for; in
 # earlier runs, with other states or weights, it was 2.96 ± 0.12 to 3.44 ± 0.16. K2: the paper
 # gives the layers of its CNN in its fig. S3, which we lack; ours is good, and the three were not
 # trained equally long. At full size, "partly" rests on 0.14 against 0.15 and 0.16 for single
 # trainings, and is open. K3: films lie in the plane, or nearly so, along the whole row *K*_N = 0,
-# and not only in its corner below *K* = 6.775 *D* − (π*D*)²/2*J*. That they do says that *K*_N is
-# small; *D*_N is then read badly, not at the tip of the corner but from *D*_N = ½ on. At full size
-# it is worst at *D*_N ≈ 0.6, where the corner ends, and λ alone is worst at the tip. K4:
-# independent errors of *K*_N and *D*_N also give a first component 5° from the paper's, as *K* is a
-# multiple of *D*; what the network adds is that they are anticorrelated, which makes the error of
-# *K* − 2π*D* smaller. K5: training is short, 10 epochs at full size instead of 1000, and the cost
-# was still falling.
+# and not only in its corner below *K* = 6.775 *D* − (π*D*)²/2*J*. There *D*_N is read badly, not
+# at the tip of the corner but from *D*_N = ½ on. At full size it is worst at *D*_N ≈ 0.6, where
+# the corner ends, and λ alone is worst at the tip. K4: independent errors of *K*_N and *D*_N also
+# give a first component 5° from the paper's, as *K* is a multiple of *D*; what the network adds
+# is that they are anticorrelated, which makes the error of *K* − 2π*D* smaller: at full size
+# 0.0042 *J* where shuffled errors give 0.0077, while their first component, 4.9° off with 86 % of
+# the variance, would pass for the paper's. K5: training is short, 10 epochs at full size instead
+# of 1000, and the cost was still falling.
 #
 # K8: at full size, periods are off by 8 % over the series (7 % too long on average), and by 11 %
 # for the film nearest to λ = 0, perhaps because the series was not cooled at the rate that suits

@@ -652,7 +652,9 @@ study.show(
 # sixteenth of its pictures ("More data") 0.81. spinlib/README.md says what is suspected.)
 #
 # **Criterion for T1.** Reproduced: the network trained at 1.5 µm reads 2.0 µm, and the other two
-# fail there. Each of the three counts only if it reads its own scale.
+# fail there. Partly: the former, and one of the latter; failures alone are what any network shows
+# that does not transfer. Each of the three counts only if it reads its own scale. (The full-size
+# run, judged when any of the three sufficed for "partly", is not reproduced by this criterion.)
 
 # %%
 own = {s: result("dmi", f"{s:g}", s) for s in (0.5, 1.0, 1.5)}
@@ -683,7 +685,7 @@ study.claim(
     else "reproduced"
     if len(right) == 3
     else "partly"
-    if right
+    if 1.5 in right and len(right) > 1
     else "not reproduced",
     reason=""
     if len(right) == 3
@@ -989,7 +991,13 @@ study.claim(
 # be all that a network reads.
 
 # %%
-COMMON = ("0.5", "1", "1.5", "four")
+COMMON = {"0.5": "0.5 µm", "1": "1.0 µm", "1.5": "1.5 µm", "four": "four scales"}
+judging = [
+    label
+    for label in COMMON
+    if all(reads(result(name, label, s)) for name in recipes for s in trained_on[name, label])
+]
+compared = judging or list(COMMON)  # there is a figure even where there is no claim
 EDGES = np.array([0.0, 0.02, 0.3, 0.5, 0.8, 1.2, 1.7, 2.01])
 
 
@@ -999,7 +1007,7 @@ def curve(name):
     And the correlation of estimates and truth: mean and standard error over the pairs of a bin.
     """
     bins = [[] for _ in EDGES[1:]]
-    for label in COMMON:
+    for label in compared:
         for scale in SCALES:
             away = scales.mismatch(scale, trained_on[name, label])
             place = np.searchsorted(EDGES, away, side="right") - 1
@@ -1061,23 +1069,24 @@ study.show(
     numbers={f"{name} curve": table for name, (table, _) in curves.items()}
     | {"half width, octaves": tolerance},
     caption="Left: R² against the mismatch between a test scale and the nearest training scale, "
-    "for the networks trained at 0.5, 1.0, 1.5 µm and at four scales, at all nine test scales. "
-    "Bands: 95 % of bootstraps over films; dotted: where half of R² is lost (T8). The vertical "
-    "axis is linear between −1 and 1, logarithmic below. Right: what is left if offsets and wrong "
-    "slopes are forgiven, the correlation of estimates and truth (means over the same pairs of "
-    "scales, with their standard errors). "
-    "The paper has no such figure; by its account the curve of D would fall later than that "
-    "of M_s.",
+    f"for the networks trained at {', '.join(COMMON[label] for label in compared)}, at all nine "
+    "test scales. Bands: 95 % of bootstraps over films; dotted: where half of R² is lost (T8). The "
+    "vertical axis is linear between −1 and 1, logarithmic below. Right: what is left if offsets "
+    "and wrong slopes are forgiven, the correlation of estimates and truth (means over the same "
+    "pairs of scales, with their standard errors). The paper has no such figure; by its account "
+    "the curve of D would fall later than that of M_s.",
     recipe=recipe_hash(films_recipe),
 )
 
 # %% [markdown]
 # **Criterion for T8.** The tolerance of a parameter is the mismatch at which $R^2$ has fallen to
 # half its value without mismatch. Reproduced: the tolerance of $D$ is the larger one in 95 % of
-# bootstraps. Partly: in 68 %. It is tested only if both parameters are read to some extent
-# without mismatch, $R^2 > 0.3$. (A network that has hardly learnt can hardly tolerate: below 0.5
-# the verdict is weak. And the smallest mismatches, of 0.19 to 0.26 octaves, are taken together: a
-# tolerance below their mean is interpolated by a straight line from none.)
+# bootstraps. Partly: in 68 %. A network that has hardly learnt can hardly tolerate: of the kinds
+# of networks those count that read, for both parameters, every scale they were trained at, and
+# without any the claim is not tested. (At full size all counted, also that for $D$ at 0.5 µm, which
+# fails there: by this criterion that run would have to be judged again. The smallest mismatches, of
+# 0.19 to 0.26 octaves, are taken together: a tolerance below their mean is interpolated by a
+# straight line from none.)
 
 # %%
 chance = float((tolerance_draws["dmi"] > tolerance_draws["saturation"]).mean())
@@ -1101,15 +1110,16 @@ study.claim(
     + f", MAE {curves['dmi'][0].iloc[0, 4]:.2f} mJ/m² and "
     f"{curves['saturation'][0].iloc[0, 4]:.0f} kA/m",
     verdict="not tested at this size"
-    if min(matched.values()) <= 0.3
+    if not judging
     else "reproduced"
     if chance >= 0.95
     else "partly"
     if chance >= 0.68
     else "not reproduced",
     reason=""
-    if chance >= 0.95 and min(matched.values()) > 0.3
-    else f"D tolerates more in {100 * chance:.0f} % of bootstraps; {few}",
+    if judging and chance >= 0.95
+    else f"of four kinds of networks {len(judging)} read their own scales; with these D tolerates "
+    f"more in {100 * chance:.0f} % of bootstraps; {few}",
 )
 
 # %% [markdown]
