@@ -758,8 +758,8 @@ study.show(
 # B, and partly if two of the parameters do. The recipe as printed is reported for comparison
 # only. (There *M*_s, not *A*, has the smallest relative errors: 1 % at full size, where *A* has 3
 # and *D* 6 %. And the network is that of today's practice: the paper's plain descent, after as
-# many looks, has slopes of 0.77 to 0.82 for *D* and *M*_s at full size, in both tests, and would
-# fail.)
+# many looks and before its cost has saturated, has slopes of 0.77 to 0.82 for *D* and *M*_s at full
+# size, in both tests, and would fail. The result says what it has.)
 
 
 # %%
@@ -777,7 +777,12 @@ def off_in_words(scores):
 
 
 def aside(name):
-    return f"as printed: {said(scores['printed', 'printed ' + name], 'R²', 2)} (R²)"
+    slopes = score("SGD", name)["slope"].round(2).to_dict()
+    return (
+        f"as printed: {said(scores['printed', 'printed ' + name], 'R²', 2)} (R²); by the paper's "
+        f"descent, after as many looks: {', '.join(f'{k} {v:.2f}' for k, v in slopes.items())} "
+        "(slopes)"
+    )
 
 
 trained_enough = looks >= 10_000
@@ -824,7 +829,7 @@ study.claim(
 # %% [markdown]
 # *Why is A best?* In the resolved recipe, because thermal noise from cell to cell gives
 # 2*At*/$k_B T$ away. (As printed the noise is stronger still, but the dipoles are, too.) On a
-# laptop its strength alone tells *A* in test A to 1.0 %, better than the network does, and
+# laptop its strength alone tells *A* in test A to 0.9 %, better than the network does, and
 # nothing about *D* and *M*_s (chapter 4). That noise depends on the size of the cells, which a
 # real film does not have, and no microscope sees it: behind a blur of 3 nm and the noise of a
 # camera, *A* is known only to 8 % on a laptop, *D* to 6 % (chapter 9).
@@ -1012,15 +1017,16 @@ study.show(
 table
 
 # %% [markdown]
-# **Criterion for W4.** (a) For every window no larger than the largest step, the smallest step has
-# a smaller error than the step that equals the window, by more than twice the error of the
-# difference; (b) of the nine, 32/8 has the smallest error, or one within twice the error of the
-# difference from the smallest. (The paper calls 32/8 best because it does well "while keeping the
-# CNN small and easy to train". We ask for the smallest error, although the network for windows of
-# 64 has 3.7 times as many weights; of windows up to 32, 32/8 is best at full size, too.)
-# Reproduced: both; partly: one. The error of a difference has two parts: the scatter between films,
-# and that between trainings of the same kind with other random numbers. The latter is taken,
-# relative to the error, from all that are trained more than once.
+# **Criterion for W4.** (a) For every window no larger than the largest step, the smallest step
+# has a smaller error than the step that equals the window, by more than twice the error of the
+# difference; (b) of the nine, 32/8 has the smallest error, or is level with it: not worse by more
+# than twice the error of the difference, nor by a tenth, which that error must not hide. (The
+# paper calls 32/8 best because it does well "while keeping the CNN small and easy to train". We
+# ask for the smallest error, although the network for windows of 64 has 3.7 times as many
+# weights; of windows up to 32, 32/8 is best at full size, too.) Reproduced: both; partly: one.
+# The error of a difference has two parts: the scatter between films, and that between trainings
+# of the same kind with other random numbers. The latter is taken, relative to the error, from all
+# that are trained more than once.
 
 
 # %%
@@ -1035,7 +1041,7 @@ pairs = {w: difference(grid[whole], grid[fine]) for w, (fine, whole) in OVERLAP.
 overlap_wins = all(mean > 2 * error for mean, error in pairs.values())
 first = min(grid, key=lambda name: grid[name].mean())
 gap = difference(grid["32/8"], grid[first])
-best_is_theirs = gap[0] <= 2 * gap[1]
+best_is_theirs = gap[0] <= min(2 * gap[1], 0.1 * means[first][0])
 complete = len(grid) == 9 and other_looks >= 5000
 study.claim(
     "W4",
@@ -1056,7 +1062,10 @@ study.claim(
         words
         for words, so in (
             ("overlap does not win for every window", overlap_wins),
-            (f"{first} is better than 32/8", best_is_theirs),
+            (
+                f"{first} is better than 32/8, which errs by {gap[0]:.3f} ± {gap[1]:.3f} more",
+                best_is_theirs,
+            ),
         )
         if not so
     ),
@@ -1178,8 +1187,8 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # of that picture, passes them through the same microscope, and trains a network on them: for each
 # picture 283 films on a laptop and 525 at full size, in all their symmetries, and 294 and 698
 # more for validation, calibration and test. (The paper has 125.) A linear map fitted to
-# validation films corrects its answer. `estimate` then works backwards: with the estimate it
-# simulates texture and hysteresis loop.
+# validation films, and for the period 4π*A*/*D* a parabola, corrects its answer. `estimate` then
+# works backwards: with the estimate it simulates texture and hysteresis loop.
 #
 # The network is no longer the paper's, but it reads the same windows: four convolutions pass over
 # the whole picture at once, and their last filters see 31×31 pixels each, 8 pixels apart. In the

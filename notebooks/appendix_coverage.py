@@ -70,14 +70,16 @@ study = Study("appendix_coverage", profile=profile, output=output, seed=seed, de
 TOLD = Conditions(temperature_K=265, field_T=0.05, pixel_size_nm=2.34, thickness_nm=30)
 RANGES = Ranges(low=(5, 1.0, 200), high=(12, 2.2, 600))
 BLUR_NM = 3.0  # of the instrument; `estimate` is not told, except where stated
-HIDDEN_SEED = 424_242
+HIDDEN_SEED = 730_130
 # The loops and textures that follow from an answer are not used here: as few as possible.
 EFFORT_HERE = replace(EFFORT[effort], again=2, loop_films=2, loop_cells=16, loop_sweeps=20)
 
 # %% [markdown]
 # ## Hidden films
 # Parameters are drawn at random, uniformly over the ranges, because the promise is an average
-# over them. Nothing below looks at them until all answers are in.
+# over them. Nothing below looks at them until all answers are in. (Earlier versions of `estimate`
+# were improved by how other films fared, those of the seed 424 242. The present ones are new: no
+# choice of method was made with them in sight.)
 
 
 # %%
@@ -171,9 +173,10 @@ SYMBOLS = [symbol_and_unit(name)[0] for name in QUANTITIES]
 # %% [markdown]
 # **Criterion.** For each of *A*, *D*, *M*_s and 4π*A*/*D*, the share of intervals that hold the
 # truth is 90 %, within twice its error. This error, for a share of 90 %, has two parts: the films
-# are a sample, and so are the states on which each network was calibrated. (Errors and half-widths
-# are relative. An interval is *closed* if both of its ends lie within the simulated range; the
-# half-width is the median over these.)
+# are a sample, and so are the states on which each network was calibrated. (Errors and
+# half-widths are relative. The ± of a mean error is the scatter over films: what a network does
+# to all of its films alike is not in it. An interval is *closed* if both of its ends lie within
+# the simulated range; the half-width is the median over these.)
 
 
 # %%
