@@ -80,8 +80,8 @@ def _minimise(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.
         advance(spins, [slope], step[:, None], candidate)
         system.torque(candidate, new_slope)
         change = slope - new_slope  # of the gradient, while the spins change by step × slope
-        squared, mixed, changed = (
-            torch.einsum("bchw,bchw->b", a, b).double().cpu()
+        squared, mixed, changed = (  # in double: no state's sum may depend on those beside it
+            (a * b).flatten(1).sum(1, dtype=torch.float64).cpu()
             for a, b in ((slope, slope), (slope, change), (change, change))
         )
         longer, shorter = step * squared / mixed, step * mixed / changed

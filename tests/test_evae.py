@@ -131,19 +131,35 @@ def test_layers_have_the_sizes_of_the_paper():
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])  # kernel and stencil
 @pytest.mark.parametrize("boundary", ["periodic", "open"])
 @pytest.mark.parametrize("kind", ["interfacial", "bulk"])
-def test_the_energy_in_the_loss_is_the_hamiltonians(boundary, kind, precision):
+def test_the_energy_in_the_loss_is_the_hamiltonians(boundary, kind, precision, device):
     hamiltonian = Hamiltonian(
         dmi=0.3, zeeman=(0.02, -0.01, 0.05), anisotropy=0.1, dmi_kind=kind, boundary=boundary
     )
-    spins = textures.random((16, 32), states=range(3)).to(precision).requires_grad_()
+    spins = textures.random((16, 32), states=range(3)).to(device, precision).requires_grad_()
     energy = evae._EnergyPerSite.apply(spins, hamiltonian)
     expected = hamiltonian.energy(spins) / 512
     # Means over 1536 numbers of order one in single precision.
     torch.testing.assert_close(energy.double(), expected, rtol=0, atol=1e-6)
-    weights = torch.tensor([1.0, 2.0, -3.0], dtype=precision)
+    weights = torch.tensor([1.0, 2.0, -3.0], dtype=precision, device=device)
     (found,) = torch.autograd.grad((energy * weights).sum(), spins)
     (wanted,) = torch.autograd.grad((expected * weights).sum(), spins)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_energies_are_not_rounded_to_tf32(monkeypatch):
+    """Which cuDNN may do unless it is told not to; on a CPU only the setting can be seen."""
+    seen, convolve = [], evae.phases.convolve
+
+    def spy(*given):
+        seen.append(torch.backends.cudnn.allow_tf32)
+        return convolve(*given)
+
+    monkeypatch.setattr(evae.phases, "convolve", spy)
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled
+    spins = textures.random((16, 16)).double()  # the kernel of the host is for single precision
+    evae._EnergyPerSite.apply(spins, Hamiltonian(dmi=0.3))
+    assert seen == [False] and before[0]
+    assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.float64])

@@ -40,6 +40,14 @@ def test_rounding_near_the_threshold_does_not_throw_it_back():
         relax(starts, film, demagnetisation=False, torque=1e-5, max_steps=5000)
 
 
+def test_a_state_does_not_depend_on_those_beside_it():
+    film = Film(**FILM, dmi=1.5e-3)
+    starts = random((32, 32), states=range(3), seed=3)
+    together = relax(starts, film, torque=1e-2)
+    alone = torch.cat([relax(start[None], film, torque=1e-2) for start in starts])
+    assert torch.equal(together, alone)
+
+
 def test_relaxation_says_when_it_is_not_done():
     with pytest.warns(UserWarning, match="1 of 1 states"):
         relax(random((16, 16)), Film(**FILM), max_steps=3)
