@@ -1302,7 +1302,7 @@ print(kept.relative_to(ROOT))
 # ## What was reproduced, what was not, and why
 # | | laptop: 461 films of $D$ | full size: 3240 films of $D$ |
 # |---|---|---|
-# | T1: $D$, one scale, at 2.0 µm | partly: 1.5 µm fails too | partly: 1.5 µm fails too: R² −1.9 |
+# | T1: $D$, one scale, at 2.0 µm | not: 1.5 µm fails too | partly (today: not): R² −1.9 |
 # | T2: $D$, at its own scale | reproduced: 0.57, 0.77 | partly: 1.0 µm 0.93; 0.5 µm −0.38 |
 # | T3: $D$, four scales | partly: it fails at 0.75 µm | partly: test A is read, test B not |
 # | T4: $M_s$, four scales | partly: only 0.75 µm of B fails | partly, too: A 0.97; 0.75 µm −0.63 |
@@ -1334,7 +1334,7 @@ print(kept.relative_to(ROOT))
 # 0.75, 1.25 and 1.75 µm (−1.66, −0.70 and 0.36). T6 needs two amounts of data with which 0.5 µm
 # is read. On a laptop the error at 2.0 µm is 8.9, 2.1 and 2.3 mJ/m² with a sixteenth, a quarter
 # and all of the pictures, always more than the whole range of $D$; at full size, too, it goes up
-# and down. (T4 and T6 were judged by older criteria at full size; the table gives today's
+# and down. (T1, T4 and T6 were judged by older criteria at full size; the table gives today's
 # verdicts on the same numbers, the scoreboard those given then.)
 #
 # Two things that the paper mentions have no claim here: that $D$ is read worse at the ends of its
