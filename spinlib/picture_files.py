@@ -224,6 +224,8 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
                 f"{path} is stored turned (orientation {turned!r:.20}): save it upright."
             )
         values = _tiff_values(path, frame, index, kind)
+        if len(values) == 2 and not set(frame.extrasamples) & {1, 2}:
+            raise PictureError(f"{path} holds two channels and does not say which: save one.")
         if len(values) in (2, 4):
             opaque = np.iinfo(values.dtype).max if values.dtype.kind in "ui" else 1
             if (values[-1] != opaque).any():

@@ -14,7 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_opening, distance_transform_edt, find_objects, label
+from scipy.ndimage import (
+    distance_transform_edt,
+    find_objects,
+    label,
+    maximum_filter1d,
+    minimum_filter1d,
+)
 
 from spinlib.picture_files import PictureError, decode
 
@@ -84,8 +90,7 @@ def read_picture(
     values = _checked(path, values, ignored)
     if not decoded.vectors and (values[:, ~ignored] == values[:1, ~ignored]).all():
         values = values[:1]  # a grey picture saved as RGB
-    # Three components, by what the file says or as none but components are negative.
-    vectors = len(values) == 3 and (decoded.vectors or values[:, ~ignored].min() < -ROUNDED)
+    vectors = len(values) == 3 and (decoded.vectors or _look_like_vectors(values[:, ~ignored]))
     pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, vectors)
     notes.append(how)
     if ignored.any():
@@ -143,6 +148,17 @@ def _checked(path: Path, values: np.ndarray, ignored: np.ndarray) -> np.ndarray:
     return values
 
 
+def _look_like_vectors(values: np.ndarray) -> bool:
+    """Whether three channels are components, of which nobody says so.
+
+    Colours may be negative by noise, but are never as far below 0 as above. The vectors of spins
+    have one length; those of pure hues lie between 1 and √2, which scatters by a tenth.
+    """
+    low, high = values.min(), values.max()
+    length = np.linalg.norm(values, axis=0)
+    return bool(low < -0.5 * high or (low < -ROUNDED and length.std() < 0.05 * length.mean()))
+
+
 def _scaled(
     path: Path, values: np.ndarray, dtype: np.dtype, valid: np.ndarray, vectors: bool
 ) -> tuple[np.ndarray, str]:
@@ -189,7 +205,7 @@ def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
     found = []
     for shade in (0.0, 1.0):
         pure = (np.abs(upright - shade) < PURE).all(0)
-        solid = binary_opening(pure, np.ones((THINNEST, max(10, math.ceil(width / 10)))))
+        solid = _boxes_within(pure, (THINNEST, max(10, math.ceil(width / 10))))
         for rows, columns in find_objects(label(solid)[0]):
             left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
             if not (left and top and right < width and bottom < height):
@@ -202,6 +218,19 @@ def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
             if wide and corners and box.mean() >= FILLED and around.mean() <= 0.5:
                 found.append((left, top, right, bottom))
     return found
+
+
+def _boxes_within(pure: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """What is covered by boxes (rows, columns) that are pure all over: a binary opening.
+
+    One axis after the other, as the cost of a whole box grows with the cube of the picture's side.
+    """
+    solid = pure.astype(np.uint8)
+    for filtered, even in ((minimum_filter1d, 0), (maximum_filter1d, -1)):
+        for axis, size in enumerate(shape):
+            origin = even if size % 2 == 0 else 0  # such a box has no middle: back as it came
+            solid = filtered(solid, size, axis, mode="constant", origin=origin)
+    return solid.astype(bool)
 
 
 # --- what to doubt about a file -------------------------------------------------------------------
@@ -229,9 +258,9 @@ def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> l
 def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
     """Boxes (left, top, right, bottom) of the picture that look like a scale bar."""
     return [
-        f"From column {left} to {right} and row {top} to {bottom} from the top left, the picture "
-        "has a bar of one shade. If it is a scale bar, it was read as texture: mask it (mask=… of "
-        "read_picture, --mask in a shell) or crop it away, and the words beside it."
+        f"From column {left} to {right} and row {top} to {bottom} from the top left of what was "
+        "read, there is a bar of one shade. If it is a scale bar, it was taken for texture: mask "
+        "it (mask=… of read_picture, --mask in a shell) or crop it away, and the words beside it."
         for left, top, right, bottom in bars
     ]
 

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from conftest import blur
 
 from spinlib import pictures
 from spinlib.estimation import doubts
@@ -25,9 +27,13 @@ def test_edges():
     low[0], high[1] = 0.0, math.inf
     low[2], high[2] = 0.0, math.inf
     below, above, wide = doubts.at_edges(NAMES, GOOD, low, high, ENDS)
-    assert "A = 8.8 pJ/m" in below and "A < 9.68: lower the range" in below
-    assert "D = 1.6 mJ/m²" in above and "D > 1.44: raise the range" in above
-    assert all(words.endswith("or the picture is not what was said.") for words in (below, above))
+    # In the middle of its range, moving that would not help.
+    assert "A = 8.8 pJ/m: its interval reaches the lower end" in below
+    assert "A < 9.68: the picture tells little of it." in below
+    assert "D = 1.6 mJ/m²: its interval reaches the upper end" in above and "D > 1.44" in above
+    near = GOOD - 0.9 * (GOOD - ENDS[0])
+    below, *_ = doubts.at_edges(NAMES, near, low, high, ENDS)
+    assert below.endswith("lower the range, or the picture is not what was said.")
     assert "M_s = 390 kA/m" in wide and "from 200 to 600 kA/m" in wide and "nothing" in wide
 
 
@@ -120,6 +126,22 @@ def test_texture_that_is_not_the_pictures():
     assert len(doubts.other_texture(0.161, 0.08)) == 1  # twice as far as films among each other
     (sentence,) = doubts.other_texture(0.4, 0.08)
     assert "0.40 apart" in sentence and "0.08" in sentence
+
+
+def blobs(seed: int, side: int = 60) -> torch.Tensor:
+    """Smooth noise (1, side, side)."""
+    white = torch.randn(1, side, side, generator=torch.Generator().manual_seed(seed))
+    return blur(white, 3.0)
+
+
+def test_pictures_that_show_the_same_place():
+    film, other = blobs(1), blobs(2)
+    shifted = film[:, 3:53, 2:52] + 0.05 * blobs(3)[:, :50, :50]  # and a little changed
+    pictures_ = [film[:, :50, :50], other[:, :50, :50], shifted]
+    (sentence,) = doubts.same_place(pictures_, [2.0] * 3)
+    assert sentence.startswith("Pictures 1 and 3 seem to show the same place (correlation 0.")
+    assert doubts.same_place(pictures_, [2.0, 2.0, 3.0]) == []  # not on the same scale
+    assert doubts.same_place([film, shifted], [2.0, 2.0]) == []  # nor of the same size
 
 
 def test_grey_levels_that_are_cut_off():

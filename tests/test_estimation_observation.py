@@ -184,10 +184,40 @@ def test_pictures_and_ranges_that_are_refused():
             Picture(torch.rand(3, 64, 64), None, "a.png"),
             replace(CONDITIONS, contrast="perpendicular"),
         )
-    with pytest.raises(PictureError, match="finite numbers"):
-        observed(torch.full((3, 64, 64), math.nan), CONDITIONS)
+    for nothing in (torch.full((3, 64, 64), math.nan), torch.zeros(3, 0, 0)):
+        with pytest.raises(PictureError, match="finite numbers"):
+            observed(nothing, CONDITIONS)
+    with pytest.raises(PictureError, match="all its pixels are equal"):
+        observed(torch.full((3, 64, 64), 0.5), CONDITIONS)
     with pytest.raises(PictureError, match=r"no_such\.png does not exist"):
         observed("no_such.png", CONDITIONS)
+
+
+def test_pixels_that_need_a_gradient_are_pixels():
+    pixels = torch.rand(3, 64, 64, requires_grad=True)
+    assert torch.equal(observed(pixels, CONDITIONS), pixels.detach())
+
+
+def test_pixels_much_finer_than_the_networks_are_spoken_of():
+    for pixel, said in ((2.34, 0), (0.4, 1)):
+        taken = replace(CONDITIONS, pixel_size_nm=pixel)
+        side = round(450 / pixel)
+        made = plan((side, side), taken, RANGES, EFFORT["laptop"])
+        assert sum("averages over squares" in note for note in made.notes) == said
+
+
+def test_efforts_of_other_kinds_of_numbers_and_too_large_ones():
+    assert json.dumps(asdict(Effort(cells=np.int64(64))))
+    with pytest.raises(ValueError, match="held_out is at most 3300"):
+        Effort(held_out=3301)
+
+
+def test_more_pictures_than_can_be_weighed_are_refused():
+    taken = [replace(CONDITIONS, field_T=0.001 * number) for number in range(1, 34)]
+    check_series(31, taken[:31], EFFORT["laptop"])
+    check_series(33, taken[:1] * 33, EFFORT["laptop"])  # of one kind, which are averaged
+    with pytest.raises(ValueError, match="32 different conditions are too many"):
+        check_series(32, taken[:32], EFFORT["laptop"])
 
 
 def test_films_of_the_plan():
@@ -232,7 +262,9 @@ def test_numbers_of_any_kind_are_the_same_conditions():
     made = Conditions(row["K"], row["T"], np.float32(2), anisotropy_kJ_m3=np.array([0, 30]))
     assert made == Conditions(265.0, 0.0, 2.0, anisotropy_kJ_m3=(0.0, 30.0))
     assert json.loads(json.dumps(asdict(made)))["temperature_K"] == 265.0
-    check_series(2, [replace(CONDITIONS, thickness_nm=thickness) for thickness in (3, 3.0)])
+    check_series(
+        2, [replace(CONDITIONS, thickness_nm=thickness) for thickness in (3, 3.0)], EFFORT["smoke"]
+    )
     low, high = np.array([5, 1, 200]), [12, 2, 600]
     assert Ranges(low, high) == Ranges((5.0, 1.0, 200.0), (12.0, 2.0, 600.0))
 

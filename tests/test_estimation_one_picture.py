@@ -219,6 +219,23 @@ def test_an_answer_that_cannot_be_written_is_printed_all_the_same(
     assert said.err.count("\n") == 1
 
 
+def test_a_figure_that_cannot_be_written_leaves_the_one_before(
+    answer, files, tmp_path, monkeypatch, capsys
+):
+    def full(figure: Figure, where, **_):
+        if isinstance(where, str | Path):
+            Path(where).write_bytes(b"half a picture")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shell, "estimate", lambda *_, **__: answer)
+    monkeypatch.setattr(Figure, "savefig", full)
+    (tmp_path / "a.png").write_bytes(b"a whole one")
+    asked = [*files, *SAID, "--pixel-size-nm", "2.34", "--figure", str(tmp_path / "a.png")]
+    assert shell.main(asked) == 1 and "could not be written" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == b"a whole one"
+    assert [path.name for path in tmp_path.glob("a.png*")] == ["a.png"]
+
+
 def test_files_are_written_though_nobody_reads_what_is_printed(answer, files, tmp_path):
     """In a process of its own, whose output goes into a pipe that is closed at once."""
     answer.keep(tmp_path / "answer.safetensors")
@@ -457,6 +474,7 @@ def test_pictures_of_one_film_are_answered_together(answer, root):
     assert torch.equal(together.picture, answer.picture)
     assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.25]
     assert sum("The picture has a noise of" in words for words in together.choices) == 2
+    assert "different places of the film" in together.choices[0]
     # What makes it possible: states of one number have the same parameters for both pictures.
     pd.testing.assert_frame_equal(
         together.tested.filter(like="true"), answer.tested.filter(like="true")

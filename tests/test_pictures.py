@@ -14,8 +14,10 @@ import tifffile
 import torch
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from scipy.ndimage import binary_opening
 
-from spinlib.contrast import colour, vectors_from_colour
+from spinlib import pictures
+from spinlib.contrast import colour, in_plane, vectors_from_colour
 from spinlib.ovf import write_ovf
 from spinlib.pictures import PictureError, bars, read_picture, tiles
 
@@ -234,6 +236,24 @@ def test_vector_fields(tmp_path):
     )
 
 
+def test_noise_below_black_makes_no_vectors(tmp_path):
+    """What a simulated microscope with readout noise shows, saved as it is."""
+    noise = np.random.default_rng(1).normal(0, 0.03, (3, 40, 50))
+    for draw in (colour, in_plane):
+        colours = 0.8 * draw(spins())[0].numpy() + noise
+        assert colours.min() < -0.01 and colours.max() < 1.001
+        np.save(tmp_path / "colours.npy", colours)
+        picture = read_picture(tmp_path / "colours.npy")
+        assert not picture.vectors and any("from 0 to 1 already" in note for note in picture.notes)
+
+
+def test_vectors_that_hardly_turn_are_vectors(tmp_path):
+    tilted = 0.1 * (np.stack([texture(60, 60), texture(60, 60).T]) - 0.5)
+    vectors = np.concatenate([tilted, np.sqrt(1 - np.square(tilted).sum(0, keepdims=True))])
+    np.save(tmp_path / "vectors.npy", vectors)
+    assert read_picture(tmp_path / "vectors.npy").vectors
+
+
 def test_pages(tmp_path):
     stack = np.stack([stored(), stored()[::-1], 255 - stored(), stored()[:, ::-1]])
     tifffile.imwrite(tmp_path / "stack.tif", stack, photometric="minisblack")
@@ -362,6 +382,14 @@ def test_domains_are_no_bars():
         assert bars(torch.from_numpy(picture.copy())[None]) == []
 
 
+@pytest.mark.parametrize("shape", [(4, 10), (3, 7), (4, 7), (3, 10)])
+def test_boxes_are_found_as_by_an_opening(shape):
+    for seed, share in ((1, 0.9), (2, 0.97), (3, 0.99)):
+        pure = np.random.default_rng(seed).random((60, 80)) < share
+        expected = binary_opening(pure, np.ones(shape))
+        assert expected.any() and np.array_equal(pictures._boxes_within(pure, shape), expected)
+
+
 # --- grey scale ----------------------------------------------------------------------------------
 
 
@@ -475,6 +503,16 @@ def test_alpha_channels(tmp_path):
     refused(tmp_path / "a.tif", "transparent in part")
     same = read_picture(tmp_path / "colours.png")
     assert torch.equal(read_picture(tmp_path / "b.tif").pixels, same.pixels)
+
+
+def test_two_channels_are_not_one_and_its_transparency(tmp_path):
+    two = np.stack([stored(), stored()[::-1]])
+    for kind, words in (("unspecified", "two channels"), ("unassalpha", "transparent")):
+        tifffile.imwrite(
+            tmp_path / "a.tif", two, photometric="minisblack", planarconfig="separate",
+            extrasamples=[kind],
+        )  # fmt: skip
+        refused(tmp_path / "a.tif", words)
 
 
 def test_palettes_of_sixteen_bits(tmp_path):

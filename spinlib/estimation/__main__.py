@@ -8,6 +8,7 @@ for all. Asked again, it goes on where it was stopped.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.planning import CHANNELS
+from spinlib.files import write_whole
 from spinlib.notebooks import Refused
 from spinlib.picture_files import decode
 from spinlib.pictures import Picture, read_picture
@@ -48,7 +50,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     default = {field.name: field.default for field in fields(Conditions)}
     add, number = parser.add_argument, {"type": _number, "metavar": "x"}
-    add("pictures", nargs="+", type=Path, help="picture files of one film")
+    add(
+        "pictures",
+        nargs="+",
+        type=Path,
+        help="picture files of one film, each of another place, or cooled again in between",
+    )
     each = parser.add_argument_group("of every picture, or once for all")
     each.add_argument("--temperature-K", nargs="+", required=True, **number)
     each.add_argument("--field-T", nargs="+", required=True, help="along z", **number)
@@ -192,7 +199,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.json:
             answer.to_json(options.json, [str(path) for path in options.pictures])
         if options.figure:
-            answer.figure().savefig(options.figure, dpi=150, bbox_inches="tight")
+            drawn, kind = io.BytesIO(), options.figure.suffix.removeprefix(".").lower()
+            answer.figure().savefig(drawn, format=kind, dpi=150, bbox_inches="tight")
+            write_whole(options.figure, drawn.getvalue())
     except OSError as error:
         complaint = (
             f"The answer is kept, but {error.filename or 'a file of it'} could not be written: "

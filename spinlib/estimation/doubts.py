@@ -3,16 +3,20 @@
 Every function returns a list of sentences, empty if there is nothing to doubt.
 """
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
+import torch
 
 from spinlib.estimation.quantities import symbol_and_unit
 
 SLACK = 0.1  # of the simulations' span, by which a picture may look different before it is strange
 NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
+NEAR = 0.2  # of the simulated range, within which an estimate is near its end
+ALIKE = 0.5  # correlation of two pictures above which they show the same place
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
@@ -42,17 +46,18 @@ def at_edges(
                 f"{symbol} = {value:.4g} {unit}: its interval is wider than {span}, so that "
                 "nothing is known of it."
             )
-        elif below == 0:
-            sentences.append(
-                f"{symbol} = {value:.4g} {unit} lies so near the lower end of {span} that all "
-                f"there is to say is {symbol} < {above:.4g}: lower the range, or the picture is "
-                "not what was said."
+        elif below == 0 or np.isposinf(above):
+            end, move, limit = (
+                ("lower", "lower", f"< {above:.4g}")
+                if below == 0
+                else ("upper", "raise", f"> {below:.4g}")
             )
-        elif np.isposinf(above):
+            near = abs(value - (first if below == 0 else last)) < NEAR * (last - first)
+            remedy = f"{move} the range, or the picture is not what was said"
             sentences.append(
-                f"{symbol} = {value:.4g} {unit} lies so near the upper end of {span} that all "
-                f"there is to say is {symbol} > {below:.4g}: raise the range, or the picture is "
-                "not what was said."
+                f"{symbol} = {value:.4g} {unit}: its interval reaches the {end} end of {span}, so "
+                f"that all there is to say is {symbol} {limit}: "
+                f"{remedy if near else 'the picture tells little of it'}."
             )
     return sentences
 
@@ -121,6 +126,30 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
                 f"The picture's {name} is {value:.3g}, in all simulations it is from {low:.3g} to "
                 f"{high:.3g}: the picture does not look like anything simulated, and the intervals "
                 f"do not hold for it. {_REMEDY.get(name, _OTHERWISE)}"
+            )
+    return sentences
+
+
+def same_place(pictures: Sequence[torch.Tensor], pixels: Sequence[float]) -> list[str]:
+    """Pictures (channels, height, width) with pixels (nm) whose textures lie on each other.
+
+    Shifted by up to a tenth of their sides, as a stage may have moved.
+    """
+    sentences = []
+    for (one, first), (two, second) in combinations(enumerate(pictures), 2):
+        if first.shape != second.shape or pixels[one] != pixels[two]:
+            continue
+        flat = [each - each.mean((-2, -1), keepdim=True) for each in (first, second)]
+        a, b = (torch.fft.rfft2(each.double()) for each in flat)
+        overlap = torch.fft.irfft2((a * b.conj()).sum(0), s=first.shape[-2:])
+        overlap /= flat[0].norm().double() * flat[1].norm().double()
+        reach = [max(1, side // 10) for side in first.shape[-2:]]
+        overlap = overlap.roll(reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1]
+        if (likeness := overlap.max().item()) > ALIKE:
+            sentences.append(
+                f"Pictures {one + 1} and {two + 1} seem to show the same place (correlation "
+                f"{likeness:.2f}): their errors go together, and the intervals, which take them to "
+                "be independent, are too narrow. Give one of them, or the wider of their answers."
             )
     return sentences
 

@@ -33,7 +33,6 @@ from spinlib.windowed import Ranges
 _NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PART = 0.7  # of a picture's side that a look of the training sees
-_BATCH = 33  # states per data set: the progress bar moves with each
 
 
 class Bar:
@@ -86,10 +85,6 @@ class Work:
 
     def number(self, part: int, batch: int = 0) -> int:
         """The seed of a batch of states; parts are grid, drawn, validation, held out, tested …"""
-        if batch >= 100:  # the next would be the first of another part
-            raise ValueError(
-                f"The effort asks for more than {100 * _BATCH} states of one kind: ask for fewer."
-            )
         return 10_000 * self.seed + 100 * part + batch
 
 
@@ -213,8 +208,15 @@ def _noise(work: Work) -> float:
     """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
     asked = work.plan, work.conditions, work.simulated, work.effort
     made = _pictures(work, recipe(*asked, cells=work.plan.cells[0], seed=work.number(0)))
-    clean = torch.cat([pictures for pictures, *_ in made])
-    some = clean[:: -(-len(clean) // 4)]
+    apart = -(-(work.effort.values ** len(NAMES)) // 4)  # a few of the grid, not all in memory
+    some = torch.cat(
+        [
+            each[None]
+            for pictures, _, first in made
+            for n, each in enumerate(pictures, first)
+            if n % apart == 0
+        ]
+    )
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
     return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
 
@@ -238,7 +240,7 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
     }
     jobs = [("grid", work.number(0), plan.cells[0], 0)]
     for part, (name, (count, cells)) in enumerate(counts.items(), start=1):
-        batches = max(-(-count // _BATCH), min(len(cells), count))
+        batches = max(-(-count // planning.BATCH), min(len(cells), count))
         sizes = [count // batches + (batch < count % batches) for batch in range(batches)]
         jobs += [
             (name, work.number(part, batch), cells[batch % len(cells)], size)

@@ -38,14 +38,16 @@ def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
             "read_picture makes of one, or a tensor (channels, height, width) from 0 to 1, row 0 "
             "at the bottom."
         )
-    return picture if isinstance(picture, Picture) else Picture(picture, None, "The picture")
+    if isinstance(picture, Picture):
+        return picture
+    return Picture(picture.detach().cpu(), None, "The picture")
 
 
 def observed(picture: Picture | torch.Tensor | str | Path, conditions: Conditions) -> torch.Tensor:
     """A picture, or a file of one, as (channels, height, width), grey levels evened out."""
     picture = opened(picture)
     pixels, source = picture.pixels, picture.source
-    if pixels.ndim != 3 or not torch.isfinite(pixels).all():
+    if pixels.ndim != 3 or not pixels.numel() or not torch.isfinite(pixels).all():
         raise PictureError(
             f"{source} is (channels, height, width) of finite numbers, not {tuple(pixels.shape)}."
         )
@@ -67,6 +69,8 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
             f"{source} has colours from {pixels.min():.3g} to {pixels.max():.3g}: give them from 0 "
             "to 1 (bytes divided by 255; vectors as a file, or drawn by a Microscope)."
         )
+    if (pixels == pixels[:, :1, :1]).all():
+        raise PictureError(f"{source} shows nothing: all its pixels are equal.")
     return even(pixels[None], conditions)[0]
 
 
@@ -113,7 +117,7 @@ def see(
     for film, number in zip(spins, random, strict=True):
         unknown = UNKNOWN_BLUR * conditions.pixel_size_nm * number
         blur = unknown if known is None else known * (1 + SCATTER * (2 * number - 1))
-        # To a hundredth of a pixel, so that the optics are made once for many films.
+        # To a twentieth of a pixel, so that the optics are made once for many films.
         step = conditions.pixel_size_nm / 20
         blur = step * round(blur / step)
         pictures.append(conditions.microscope(plan.pixels, blur)(film[None], cell))

@@ -93,6 +93,8 @@ def estimate(
         if effort not in EFFORT:
             raise ValueError(f"There is no effort {effort!r}; it is one of {', '.join(EFFORT)}.")
         effort = EFFORT[effort]
+    if not isinstance(effort, Effort):
+        raise ValueError(f"The effort is a name or an Effort(…), not {effort!r:.80}.")
     if not (isinstance(seed, Integral) and 0 <= seed <= LARGEST_SEED):
         raise ValueError(f"The seed is a whole number from 0 to {LARGEST_SEED:.0e}, not {seed!r}.")
     seed = int(seed)  # of whatever kind, as the answer is kept under its text
@@ -103,7 +105,7 @@ def estimate(
     device = resolve_device(device)
     shown = list(picture) if isinstance(picture, list | tuple) else [picture]
     taken = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
-    planning.check_series(len(shown), taken)
+    planning.check_series(len(shown), taken, effort)
     pixels, about = zip(*map(_opened, shown, taken), strict=True)
     _check_different([each["picture"] for each in about])
     plans = [
@@ -227,7 +229,17 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         ),
         *doubts.other_texture(*list(again.numbers.values())[:2]),
     ]
+    if len(works) > 1:
+        warned += doubts.same_place(
+            [work.pixels for work in works], [work.conditions.pixel_size_nm for work in works]
+        )
     choices = []
+    if len(works) > 1:
+        choices.append(
+            "The pictures were taken to show different places of the film, or to have been taken "
+            "after it was cooled again: of one place in several fields, intervals would be too "
+            "narrow."
+        )
     for work, each, about in zip(works, learnt, (settings, *settings["others"]), strict=True):
         pixel, side, file = (
             work.conditions.pixel_size_nm,

@@ -42,6 +42,8 @@ _SENSIBLE = {
 # Of an effort's numbers: what a spread, a straight line or a distance takes, where it is not 1.
 _LEAST = {"drawn": 0, "validation": 3, "held_out": 2, "tested": 2, "again": 2}
 _LEAST |= {"cells": 8, "loop_cells": 4}
+BATCH = 33  # states of a data set: the progress bar moves with each
+MOST = 100 * BATCH  # states of one kind: a hundred seeds are kept for each
 _SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1e-1, 1e4))  # of A, D and M_s
 
 
@@ -85,7 +87,7 @@ class Conditions:
                 raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
         if not math.isfinite(self.field_T):
             raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
-        if self.contrast not in CHANNELS:
+        if not (isinstance(self.contrast, str) and self.contrast in CHANNELS):
             raise ValueError(
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
                 f"one of {', '.join(CHANNELS)}."
@@ -158,6 +160,10 @@ class Effort:
                 raise ValueError(
                     f"An effort's {name} is a whole number >= {least}, not {number!r}."
                 )
+            object.__setattr__(self, name, int(number))  # of whatever kind: it is kept as JSON
+        for name in ("drawn", "validation", "held_out", "tested"):
+            if getattr(self, name) > MOST:
+                raise ValueError(f"An effort's {name} is at most {MOST}.")
         if self.loop_cells % 2:
             raise ValueError(f"An effort's loop_cells is even, not {self.loop_cells}.")
 
@@ -209,8 +215,8 @@ class Plan:
         return _fourfold(1.2 * self.cells[1])
 
 
-def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
-    """Refuse pictures without conditions of their own, or of more than one film."""
+def check_series(pictures: int, conditions: Sequence[Conditions], effort: Effort) -> None:
+    """Refuse pictures without conditions of their own, of more than one film, or too many."""
     if not pictures or pictures != len(conditions):
         raise ValueError(
             f"{pictures} picture(s) came with {len(conditions)} set(s) of conditions: give one of "
@@ -229,6 +235,13 @@ def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
                 f"Pictures of one film have one {name}, not {', '.join(map(str, values))}: "
                 "ask for films one by one."
             )
+    # Three answers of each kind and a constant are fitted to the validation states.
+    if (kinds := len(set(conditions))) > (most := max(1, (effort.validation - 1) // 3)):
+        raise ValueError(
+            f"Pictures under {kinds} different conditions are too many for an effort with "
+            f"{effort.validation} validation states, which can weigh {most} against each other "
+            "(and does best with a third of that): give fewer, or an Effort with more states."
+        )
 
 
 def with_margin(ranges: Ranges) -> Ranges:
@@ -332,6 +345,12 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
         *notes,
     ]
+    if pixels > 8 * seen:
+        notes.append(
+            f"The picture's pixels of {pixel:.3g} nm are {pixels / seen:.2g} times finer than what "
+            "the network sees, and simulated pictures have as many, which takes time and memory: "
+            "averages over squares of them tell as much."
+        )
     if box < 2 * long:
         notes.append(
             f"The box holds less than two of the longest helix period of {long:.3g} nm, so that it "
