@@ -102,7 +102,8 @@ def anneal(
     """Cool random spins (or `start`) through `temperatures`, (sweeps,) or (batch, sweeps).
 
     `states` are the indices of the states in their data set: state i is the same whatever other
-    states are annealed beside it. Returns spins (batch, 3, height, width).
+    states are annealed beside it. Random numbers begin anew with each call: to go on from a `start`
+    with fresh ones, give another seed. Returns spins (batch, 3, height, width).
     """
     device = resolve_device(device)
     if start is None:
@@ -150,7 +151,7 @@ def sweep(
             f"Temperatures are (sweeps,), or (batch, sweeps) with {batch} rows, not "
             f"{tuple(temperatures.shape)}."
         )
-    temperatures = temperatures.expand(batch, temperatures.shape[-1])
+    temperatures = temperatures.expand(batch, temperatures.shape[-1]).clamp(max=_HOTTEST)
     couplings, anisotropy = coupling_table(hamiltonian, spins)
     dipolar = _per_state(hamiltonian.dipolar, spins)
     long_ranged = bool((dipolar != 0).any())

@@ -128,7 +128,7 @@ class Film:
             exchange=2e21 * stiffness * self.thickness,
             dmi=1e21 * dmi * area,
             anisotropy=1e21 * self.anisotropy * volume,
-            zeeman=1e21 * saturation * vector * volume,
+            zeeman=1e21 * saturation * vector.to(saturation.device) * volume,
             # As a float first: the square of a whole number may not fit into its 32 bits.
             dipolar=1e21 * VACUUM_PERMEABILITY * (1.0 * self.saturation) ** 2 * volume,
             dmi_kind=self.dmi_kind,

@@ -17,7 +17,7 @@ import torch
 from spinlib.anneal import sweep
 from spinlib.film import Film, thermal_energy
 from spinlib.hamiltonian import Number
-from spinlib.kernels import random_normal
+from spinlib.kernels import number_of, random_normal
 from spinlib.llg import checked, per_state
 from spinlib.relaxation import relax
 
@@ -90,7 +90,8 @@ def hysteresis(
 
     At a temperature (kelvin) each field is followed by so many heat-bath `sweeps`, over the second
     half of which the magnetisation is averaged. No step is taken back: that would undo what
-    temperature has turned over, until it happens several times in a row.
+    temperature has turned over, until it happens several times in a row. Kicks and sweeps draw on
+    `seed`, anew with each call.
     """
     spins = checked(start)
     batch = len(spins)
@@ -114,6 +115,8 @@ def hysteresis(
     if not (isinstance(sweeps, Integral) and sweeps >= 1):
         raise ValueError(f"Each field of a loop takes at least one sweep, not {sweeps}.")
     states = range(batch) if states is None else states
+    if number_of(states) != batch:
+        raise ValueError(f"{batch} films need as many state indices, got {number_of(states)}.")
     occupied = (spins.norm(dim=1) > 0.5).flatten(1).sum(1).cpu()
     if not occupied.all():
         raise ValueError("A loop is taken of a magnet: a state of the start has no occupied cell.")

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -228,7 +229,7 @@ def side_by_side(
     arguments by `functools.partial`.
     """
     bar = tqdm(total=len(calls), desc=progress, disable=not (progress and calls), unit="training")
-    if torch.device(device).type != "cpu" or not calls:
+    if resolve_device(device).type != "cpu" or not calls:
         with bar:
             return [(call(), bar.update())[0] for call in calls]
     workers = min(len(calls), _cores())
@@ -259,6 +260,11 @@ def side_by_side(
                 running[pool.submit(_of_file, path)] = number
             collect(0)
             return results
+        except BrokenProcessPool:
+            raise TrainingError(
+                "A training's process was ended from outside, as systems do when memory runs out: "
+                "free some, or ask for smaller trainings. Those with checkpoints go on from there."
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -329,7 +335,7 @@ def evaluate(
     device: torch.device | str,
 ) -> dict[str, float]:
     """Return every loss over `samples` as "validation <name>", with the same draws each time."""
-    device = torch.device(device)
+    device = resolve_device(device)
     network.eval()
     count = len(samples[0])
     at_once = 500 if device.type == "cpu" else 2000

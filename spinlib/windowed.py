@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from spinlib.checkpoints import checkpoint_path
+from spinlib.kernels import resolve_device
 from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
@@ -126,7 +127,7 @@ def train_windows(
     `distort` changes windows on their way into training. With a `checkpoint` a training that was
     interrupted goes on. Returns the losses by epoch.
     """
-    device = torch.device(device)
+    device = resolve_device(device)
     sets = []
     for pictures, targets in (training, validation):
         pictures = pictures.to(device, memory_format=torch.channels_last)  # as networks read them
@@ -184,7 +185,7 @@ def learn(
     """
     epochs = max(1, round(looks / len(Windows(training[0], network.window, step))))
     kept = {name: value for name, value in settings.items() if name not in _UNNAMED}
-    kept["distort"] = _told(settings.get("distort"))
+    kept |= {name: _told(settings.get(name)) for name in ("distort", "schedule")}
     about = [type(network).__name__, network.settings, step, epochs, seed, kept]
     curve = train_windows(
         *(network, training, validation),
@@ -197,12 +198,12 @@ def learn(
     return network, curve
 
 
-def _told(distort: Callable | None) -> str | None:
+def _told(function: Callable | None) -> str | None:
     """A function by what it does: others, as of a notebook, may have its name."""
     try:
-        return distort and inspect.getsource(distort)
+        return function and inspect.getsource(function)
     except (OSError, TypeError):  # nobody can tell: not to be found again
-        return repr(distort)
+        return repr(function)
 
 
 def saturated(losses: Sequence[float], epochs: int = 5) -> bool:
@@ -252,6 +253,7 @@ def estimate_windows(
     batch_size: int | None = None,
 ) -> WindowEstimates:
     """Estimates of pictures (pictures, channels, height, width) of any size from one window on."""
+    device = resolve_device(device)
     network.eval().to(device, memory_format=torch.channels_last)
     # On the host few windows at a time: what a layer makes of them should fit into caches.
     batch_size = batch_size or (512 if torch.device(device).type == "cuda" else 128)

@@ -68,6 +68,12 @@ def test_what_makes_no_schedule_is_refused(hot, cold, sweeps, sentence):
         random_rate(1.0, 100, 101, seed=1, states=[0])
 
 
+def test_a_lattice_may_be_as_hot_as_one_likes():
+    for hamiltonian in (Hamiltonian(anisotropy=0.5), Hamiltonian(dipolar=0.1)):
+        spins = anneal(hamiltonian, (8, 8), torch.full((3,), 3e38))
+        assert (spins.norm(dim=1) - 1).abs().max() < 1e-6
+
+
 def test_random_rates():
     slowest, fastest = 400, 50
     schedules = random_rate(1.5, slowest, fastest, seed=2, states=range(2000))

@@ -148,6 +148,7 @@ def test_wrong_loops_are_refused():
         ({"direction": (0, 0, 0)}, "direction"),
         ({"temperature": math.nan}, "T = 0"),
         ({"sweeps": 0, "temperature": 100.0}, "at least one sweep, not 0"),
+        ({"states": [0, 1]}, "1 films need as many state indices, got 2"),
     ):
         with pytest.raises(ValueError, match=message):
             hysteresis(film, start, **({"largest_field": 1.0} | change))

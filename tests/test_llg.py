@@ -45,6 +45,7 @@ def test_torque_is_the_hamiltonians(device, boundary, kind, mapped):
     p, q = torch.tensor([0.9, 0.5]), torch.tensor([0.1, 0.4])
     set_columns(system.table, precession=p, damping=q)
     energy = film.hamiltonian(field)
+    assert film.hamiltonian(0.1).zeeman.device.type == device.type  # a number has no device
     moment = (1e21 * system.moment)[:, None, None, None].to(device)
     across = torch.linalg.cross(spins.double(), energy.field(spins.double()) / moment, dim=1)
     p, q = p.to(device)[:, None, None, None], q.to(device)[:, None, None, None]

@@ -417,6 +417,11 @@ def test_when_one_training_fails_the_others_are_given_up():
     assert not left
 
 
+def test_a_training_that_is_killed_says_what_may_have_happened():
+    with pytest.raises(TrainingError, match="when memory runs out"):
+        side_by_side([partial(os._exit, 9), partial(time.sleep, 1)])
+
+
 def test_a_checkpoint_of_another_kind_of_device(tmp_path, monkeypatch):
     """What is finished there will do; what is not begins anew, as no half fits the other."""
 

@@ -227,6 +227,10 @@ def test_other_pictures_or_targets_do_not_find_a_checkpoint(tmp_path):
         data = (shown, targets), (shown, targets)
         learn(network, *data, looks=1, seed=1, folder=tmp_path, distort=distort)
     assert len(list(tmp_path.glob("*.safetensors"))) == 6
+    with seeded(1):
+        network = FullyConnected(16)
+    learn(network, *data, looks=1, seed=1, folder=tmp_path, schedule=lambda _: 0.5, device="auto")
+    assert len(list(tmp_path.glob("*.safetensors"))) == 7
 
 
 def test_an_early_end_waits_for_a_plateau():
