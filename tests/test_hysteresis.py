@@ -66,8 +66,8 @@ def test_the_ascending_branch_is_the_descending_one_turned_about_the_origin():
     assert fields.tolist() == [-1, 0, 1] and moments.tolist() == [-1, -0.5, 1]
 
 
-def test_a_loop_counts_occupied_cells():
-    start = uniform((4, 4))
+def test_a_loop_counts_occupied_cells(device):
+    start = uniform((4, 4)).to(device)
     start[:, :, :2] = 0
     loop = hysteresis(Film(**FILM), start, largest_field=2.0, step=2.0, finest_step=2.0)
     # Aligned, but for a kick of 0.01 rad that may be left.
@@ -94,11 +94,11 @@ def test_small_particle_limit():
 
 
 @INDEPENDENT
-def test_loop_of_independent_cells_at_temperature_is_langevins():
+def test_loop_of_independent_cells_at_temperature_is_langevins(device):
     film = Film(1e-30, 400e3, cell=4e-9, thickness=1e-9)
     per_tesla = 400e3 * 16e-27 / (BOLTZMANN * 300)
     loop = hysteresis(
-        *(film, uniform((32, 32)).repeat(2, 1, 1, 1)),
+        *(film, uniform((32, 32)).repeat(2, 1, 1, 1).to(device)),
         largest_field=5.0,
         step=1.0,
         temperature=300.0,
