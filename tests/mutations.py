@@ -341,6 +341,34 @@ FAULTS = [
         "test_similarity.py::test_handedness_of_helices_and_their_mirrors",
     ),
     Fault(
+        "estimates: the map of the period is a line",
+        "estimation/quantities.py",
+        "return unit, np.hstack([period, period**2])",
+        "return unit, period",
+        "test_estimation_quantities.py::test_the_map_of_the_period_bends",
+    ),
+    Fault(
+        "pictures: of one place, only if nothing moved",
+        "estimation/doubts.py",
+        "overlap.roll(reach, (0, 1))[: 2 * reach[0] + 1, : 2 * reach[1] + 1]",
+        "overlap[:1, :1]",
+        "test_estimation_doubts.py::test_pictures_that_show_the_same_place",
+    ),
+    Fault(
+        "relaxation: sums in single precision",
+        "relaxation.py",
+        "(a * b).flatten(1).sum(1, dtype=torch.float64).cpu()",
+        'torch.einsum("bchw,bchw->b", a, b).double().cpu()',
+        "test_relaxation.py::test_a_state_does_not_depend_on_those_beside_it",
+    ),
+    Fault(
+        "e-vae: energies rounded to TF32",
+        "networks/evae.py",
+        "cudnn.flags(**as_they_are, allow_tf32=False)",
+        "cudnn.flags(**as_they_are, allow_tf32=True)",
+        "test_evae.py::test_energies_are_not_rounded_to_tf32",
+    ),
+    Fault(
         "estimates: the period has no map of its own",
         "estimation/quantities.py",
         "return np.hstack([unit, period(powers)])",
@@ -452,7 +480,7 @@ FAULTS = [
     Fault(
         "bars: what domains add is left on",
         "pictures.py",
-        "solid = binary_opening(pure, np.ones((THINNEST, max(10, math.ceil(width / 10)))))",
+        "solid = _boxes_within(pure, (THINNEST, max(10, math.ceil(width / 10))))",
         "solid = pure",
         "test_pictures.py::test_a_bar_is_found_though_domains_of_its_shade_touch_it",
     ),
