@@ -16,7 +16,7 @@ SLACK = 0.1  # of the simulations' span, by which a picture may look different b
 NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a picture says nothing
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
 NEAR = 0.2  # of the simulated range, within which an estimate is near its end
-ALIKE = 0.4  # correlation of two pictures of one place; those of 460 pairs of other films: up to 0.22
+ALIKE = 0.4  # correlation of pictures of one place; 460 pairs of other films have up to 0.22
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
