@@ -406,10 +406,11 @@ def test_about_names_commit_device_versions_seed_and_time(tmp_path):
     facts = study.about()["about this run"]
     assert facts["seed"] == 11 and facts["device"] == "cpu"
     assert facts["commit"] == study.commit
-    assert f"torch {torch.__version__}" in facts["packages"]
+    assert facts["torch"] == torch.__version__
     assert facts["Python"] == ".".join(map(str, sys.version_info[:3]))
     assert facts["took"].endswith(" s")
-    assert "bit" in facts["processor"] and f"{os.cpu_count()} threads" in facts["processor"]
+    assert "bit" in facts["vector width"] and facts["its threads"] == os.cpu_count()
+    assert not (facts.astype(str).str.len() > 50).any()  # pandas would not show the rest
     if platform.machine() == "x86_64":  # others have no instruction that gives a name
         assert torch.cpu.get_capabilities()["cpu_name"].split()[0] in facts["processor"]
 

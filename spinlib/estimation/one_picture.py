@@ -229,12 +229,11 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         ),
         *doubts.other_texture(*list(again.numbers.values())[:2]),
     ]
+    choices = []
     if len(works) > 1:
         warned += doubts.same_place(
             [work.pixels for work in works], [work.conditions.pixel_size_nm for work in works]
         )
-    choices = []
-    if len(works) > 1:
         choices.append(
             "The pictures were taken to show different places of the film, or to have been taken "
             "after it was cooled again: of one place in several fields, intervals would be too "
