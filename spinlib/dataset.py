@@ -144,11 +144,11 @@ def dataset(
     It may be interrupted or killed at any moment; the next call goes on and ends with the bytes of
     an unbroken run (but for films with dipoles on a GPU, whose Fourier transforms may round
     otherwise where fewer states are left to be made at a time; and one begun on a GPU and finished
-    on a CPU, which nobody notices, has states of either). Damaged shards are made again. If
-    another process is making the same data set, this one waits for it. `device` is the GPU by
-    default if there is one. With the address of a Dask `scheduler` ("tcp://host:8786") its workers
-    simulate and this process writes, so that the workers have to know the recipe's class, but not
-    the disk.
+    on a CPU, or the other way round, has states of either, which nobody notices). Damaged shards
+    are made again. If another process is making the same data set, this one waits for it. `device`
+    is the GPU by default if there is one. With the address of a Dask `scheduler`
+    ("tcp://host:8786") its workers simulate and this process writes, so that the workers have to
+    know the recipe's class, but not the disk.
     """
     store = _store(recipe, Path(root))
     missing = store.missing_bytes()

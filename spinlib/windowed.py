@@ -256,7 +256,7 @@ def estimate_windows(
     device = resolve_device(device)
     network.eval().to(device, memory_format=torch.channels_last)
     # On the host few windows at a time: what a layer makes of them should fit into caches.
-    batch_size = batch_size or (512 if torch.device(device).type == "cuda" else 128)
+    batch_size = batch_size or (512 if device.type == "cuda" else 128)
     mean, spread = [], []
     for picture in pictures.split(1):  # one at a time: large pictures may be many
         picture = picture.to(device, torch.float32, memory_format=torch.channels_last)

@@ -369,6 +369,13 @@ FAULTS = [
         "test_evae.py::test_energies_are_not_rounded_to_tf32",
     ),
     Fault(
+        "e-vae: spins rounded to TF32",
+        "networks/evae.py",
+        "with _exactly(maps.device):",
+        "with torch.autocast(maps.device.type, enabled=False):",
+        "test_evae.py::test_energies_are_not_rounded_to_tf32",
+    ),
+    Fault(
         "estimates: the period has no map of its own",
         "estimation/quantities.py",
         "return np.hstack([unit, period(powers)])",

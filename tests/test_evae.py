@@ -159,6 +159,8 @@ def test_energies_are_not_rounded_to_tf32(monkeypatch):
     spins = textures.random((16, 16)).double()  # the kernel of the host is for single precision
     evae._EnergyPerSite.apply(spins, Hamiltonian(dmi=0.3))
     assert seen == [False] and before[0]
+    network().decode(normal(2, 10))  # in which only the last makes spins
+    assert seen[1:] == [True] * 4 + [False]
     assert (torch.backends.cudnn.allow_tf32, torch.backends.cudnn.enabled) == before
 
 

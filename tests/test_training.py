@@ -26,7 +26,7 @@ from spinlib.checkpoints import checkpoint_name
 from spinlib.estimation import Conditions, learning, plan
 from spinlib.estimation.planning import Effort
 from spinlib.hamiltonian import Hamiltonian
-from spinlib.kernels import random_normal, random_uniform
+from spinlib.kernels import random_normal, random_uniform, resolve_device
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
@@ -415,6 +415,18 @@ def test_when_one_training_fails_the_others_are_given_up():
     workers = [each for each in psutil.Process().children() if "spawn_main" in str(each.cmdline())]
     _, left = psutil.wait_procs(workers, timeout=60)
     assert not left
+
+
+def test_devices_are_chosen_and_refused_as_elsewhere():
+    network = linear().to(resolve_device("auto"))
+    found = evaluate(network, squared, line(20), seed=1, device="auto")["validation loss"]
+    expected = squared(linear(), line(20), None)["loss"].item()
+    assert found == pytest.approx(expected, rel=1e-5)  # a mean of 20 in single precision
+    assert side_by_side([partial(int, "7")], device="auto") == [7]
+    with pytest.raises(ValueError, match="use auto, cpu or cuda"):
+        evaluate(linear(), squared, line(20), seed=1, device="gpu")
+    with pytest.raises(ValueError, match="use auto, cpu or cuda"):
+        side_by_side([partial(int, "7")], device="gpu")
 
 
 def test_a_training_that_is_killed_says_what_may_have_happened():

@@ -151,6 +151,8 @@ def test_an_estimate_is_the_mean_over_the_windows():
         ).detach()
         np.testing.assert_allclose(found.mean[number], each.mean(0), atol=1e-6)
         np.testing.assert_allclose(found.spread[number], each.std(0, correction=0), atol=1e-6)
+    with pytest.raises(ValueError, match="use auto, cpu or cuda"):
+        estimate_windows(network, shown, device="gpu")
 
 
 # --- training ------------------------------------------------------------------------------------
