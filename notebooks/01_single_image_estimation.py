@@ -1041,7 +1041,7 @@ pairs = {w: difference(grid[whole], grid[fine]) for w, (fine, whole) in OVERLAP.
 overlap_wins = all(mean > 2 * error for mean, error in pairs.values())
 first = min(grid, key=lambda name: grid[name].mean())
 gap = difference(grid["32/8"], grid[first])
-best_is_theirs = gap[0] <= min(2 * gap[1], 0.1 * means[first][0])
+best_is_theirs = bool(gap[0] <= min(2 * gap[1], 0.1 * means[first][0]))
 complete = len(grid) == 9 and other_looks >= 5000
 study.claim(
     "W4",
