@@ -152,11 +152,13 @@ def _look_like_vectors(values: np.ndarray) -> bool:
     """Whether three channels are components, of which nobody says so.
 
     Colours may be negative by noise, but are never as far below 0 as above. The vectors of spins
-    have one length; those of pure hues lie between 1 and √2, which scatters by a tenth.
+    have one length; those of pure hues lie between 1 and √2, which scatters by a tenth. Pale
+    colours scatter less, but only dead pixels of theirs are below 0.
     """
     low, high = values.min(), values.max()
     length = np.linalg.norm(values, axis=0)
-    return bool(low < -0.5 * high or (low < -ROUNDED and length.std() < 0.05 * length.mean()))
+    alike = length.std() < 0.05 * length.mean()
+    return bool(low < -0.5 * high or (alike and np.percentile(values, PERCENTILES[0]) < -ROUNDED))
 
 
 def _scaled(

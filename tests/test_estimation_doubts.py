@@ -33,6 +33,8 @@ def test_edges():
     assert "D = 1.6 mJ/m²: its interval reaches the upper end" in above and "D > 1.44" in above
     near = GOOD - 0.9 * (GOOD - ENDS[0])
     below, *_ = doubts.at_edges(NAMES, near, low, high, ENDS)
+    _, above, _ = doubts.at_edges(NAMES, GOOD + 0.9 * (ENDS[1] - GOOD), low, high, ENDS)
+    assert above.endswith("raise the range, or the picture is not what was said.")
     assert below.endswith("lower the range, or the picture is not what was said.")
     assert "M_s = 390 kA/m" in wide and "from 200 to 600 kA/m" in wide and "nothing" in wide
 
@@ -144,6 +146,12 @@ def test_pictures_that_show_the_same_place():
     assert doubts.same_place([film, shifted], [2.0, 2.0]) == []  # nor of the same size
 
 
+def test_more_answers_than_the_validation_states_can_weigh_well():
+    assert doubts.many_kinds(45, 96) == []  # 15 pictures: two states and more for each number
+    (sentence,) = doubts.many_kinds(48, 96)
+    assert "48 answers" in sentence and "96 validation states" in sentence and "fewer" in sentence
+
+
 def test_grey_levels_that_are_cut_off():
     assert doubts.cut_off(0.0999, 0.0999, 0.1) == []
     (sentence,) = doubts.cut_off(0.0, 0.234, 0.1)
@@ -155,4 +163,5 @@ def test_grey_levels_that_are_cut_off():
 def test_a_bar_drawn_into_the_picture():
     assert pictures.drawn_over([]) == []
     (words,) = pictures.drawn_over([(20, 170, 80, 176)])
-    assert "column 20 to 80 and row 170 to 176" in words and "mask it" in words
+    assert "column 20 to 80 and row 170 to 176" in words
+    assert "of what was read" in words and "mask it" in words

@@ -18,6 +18,7 @@ from spinlib.estimation.observation import (
     even,
     matching_noise,
     observed,
+    opened,
     record,
     see,
 )
@@ -50,6 +51,7 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"temperature_K": None}, "temperature_K of the conditions is None; give a number"),
         ({"field_T": "0.05 T"}, "field_T of the conditions is '0.05 T'; give a number"),
         ({"contrast": "vector"}, "'vector' cannot be estimated from"),
+        ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
@@ -195,7 +197,9 @@ def test_pictures_and_ranges_that_are_refused():
 
 def test_pixels_that_need_a_gradient_are_pixels():
     pixels = torch.rand(3, 64, 64, requires_grad=True)
-    assert torch.equal(observed(pixels, CONDITIONS), pixels.detach())
+    for given in (pixels, Picture(pixels, None, "a.png")):
+        assert torch.equal(observed(given, CONDITIONS), pixels.detach())
+        assert not opened(given).pixels.requires_grad
 
 
 def test_pixels_much_finer_than_the_networks_are_spoken_of():
@@ -208,7 +212,7 @@ def test_pixels_much_finer_than_the_networks_are_spoken_of():
 
 def test_efforts_of_other_kinds_of_numbers_and_too_large_ones():
     assert json.dumps(asdict(Effort(cells=np.int64(64))))
-    with pytest.raises(ValueError, match="held_out is at most 3300"):
+    with pytest.raises(ValueError, match="held_out is at most 3300, not 3301"):
         Effort(held_out=3301)
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -404,6 +405,27 @@ def test_training_goes_beyond_the_ranges_and_calibration_does_not(root):
     assert sets["training"].parameters[list(NAMES)].max().tolist() == list(wide.high)
 
 
+def test_noise_is_matched_without_keeping_all_pictures(root, monkeypatch):
+    batches = []
+
+    def made(*_):
+        for first in range(0, 8, 2):  # all of the grid
+            batch = np.zeros((2, 3, 60, 60), np.float32)
+            batches.append(weakref.ref(batch))
+            yield torch.from_numpy(batch), None, first
+            del batch
+            # The one before is still at hand, those before it are not.
+            assert [each() is None for each in batches[:-1]] == [True] * (first // 2)
+
+    def matched(some, *_):
+        assert len(some) == 4
+        return 0.0
+
+    monkeypatch.setattr(learning, "_pictures", made)
+    monkeypatch.setattr(learning.observation, "matching_noise", matched)
+    assert learning._noise(work_for(root)) == 0.0 and len(batches) == 4
+
+
 @pytest.mark.filterwarnings("ignore:Cells of")
 def test_states_have_cells_of_several_sizes_and_noise_of_their_own(root, monkeypatch):
     work, films, drawn = work_for(root), [], []
@@ -475,6 +497,8 @@ def test_pictures_of_one_film_are_answered_together(answer, root):
     assert [other["conditions"]["field_T"] for other in together.settings["others"]] == [0.25]
     assert sum("The picture has a noise of" in words for words in together.choices) == 2
     assert "different places of the film" in together.choices[0]
+    said = any("validation states" in words for words in together.choices)
+    assert said == (2 * 7 > TINY.validation)  # three answers to each picture, and a constant
     # What makes it possible: states of one number have the same parameters for both pictures.
     pd.testing.assert_frame_equal(
         together.tested.filter(like="true"), answer.tested.filter(like="true")
@@ -581,8 +605,9 @@ def test_bad_input_is_refused_before_anything_is_made(tmp_path):
         ask(tmp_path, picture=torch.rand(3, 12, 40))
     with pytest.raises(PictureError, match="1 channel"):
         ask(tmp_path, picture=torch.rand(1, 60, 60))
-    with pytest.raises(ValueError, match="no effort 'heroic'"):
-        ask(tmp_path, effort="heroic")
+    for effort, words in (("heroic", "no effort 'heroic'"), (None, "name or an Effort.*not None")):
+        with pytest.raises(ValueError, match=words):
+            ask(tmp_path, effort=effort)
     for seed in (-1, 1.5, "1", 10**16):
         with pytest.raises(ValueError, match=f"seed is a whole number .* not {seed!r}"):
             ask(tmp_path, seed=seed)

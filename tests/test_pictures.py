@@ -247,6 +247,14 @@ def test_noise_below_black_makes_no_vectors(tmp_path):
         assert not picture.vectors and any("from 0 to 1 already" in note for note in picture.notes)
 
 
+def test_a_dead_pixel_makes_no_vectors_of_pale_colours(tmp_path):
+    noise = np.random.default_rng(1).normal(0, 0.02, (3, 40, 50))
+    colours = np.array([0.8, 0.75, 0.7])[:, None, None] + noise
+    colours[0, 3, 3] = -0.01
+    np.save(tmp_path / "colours.npy", colours)
+    assert not read_picture(tmp_path / "colours.npy").vectors
+
+
 def test_vectors_that_hardly_turn_are_vectors(tmp_path):
     tilted = 0.1 * (np.stack([texture(60, 60), texture(60, 60).T]) - 0.5)
     vectors = np.concatenate([tilted, np.sqrt(1 - np.square(tilted).sum(0, keepdims=True))])

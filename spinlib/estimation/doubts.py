@@ -154,6 +154,17 @@ def same_place(pictures: Sequence[torch.Tensor], pixels: Sequence[float]) -> lis
     return sentences
 
 
+def many_kinds(answers: int, states: int) -> list[str]:
+    """Answers of all networks, which a straight line weighs, against the states it is fitted to."""
+    if 2 * (answers + 1) <= states:
+        return []
+    return [
+        f"The {answers} answers to these pictures and a constant were weighed by {states} "
+        "validation states, less than two for each, so that more pictures may have made the "
+        "estimate worse: give fewer, or an Effort with more validation states."
+    ]
+
+
 def cut_off(dark: float, bright: float, most: float) -> list[str]:
     """Shares of the pixels of a grey picture that are its darkest, and its brightest, grey."""
     return [

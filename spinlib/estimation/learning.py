@@ -211,7 +211,7 @@ def _noise(work: Work) -> float:
     apart = -(-(work.effort.values ** len(NAMES)) // 4)  # a few of the grid, not all in memory
     some = torch.cat(
         [
-            each[None]
+            each[None].clone()  # a view would keep all of its neighbours
             for pictures, _, first in made
             for n, each in enumerate(pictures, first)
             if n % apart == 0

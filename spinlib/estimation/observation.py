@@ -3,6 +3,7 @@
 Pictures are (batch, channels, height, width) from 0 to 1, row 0 at the bottom; lengths are in nm.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,9 @@ def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
             "read_picture makes of one, or a tensor (channels, height, width) from 0 to 1, row 0 "
             "at the bottom."
         )
-    if isinstance(picture, Picture):
-        return picture
-    return Picture(picture.detach().cpu(), None, "The picture")
+    if isinstance(picture, torch.Tensor):
+        picture = Picture(picture, None, "The picture")
+    return replace(picture, pixels=picture.pixels.detach().cpu())
 
 
 def observed(picture: Picture | torch.Tensor | str | Path, conditions: Conditions) -> torch.Tensor:

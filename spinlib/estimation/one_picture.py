@@ -239,6 +239,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             "after it was cooled again: of one place in several fields, intervals would be too "
             "narrow."
         )
+        choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
     for work, each, about in zip(works, learnt, (settings, *settings["others"]), strict=True):
         pixel, side, file = (
             work.conditions.pixel_size_nm,

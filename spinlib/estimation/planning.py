@@ -162,8 +162,8 @@ class Effort:
                 )
             object.__setattr__(self, name, int(number))  # of whatever kind: it is kept as JSON
         for name in ("drawn", "validation", "held_out", "tested"):
-            if getattr(self, name) > MOST:
-                raise ValueError(f"An effort's {name} is at most {MOST}.")
+            if (number := getattr(self, name)) > MOST:
+                raise ValueError(f"An effort's {name} is at most {MOST}, not {number}.")
         if self.loop_cells % 2:
             raise ValueError(f"An effort's loop_cells is even, not {self.loop_cells}.")
 
