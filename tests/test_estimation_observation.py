@@ -14,6 +14,7 @@ from spinlib.contrast import colour, in_plane, perpendicular, vectors_from_colou
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
     at_seen_pixels,
+    averaged,
     cut_off,
     even,
     matching_noise,
@@ -202,12 +203,20 @@ def test_pixels_that_need_a_gradient_are_pixels():
         assert not opened(given).pixels.requires_grad
 
 
-def test_pixels_much_finer_than_the_networks_are_spoken_of():
-    for pixel, said in ((2.34, 0), (0.4, 1)):
+def test_pixels_much_finer_than_the_networks_are_averaged():
+    for pixel in (2.34, 0.6, 0.4, 0.1):
         taken = replace(CONDITIONS, pixel_size_nm=pixel)
         side = round(450 / pixel)
         made = plan((side, side), taken, RANGES, EFFORT["laptop"])
-        assert sum("averages over squares" in note for note in made.notes) == said
+        left = made.pixels / made.averaged / made.seen
+        assert left <= 8 and (made.averaged == 1 or left >= 4)
+
+
+def test_averages_are_over_squares_from_the_corner_at_the_bottom_left():
+    pixels = torch.rand(3, 8, 11)
+    means = averaged(Picture(pixels, None, "a.png"), 3).pixels
+    assert means.shape == (3, 2, 3)
+    torch.testing.assert_close(means[:, 1, 2], pixels[:, 3:6, 6:9].mean((1, 2)))
 
 
 def test_efforts_of_other_kinds_of_numbers_and_too_large_ones():

@@ -588,6 +588,27 @@ def test_an_effort_that_tells_nothing_is_refused(name, number):
         replace(TINY, loop_cells=9)
 
 
+def test_a_picture_far_finer_than_the_network_sees_is_averaged(root):
+    """Each pixel twenty times along and across; the answer is that to the averages."""
+    fine = replace(CONDITIONS, pixel_size_nm=CONDITIONS.pixel_size_nm / 20)
+    pixels = picture().repeat_interleave(20, 1).repeat_interleave(20, 2)
+    again = estimate(
+        Picture(pixels, 1e-9 * fine.pixel_size_nm, "a.png"),
+        *(fine, RANGES),
+        **{"effort": TINY, "root": root, "progress": False},
+    )
+    few = plan(tuple(pixels.shape[1:]), fine, RANGES, TINY).averaged
+    assert few > 1 and again.pixel_size_nm == few * fine.pixel_size_nm
+    assert again.picture.shape[1:] == torch.Size([pixels.shape[1] // few] * 2)
+    said = f"averaged over squares of {few} × {few} pixels"
+    assert [said in each for each in again.choices].count(True) == 1
+    assert not any("The file says" in each for each in again.warnings)
+    averages = torch.nn.functional.avg_pool2d(pixels, few)
+    taken = replace(fine, pixel_size_nm=few * fine.pixel_size_nm)
+    other = estimate(averages, taken, RANGES, effort=TINY, root=root, progress=False)
+    assert other.table.equals(again.table)
+
+
 def test_a_seed_may_be_numpys(answer, root):
     assert ask(root, seed=np.int64(1)).to_json() == answer.to_json()
 

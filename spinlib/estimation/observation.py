@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn.functional import avg_pool2d
 
 from spinlib.estimation.planning import CHANNELS, Conditions, Plan
 from spinlib.kernels import random_uniform
@@ -42,6 +43,11 @@ def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
     if isinstance(picture, torch.Tensor):
         picture = Picture(picture, None, "The picture")
     return replace(picture, pixels=picture.pixels.detach().cpu())
+
+
+def averaged(picture: Picture, pixels: int) -> Picture:
+    """Means over squares of so many pixels; what is left over at the top and at the right goes."""
+    return replace(picture, pixels=avg_pool2d(picture.pixels.float(), pixels))
 
 
 def observed(picture: Picture | torch.Tensor | str | Path, conditions: Conditions) -> torch.Tensor:

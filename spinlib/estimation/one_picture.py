@@ -6,7 +6,7 @@ It goes on where it was stopped, and finds what it did before.
 import hashlib
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from numbers import Integral
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from spinlib.estimation.answer import Estimate
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.intervals import Intervals, nearest
 from spinlib.estimation.learning import Bar, Work, learn, read
-from spinlib.estimation.planning import EFFORT, Conditions, Effort
+from spinlib.estimation.planning import EFFORT, Conditions, Effort, Plan
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
     PERIOD,
@@ -106,12 +106,9 @@ def estimate(
     shown = list(picture) if isinstance(picture, list | tuple) else [picture]
     taken = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
     planning.check_series(len(shown), taken, effort)
-    pixels, about = zip(*map(_opened, shown, taken), strict=True)
+    opened = [_opened(*each, ranges, effort) for each in zip(shown, taken, strict=True)]
+    about = [each for *_, each in opened]
     _check_different([each["picture"] for each in about])
-    plans = [
-        planning.plan(tuple(each.shape[-2:]), given, ranges, effort)
-        for each, given in zip(pixels, taken, strict=True)
-    ]
     settings = about[0] | {
         "ranges": {"low": list(ranges.low), "high": list(ranges.high)},
         "effort": asdict(effort),
@@ -136,8 +133,8 @@ def estimate(
             # Cells that are too coarse are spoken of in the plan's notes, once.
             warnings.filterwarnings("ignore", "(Cells of|A helix of period)")
             works = [
-                Work(each, given, ranges, effort, plan, seed, Path(root), device, bar)
-                for each, given, plan in zip(pixels, taken, plans, strict=True)
+                Work(pixels, given, ranges, effort, plan, seed, Path(root), device, bar)
+                for pixels, given, plan, _ in opened
             ]
             return _answer(works, settings).keep(result)
 
@@ -152,17 +149,30 @@ def _check_different(hashes: Sequence[str]) -> None:
             )
 
 
-def _opened(picture: Shown, conditions: Conditions) -> tuple[torch.Tensor, dict]:
-    """The pixels of a picture, and all about it that an answer depends on."""
+def _opened(
+    picture: Shown, conditions: Conditions, ranges: Ranges, effort: Effort
+) -> tuple[torch.Tensor, Conditions, Plan, dict]:
+    """The pixels of a picture, its conditions and plan, and all that an answer depends on."""
     picture = observation.opened(picture)
     pixels = observation.observed(picture, conditions)
-    return pixels, {
+    about = {
         "conditions": asdict(conditions),
-        "shape": list(pixels.shape),
-        "picture": hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest(),
         "file": {name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")}
         | {"bars": bars(picture.pixels), "cut_off": observation.cut_off(picture.pixels)},
     }
+    plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
+    if (few := plan.averaged) > 1:
+        conditions = replace(conditions, pixel_size_nm=few * conditions.pixel_size_nm)
+        pixels = observation.observed(observation.averaged(picture, few), conditions)
+        plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
+        note = (
+            f"The picture was averaged over squares of {few} × {few} pixels, as they are far finer "
+            "than those that the network sees."
+        )
+        plan = replace(plan, notes=(*plan.notes, note))
+    about["shape"] = list(pixels.shape)
+    about["picture"] = hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
+    return pixels, conditions, plan, about
 
 
 def _answer(works: Sequence[Work], settings: dict) -> Estimate:
@@ -247,7 +257,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             about["file"],
         )
         warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
-        warned += other_file(file["pixel_size"], pixel, file["coarse_colours"])
+        said = about["conditions"]["pixel_size_nm"]  # before any averaging
+        warned += other_file(file["pixel_size"], said, file["coarse_colours"])
         warned += drawn_over(file["bars"])
         if (most := observation.CUT.get(work.conditions.contrast)) is not None:
             warned += doubts.cut_off(*file["cut_off"], most)

@@ -205,6 +205,15 @@ class Plan:
         return self.box / self.cells[0]
 
     @property
+    def averaged(self) -> int:
+        """Over how many pixels along each side a picture is averaged before anything else.
+
+        Simulated pictures have as many pixels, which take time and memory if they are much finer
+        than what the network sees: four or more to one of its own are left.
+        """
+        return self.pixels // (4 * self.seen) if self.pixels > 8 * self.seen else 1
+
+    @property
     def between(self) -> int:
         """A number of cells half-way between those of training."""
         return _fourfold(sum(self.cells) / 2)
@@ -345,12 +354,6 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         f"{box / seen:.3g} nm; the picture is {pixel * shape[1]:.4g} × {pixel * shape[0]:.4g} nm.",
         *notes,
     ]
-    if pixels > 8 * seen:
-        notes.append(
-            f"The picture's pixels of {pixel:.3g} nm are {pixels / seen:.2g} times finer than what "
-            "the network sees, and simulated pictures have as many, which takes time and memory: "
-            "averages over squares of them tell as much."
-        )
     if box < 2 * long:
         notes.append(
             f"The box holds less than two of the longest helix period of {long:.3g} nm, so that it "
