@@ -27,6 +27,7 @@ from spinlib.estimation.planning import (
     EFFORT,
     Conditions,
     Effort,
+    check_kinds,
     check_series,
     helix_period,
     plan,
@@ -225,12 +226,10 @@ def test_efforts_of_other_kinds_of_numbers_and_too_large_ones():
         Effort(held_out=3301)
 
 
-def test_more_pictures_than_can_be_weighed_are_refused():
-    taken = [replace(CONDITIONS, field_T=0.001 * number) for number in range(1, 34)]
-    check_series(31, taken[:31], EFFORT["laptop"])
-    check_series(33, taken[:1] * 33, EFFORT["laptop"])  # of one kind, which are averaged
-    with pytest.raises(ValueError, match="32 different conditions are too many"):
-        check_series(32, taken[:32], EFFORT["laptop"])
+def test_more_kinds_of_pictures_than_can_be_weighed_are_refused():
+    check_kinds(31, EFFORT["laptop"])
+    with pytest.raises(ValueError, match="32 kinds, different in conditions or size, are too many"):
+        check_kinds(32, EFFORT["laptop"])
 
 
 def test_films_of_the_plan():
@@ -275,9 +274,7 @@ def test_numbers_of_any_kind_are_the_same_conditions():
     made = Conditions(row["K"], row["T"], np.float32(2), anisotropy_kJ_m3=np.array([0, 30]))
     assert made == Conditions(265.0, 0.0, 2.0, anisotropy_kJ_m3=(0.0, 30.0))
     assert json.loads(json.dumps(asdict(made)))["temperature_K"] == 265.0
-    check_series(
-        2, [replace(CONDITIONS, thickness_nm=thickness) for thickness in (3, 3.0)], EFFORT["smoke"]
-    )
+    check_series(2, [replace(CONDITIONS, thickness_nm=thickness) for thickness in (3, 3.0)])
     low, high = np.array([5, 1, 200]), [12, 2, 600]
     assert Ranges(low, high) == Ranges((5.0, 1.0, 200.0), (12.0, 2.0, 600.0))
 

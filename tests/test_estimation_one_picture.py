@@ -563,6 +563,8 @@ def test_pictures_that_do_not_belong_together_are_refused(tmp_path):
         ([picture()] * 2, [CONDITIONS, other], "one anisotropy_kJ_m3, not 0.0, 5.0"),
         ([picture()] * 2, [CONDITIONS, replace(CONDITIONS, field_T=0.1)], "1 and 2 are the same"),
         ([picture()], [{"temperature_K": 150}], "The conditions are Conditions"),
+        # Smaller than a box each, so that each has films of its own.
+        ([picture()[:, :n, :n] for n in (40, 42, 44)], [CONDITIONS] * 3, "Pictures of 3 kinds"),
     ):
         with pytest.raises(ValueError, match=words):
             estimate(pictures, conditions, RANGES, effort=TINY, root=tmp_path, progress=False)

@@ -105,10 +105,13 @@ def estimate(
     device = resolve_device(device)
     shown = list(picture) if isinstance(picture, list | tuple) else [picture]
     taken = list(conditions) if isinstance(conditions, list | tuple) else [conditions]
-    planning.check_series(len(shown), taken, effort)
+    planning.check_series(len(shown), taken)
     opened = [_opened(*each, ranges, effort) for each in zip(shown, taken, strict=True)]
     about = [each for *_, each in opened]
     _check_different([each["picture"] for each in about])
+    simulated = planning.with_margin(ranges)
+    kinds = {_films(plan, given, simulated, effort, seed) for _, given, plan, _ in opened}
+    planning.check_kinds(len(kinds), effort)
     settings = about[0] | {
         "ranges": {"low": list(ranges.low), "high": list(ranges.high)},
         "effort": asdict(effort),
@@ -305,10 +308,16 @@ def _together(works: Sequence[Work], answers: Sequence[np.ndarray]) -> np.ndarra
     """
     kinds: dict[FieldOfView, list[np.ndarray]] = {}
     for work, answer in zip(works, answers, strict=True):
-        asked = work.plan, work.conditions, work.simulated, work.effort
-        films = recipe(*asked, cells=work.plan.cells[0], seed=work.seed)
+        films = _films(work.plan, work.conditions, work.simulated, work.effort, work.seed)
         kinds.setdefault(films, []).append(answer)
     return np.hstack([np.mean(same, 0) for same in kinds.values()])
+
+
+def _films(
+    plan: Plan, conditions: Conditions, simulated: Ranges, effort: Effort, seed: int
+) -> FieldOfView:
+    """What tells kinds of pictures apart: the coarser of the films that are simulated for them."""
+    return recipe(plan, conditions, simulated, effort, cells=plan.cells[0], seed=seed)
 
 
 def _strange(work: Work, known: pd.DataFrame) -> list[str]:

@@ -224,8 +224,8 @@ class Plan:
         return _fourfold(1.2 * self.cells[1])
 
 
-def check_series(pictures: int, conditions: Sequence[Conditions], effort: Effort) -> None:
-    """Refuse pictures without conditions of their own, of more than one film, or too many."""
+def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
+    """Refuse pictures without conditions of their own, or of more than one film."""
     if not pictures or pictures != len(conditions):
         raise ValueError(
             f"{pictures} picture(s) came with {len(conditions)} set(s) of conditions: give one of "
@@ -244,12 +244,17 @@ def check_series(pictures: int, conditions: Sequence[Conditions], effort: Effort
                 f"Pictures of one film have one {name}, not {', '.join(map(str, values))}: "
                 "ask for films one by one."
             )
+
+
+def check_kinds(kinds: int, effort: Effort) -> None:
+    """Refuse pictures of too many kinds, each with films of its own, for one answer."""
     # Three answers of each kind and a constant are fitted to the validation states.
-    if (kinds := len(set(conditions))) > (most := max(1, (effort.validation - 1) // 3)):
+    if kinds > (most := max(1, (effort.validation - 1) // 3)):
         raise ValueError(
-            f"Pictures under {kinds} different conditions are too many for an effort with "
-            f"{effort.validation} validation states, which can weigh {most} against each other "
-            "(and does best with a third of that): give fewer, or an Effort with more states."
+            f"Pictures of {kinds} kinds, different in conditions or size, are too many for an "
+            f"effort with {effort.validation} validation states, which can weigh {most} against "
+            "each other (and does best with a third of that): give fewer, or an Effort with more "
+            "states."
         )
 
 
