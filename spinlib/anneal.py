@@ -18,13 +18,11 @@ import operator
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
 from numbers import Integral
 
 import torch
 
 from spinlib import textures
-from spinlib.dipolar import DipoleKernel
 from spinlib.hamiltonian import Hamiltonian, Number, field_vector
 from spinlib.kernels import (
     heat_bath,
@@ -116,12 +114,7 @@ def anneal(
                 f"{size[0]}×{size[1]} sites need {(len(states), 3, *size)}."
             )
     spins = spins.detach().to(device, torch.float32, copy=True).contiguous()
-    sweep(
-        *(spins, hamiltonian, temperatures),
-        seed=seed,
-        states=states,
-        dipole_every=dipole_every,
-    )
+    sweep(spins, hamiltonian, temperatures, seed=seed, states=states, dipole_every=dipole_every)
     return spins
 
 
@@ -161,7 +154,7 @@ def sweep(
                 f"Dipoles cannot be annealed with a negative strength ({dipolar.min():g}): their "
                 "field of fluctuations would be imaginary."
             )
-        kernel, own = _positive(hamiltonian.dipoles(height, width, hamiltonian.boundary))
+        kernel, own = hamiltonian.dipoles(height, width, hamiltonian.boundary).positive
         couplings[:, COUPLINGS.index("anisotropy")] += dipolar * own
     strongest = largest_field(couplings, anisotropy, dipolar)
     # In the coldest sweep they have to count. (Of no sweeps at all it is infinitely hot.)
@@ -319,10 +312,3 @@ def coupling_table(
 
 def _per_state(value: Number, spins: torch.Tensor) -> torch.Tensor:
     return torch.as_tensor(value, dtype=torch.float32, device=spins.device).expand(len(spins))
-
-
-@lru_cache(maxsize=16)
-def _positive(kernel: DipoleKernel) -> tuple[DipoleKernel, float]:
-    """The kernel made positive, and the anisotropy per unit strength that makes up for it."""
-    positive, in_plane, normal = kernel.positive()
-    return positive, 0.5 * (in_plane - normal)

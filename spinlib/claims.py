@@ -92,8 +92,8 @@ def read(folder: Path) -> list[Claim]:
         return []
     names = [field.name for field in fields(Claim)]
     try:
-        # Runs used not to say how much memory they took, and to write hyphens for minus signs.
-        rows = [{"peak_memory": None} | row for row in json.loads(path.read_text(encoding="utf-8"))]
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        # Runs used to write hyphens for minus signs.
         return [Claim(**{name: _tidy(row[name]) for name in names}) for row in rows]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
@@ -119,14 +119,14 @@ def of_profile(figures: Path, profile: str) -> dict[str, Claim]:
     }
 
 
-def of_largest_runs(figures: Path, profiles: tuple[str, ...] = ("paper", "laptop")) -> list[Claim]:
+def of_largest_runs(figures: Path) -> list[Claim]:
     """Return one row per claim of every study, from the results in `figures`.
 
-    The first of `profiles` that tested a claim speaks for it; failing that, the first that at least
-    says why it did not.
+    The paper profile speaks for a claim that it tested, or else the laptop's; failing both, the
+    first that at least says why it did not.
     """
     found: dict[str, Claim] = {}
-    for profile in profiles:
+    for profile in ("paper", "laptop"):
         for name, row in of_profile(figures, profile).items():
             if name not in found or found[name].verdict == NOT_TESTED != row.verdict:
                 found[name] = row

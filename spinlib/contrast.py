@@ -53,9 +53,14 @@ def vectors_from_colour(
     hues run together: there chroma vanishes like the square of the distance from the pole.
     With `unit` the vectors are normalised, else they keep the length that the saturation tells.
     """
-    _check_pictures(pictures, channels=3)
-    red, green, blue = pictures.clamp(0, 1).unbind(dim=1)
-    brightest, darkest = pictures.clamp(0, 1).amax(dim=1), pictures.clamp(0, 1).amin(dim=1)
+    if pictures.ndim != 4 or pictures.shape[1] != 3:
+        raise ValueError(
+            "Pictures of 3 channels (batch, 3, height, width) are needed; these are "
+            f"{tuple(pictures.shape)}."
+        )
+    pictures = pictures.clamp(0, 1)
+    red, green, blue = pictures.unbind(dim=1)
+    brightest, darkest = pictures.amax(dim=1), pictures.amin(dim=1)
     chroma = brightest - darkest
     z = brightest + darkest - 1
     room = 1 - z.abs()
@@ -120,11 +125,3 @@ def _derivative(field: torch.Tensor, axis: int, boundary: Boundary) -> torch.Ten
     if field.shape[axis] == 1:  # there is nothing to differ from
         return torch.zeros_like(field)
     return torch.gradient(field, dim=axis)[0]
-
-
-def _check_pictures(pictures: torch.Tensor, channels: int) -> None:
-    if pictures.ndim != 4 or pictures.shape[1] != channels:
-        raise ValueError(
-            f"Pictures of {channels} channels (batch, {channels}, height, width) are needed; "
-            f"these are {tuple(pictures.shape)}."
-        )

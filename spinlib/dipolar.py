@@ -44,7 +44,6 @@ class DipoleKernel:
 
     Attributes:
         height, width: size of the layer in sites.
-        boundary: "periodic" or "open".
         padded_size: rows and columns of the transform, (height, width) if periodic.
         quarter: K at k_x, k_y >= 0 in float64, shape (4, padded_width // 2 + 1,
             padded_height // 2 + 1), components xx, yy, xy, zz.
@@ -52,7 +51,6 @@ class DipoleKernel:
 
     height: int
     width: int
-    boundary: str
     padded_size: tuple[int, int]
     quarter: np.ndarray = dataclasses.field(repr=False)
     _cast: dict = dataclasses.field(default_factory=dict, init=False, repr=False)
@@ -154,10 +152,12 @@ class DipoleKernel:
         quarter[:, :, :: rows // 2 if rows % 2 == 0 else rows] *= np.sqrt(2.0)
         return dataclasses.replace(self, quarter=quarter)
 
-    def positive(self) -> tuple["DipoleKernel", float, float]:
-        """K + diag(c, c, c_z) with all eigenvalues above zero, and these c and c_z.
+    @cached_property
+    def positive(self) -> tuple["DipoleKernel", float]:
+        """K + diag(c, c, c_z) with all eigenvalues above zero, and the anisotropy per unit
+        strength, (c - c_z) / 2, that makes up for it.
 
-        They are multiples of 1/64, from 1/64 to 2/64 more than it takes: exact numbers, and a
+        c and c_z are multiples of 1/64, from 1/64 to 2/64 more than it takes: exact numbers, and a
         square root that does not turn the rounding of small eigenvalues into large differences,
         so that states are the same bit for bit whatever processor made the kernel.
         """
@@ -168,7 +168,7 @@ class DipoleKernel:
             float(np.ceil(64 * -least.min() - 1e-6) + 1) / 64 for least in (lowest, zz)
         )
         shifts = np.array([shift, shift, 0.0, shift_z])[:, None, None]
-        return dataclasses.replace(self, quarter=self.quarter + shifts), shift, shift_z
+        return dataclasses.replace(self, quarter=self.quarter + shifts), 0.5 * (shift - shift_z)
 
     def _convolve(self, spins: torch.Tensor) -> torch.Tensor:
         """K S for all states: on the host by the kernels' own transform where it can."""
@@ -275,7 +275,7 @@ def _point_dipoles(height: int, width: int, boundary: str) -> DipoleKernel:
     else:
         y, x = np.ogrid[: float(height), : float(width)]
         quarter = _transform(_with_zz(*point_dipole_tensor(x, y)), *size)
-    return DipoleKernel(height, width, boundary, size, quarter)
+    return DipoleKernel(height, width, size, quarter)
 
 
 @lru_cache(maxsize=8)
@@ -283,7 +283,7 @@ def _demagnetisation(height: int, width: int, thickness: float, boundary: str) -
     size = _padded_size(height, width, boundary)
     if boundary == "open":
         quarter = _transform(-demagnetisation_tensor(height, width, thickness), *size)
-        return DipoleKernel(height, width, boundary, size, quarter)
+        return DipoleKernel(height, width, size, quarter)
     # All cells as point dipoles by Ewald's method, plus the difference, which the next multipole
     # makes fall as r^-5, by direct summation. Its tail beyond r sums to t |t^2 - 1| / (8 r^3) in
     # N_zz at k = 0 and to less elsewhere; for cubes, where this vanishes, 32 cells do.
@@ -295,7 +295,7 @@ def _demagnetisation(height: int, width: int, thickness: float, boundary: str) -
     difference -= moment * _with_zz(*point_dipole_tensor(x, y))
     difference *= x * x + y * y <= reach * reach
     quarter = _transform(difference, *size) + moment * _ewald(*size)
-    return DipoleKernel(height, width, boundary, size, quarter)
+    return DipoleKernel(height, width, size, quarter)
 
 
 def _padded_size(height: int, width: int, boundary: str) -> tuple[int, int]:

@@ -163,7 +163,8 @@ def wall(spins: torch.Tensor, *, reach: int = 6, boundary: Boundary = "periodic"
             "on either side; a profile needs a few: choose a smaller reach or another picture."
         )
     distance = np.linspace(-reach, reach, 8 * reach + 1)
-    amplitude, centre, width = _fit(distance, profiles.mean(0))
+    profile = profiles.mean(0)
+    amplitude, centre, width = _fit(distance, profile)
     # Neighbouring profiles share their sites, so whole pieces of wall are drawn again.
     names, place = np.unique(pieces, return_inverse=True)
     sums = np.zeros((len(names), 1 + profiles.shape[1]))
@@ -173,7 +174,6 @@ def wall(spins: torch.Tensor, *, reach: int = 6, boundary: Boundary = "periodic"
         return _fit(distance, chosen[:, 1:].sum(0) / chosen[:, 0].sum())[2]
 
     error = float(bootstrap(refit, sums).std()) if len(names) > 1 else float("nan")
-    profile = profiles.mean(0)
     return Wall(distance, profile, width, error, centre, amplitude, len(profiles))
 
 

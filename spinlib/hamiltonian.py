@@ -252,17 +252,15 @@ class Hamiltonian:
 
     def terms(self, height: int, width: int) -> list[Term]:
         """The terms that are not zero, for a lattice of this size."""
-        candidates = [
-            (self.exchange, lambda: Exchange(self.exchange, self.boundary)),
-            (self.dmi, lambda: DzyaloshinskiiMoriya(self.dmi, self.dmi_kind, self.boundary)),
-            (self.anisotropy, lambda: Anisotropy(self.anisotropy)),
-            (self.zeeman, lambda: Zeeman(self.zeeman)),
-            (
-                self.dipolar,
-                lambda: Dipolar(self.dipolar, self.dipoles(height, width, self.boundary)),
-            ),
+        terms = [
+            Exchange(self.exchange, self.boundary),
+            DzyaloshinskiiMoriya(self.dmi, self.dmi_kind, self.boundary),
+            Anisotropy(self.anisotropy),
+            Zeeman(self.zeeman),
         ]
-        return [term() for strength, term in candidates if is_nonzero(strength)]
+        if is_nonzero(self.dipolar):  # a kernel is not made in vain
+            terms.append(Dipolar(self.dipolar, self.dipoles(height, width, self.boundary)))
+        return [term for term in terms if is_nonzero(term.strength)]
 
     def energy(self, spins: torch.Tensor) -> torch.Tensor:
         """Total energy, (batch,) in float64; differentiable."""

@@ -56,7 +56,7 @@ class Loop:
             fields, moments = self.branch(state)
             rows[state] = {
                 "coercive_field_T": -_first_crossing(fields, moments, 0.0),
-                "remanence": _value_at_zero(fields, moments),
+                "remanence": float(np.interp(0.0, fields[::-1], moments[::-1])),
                 "saturation_field_T": _knee(-fields, -moments),
             }
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("state")
@@ -193,10 +193,6 @@ def _first_crossing(x: np.ndarray, y: np.ndarray, level: float) -> float:
         return math.nan
     i = below[0]
     return float(x[i - 1] + (x[i] - x[i - 1]) * (y[i - 1] - level) / (y[i - 1] - y[i]))
-
-
-def _value_at_zero(fields: np.ndarray, moments: np.ndarray) -> float:
-    return float(np.interp(0.0, fields[::-1], moments[::-1]))
 
 
 def _knee(fields: np.ndarray, moments: np.ndarray) -> float:

@@ -70,20 +70,22 @@ class FilmSystem:
         self.anisotropy = None
         if anisotropy is not None:
             self.anisotropy = (anisotropy / zeptojoule[:, None, None]).contiguous()
-        self.dipolar = VACUUM_PERMEABILITY * saturation
-        self.kernel = hamiltonian.dipoles(height, width, film.boundary) if demagnetisation else None
-        self.demagnetising_field = self.kernel.prepared(spins) if self.kernel else None
-        self.table = film_table(couplings, self.dipolar.to(couplings), states)
+        dipolar = VACUUM_PERMEABILITY * saturation
+        self.table = film_table(couplings, dipolar.to(couplings), states)
+        self.demagnetising_field = None
+        if demagnetisation:
+            kernel = hamiltonian.dipoles(height, width, film.boundary)
+            self.demagnetising_field = kernel.prepared(spins)
         self.periodic = film.boundary == "periodic"
         self.seed = seed
-        dipolar = self.dipolar if self.kernel else 0.0
+        dipolar = dipolar if demagnetisation else 0.0
         self.largest_field = largest_field(couplings, self.anisotropy, dipolar)
 
     def torque(
         self, spins: torch.Tensor, out: torch.Tensor | None = None, thermal: bool = False
     ) -> torch.Tensor:
         """dS/d(γt) in tesla, with the precession and damping in the table."""
-        demagnetising = self.demagnetising_field(spins) if self.kernel else None
+        demagnetising = self.demagnetising_field and self.demagnetising_field(spins)
         return torque(
             *(spins, self.table),
             field=demagnetising,

@@ -133,8 +133,12 @@ def read(path: Path) -> Any:
 
 def content(notebook: Any) -> list[tuple[str, str]]:
     """Return what makes two notebooks the same: each cell's kind and source, without injections."""
+    return [(cell.cell_type, cell.source) for cell in _own_cells(notebook)]
+
+
+def _own_cells(notebook: Any) -> list[Any]:
     return [
-        (cell.cell_type, cell.source)
+        cell
         for cell in notebook.cells
         if "injected-parameters" not in cell.metadata.get("tags", [])
     ]
@@ -174,13 +178,7 @@ def _code(notebook: Any) -> list[str]:
 
 def _copy_outputs(run: Any, notebook: Any) -> None:
     ran, here = (
-        [
-            cell
-            for cell in each.cells
-            if cell.cell_type == "code"
-            and "injected-parameters" not in cell.metadata.get("tags", [])
-        ]
-        for each in (run, notebook)
+        [cell for cell in _own_cells(each) if cell.cell_type == "code"] for each in (run, notebook)
     )
     for count, (cell, source) in enumerate(zip(here, ran, strict=True), start=1):
         cell["execution_count"] = count

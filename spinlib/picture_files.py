@@ -292,10 +292,8 @@ def _decode_npy(path: Path, page: int | None) -> Decoded:
     single = array.ndim == 2 or (array.ndim == 3 and (array.shape[0] in (1, 3)))
     if array.ndim == 3 and not single and array.shape[2] in (1, 3):
         array, single = array.transpose(2, 0, 1), True
-    if not single:
-        array = array[_check_page(path, page, len(array))]
-    elif page:
-        _check_page(path, page, 1)
+    index = _check_page(path, page, 1 if single else len(array))
+    array = array if single else array[index]
     array = array[None] if array.ndim == 2 else array
     _check_size(path, array.shape[-1], array.shape[-2])
     values = np.array(array[..., ::-1, :])

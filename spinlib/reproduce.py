@@ -298,9 +298,8 @@ def _tidy(page: Path, part: Path, run: Run, root: Path) -> None:
     if not page.exists():
         return
     notebook = json.loads(page.read_text(encoding="utf-8"))
-    for key in ("input_path", "output_path", "environment_variables"):
+    for key in ("input_path", "output_path", "environment_variables", "parameters"):
         notebook["metadata"].get("papermill", {}).pop(key, None)
-    notebook["metadata"].get("papermill", {}).pop("parameters", None)
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     for cell in code:
         # Of a progress bar only its first look would stay; who waited for whom is past.

@@ -7,7 +7,6 @@ study.about()
 """
 
 import json
-import math
 import os
 import platform
 import re
@@ -22,7 +21,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import torch
 from IPython import get_ipython
@@ -35,6 +33,7 @@ from spinlib.figures import with_palette
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import CHANGES, PROFILES, ROOT, find, parameters
 from spinlib.request import RUNNERS_OWN, in_words, results
+from spinlib.weights import plain
 
 _INJECTED = "# Parameters\n"  # how papermill's own cell begins
 LARGE = 1_500_000  # bytes of a picture above which 256 colours have to do
@@ -287,27 +286,6 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return f"{name}+" if changed else name
-
-
-def plain(x: object) -> object:
-    """Turn numbers, arrays, tensors and tables into what JSON holds; not-a-number becomes null."""
-    if isinstance(x, torch.Tensor):
-        x = x.detach().cpu().numpy()
-    if isinstance(x, pd.DataFrame):
-        x = x.to_dict("list")
-    elif isinstance(x, pd.Series):
-        x = x.to_dict()
-    elif isinstance(x, np.ndarray | np.generic):
-        x = x.tolist()
-    if isinstance(x, dict):
-        return {str(key): plain(entry) for key, entry in x.items()}
-    if isinstance(x, list | tuple):
-        return [plain(entry) for entry in x]
-    if isinstance(x, float) and not math.isfinite(x):
-        return None
-    if x is None or isinstance(x, bool | int | float | str):
-        return x
-    raise TypeError(f"A figure's numbers cannot hold {type(x).__name__}; give a number or array.")
 
 
 def _claimed(name: str, x: object) -> float | str | None:

@@ -186,6 +186,43 @@ def in_microjoule(recipe: ThermalFilms) -> ThermalFilms:
     return replace(recipe, dmi=tuple(1e-3 * value for value in recipe.dmi))
 
 
+@dataclass(frozen=True)
+class Ranges:
+    """Smallest and largest value of each parameter: what 0 and 1 mean to a network."""
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    names: tuple[str, ...] = NAMES
+
+    def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, tuple(map(float, getattr(self, end))))
+        if not len(self.low) == len(self.high) == len(self.names):
+            raise ValueError(f"{self} needs one low and one high value for each name.")
+        for name, low, high in zip(self.names, self.low, self.high, strict=True):
+            if not low < high:
+                raise ValueError(
+                    f"The range of {name} goes from {low} to {high}: it is empty. Give two values, "
+                    "the lower one first, even for what is almost known."
+                )
+
+    @classmethod
+    def of(cls, recipe: ThermalFilms) -> "Ranges":
+        """The ranges of a recipe's values."""
+        return cls(*(tuple(float(values[end]) for values in recipe.values) for end in (0, -1)))
+
+    def unit(self, parameters: pd.DataFrame) -> torch.Tensor:
+        """Targets (states, outputs) of a table with the columns `names`."""
+        values = parameters[list(self.names)].to_numpy(float)
+        low, high = np.array(self.low), np.array(self.high)
+        return torch.tensor((values - low) / (high - low), dtype=torch.float32)
+
+    def units(self, unit: np.ndarray) -> np.ndarray:
+        """Values (…, outputs) in the units of `names` from normalised ones."""
+        low, high = np.array(self.low), np.array(self.high)
+        return low + (high - low) * np.asarray(unit, float)
+
+
 # The paper's own grid. Cells of 4 nm resolve neither the helices nor the exchange lengths of most
 # of these films; that is part of the result.
 _AS_PRINTED = ThermalFilms(

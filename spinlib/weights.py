@@ -4,11 +4,14 @@ No pickle is ever read from a file, so weights from a stranger cannot run anythi
 """
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -97,3 +100,24 @@ def read_tensors(
             f"{path} is no file of weights that this library wrote: {error}. Take another, or "
             "delete it to train anew."
         ) from None
+
+
+def plain(x: object) -> object:
+    """Turn numbers, arrays, tensors and tables into what JSON holds; not-a-number becomes null."""
+    if isinstance(x, torch.Tensor):
+        x = x.detach().cpu().numpy()
+    if isinstance(x, pd.DataFrame):
+        x = x.to_dict("list")
+    elif isinstance(x, pd.Series):
+        x = x.to_dict()
+    elif isinstance(x, np.ndarray | np.generic):
+        x = x.tolist()
+    if isinstance(x, dict):
+        return {str(key): plain(entry) for key, entry in x.items()}
+    if isinstance(x, list | tuple):
+        return [plain(entry) for entry in x]
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
+    if x is None or isinstance(x, bool | int | float | str):
+        return x
+    raise TypeError(f"A figure's numbers cannot hold {type(x).__name__}; give a number or array.")

@@ -18,48 +18,10 @@ from torch.nn.functional import mse_loss
 
 from spinlib.checkpoints import checkpoint_path
 from spinlib.kernels import resolve_device
-from spinlib.thermal_recipes import NAMES, ThermalFilms
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # What of a training's settings does not name its checkpoint as it is.
 _UNNAMED = ("device", "progress", "distort")
-
-
-@dataclass(frozen=True)
-class Ranges:
-    """Smallest and largest value of each parameter: what 0 and 1 mean to a network."""
-
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    names: tuple[str, ...] = NAMES
-
-    def __post_init__(self) -> None:
-        for end in ("low", "high"):
-            object.__setattr__(self, end, tuple(map(float, getattr(self, end))))
-        if not len(self.low) == len(self.high) == len(self.names):
-            raise ValueError(f"{self} needs one low and one high value for each name.")
-        for name, low, high in zip(self.names, self.low, self.high, strict=True):
-            if not low < high:
-                raise ValueError(
-                    f"The range of {name} goes from {low} to {high}: it is empty. Give two values, "
-                    "the lower one first, even for what is almost known."
-                )
-
-    @classmethod
-    def of(cls, recipe: ThermalFilms) -> "Ranges":
-        """The ranges of a recipe's values."""
-        return cls(*(tuple(float(values[end]) for values in recipe.values) for end in (0, -1)))
-
-    def unit(self, parameters: pd.DataFrame) -> torch.Tensor:
-        """Targets (states, outputs) of a table with the columns `names`."""
-        values = parameters[list(self.names)].to_numpy(float)
-        low, high = np.array(self.low), np.array(self.high)
-        return torch.tensor((values - low) / (high - low), dtype=torch.float32)
-
-    def units(self, unit: np.ndarray) -> np.ndarray:
-        """Values (…, outputs) in the units of `names` from normalised ones."""
-        low, high = np.array(self.low), np.array(self.high)
-        return low + (high - low) * np.asarray(unit, float)
 
 
 class Windows:

@@ -15,7 +15,6 @@ from spinlib import llg, textures
 from spinlib.anneal import (
     _PURPOSE,
     _dipole_field,
-    _positive,
     anneal,
     coupling_table,
     linear,
@@ -180,7 +179,7 @@ def test_the_gpu_draws_the_hosts_dipole_field(size, boundary, work, device, monk
         "periodic": point_dipoles,
         "open": partial(demagnetisation, boundary="open", cell=4.0, thickness=1.0),
     }
-    kernel, _ = _positive(build[boundary](*size))
+    kernel, _ = build[boundary](*size).positive
     states, spins = [7, 3, 0, 2**32 - 1], textures.random(size, states=range(4))
     strengths = torch.tensor([0.1, 0.05, 0.0, 0.2])
     temperatures = torch.tensor([[0.9, 0.5], [0.1, 0.2], [0.5, 0.5], [0.4, 0.0]])

@@ -36,8 +36,7 @@ from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 CONDITIONS = Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, blur_nm=3.0)
 RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))

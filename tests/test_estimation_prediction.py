@@ -18,8 +18,7 @@ from spinlib.hysteresis import Loop
 from spinlib.microscope import Microscope
 from spinlib.optics import crop
 from spinlib.similarity import radial_spectrum
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))

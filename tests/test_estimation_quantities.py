@@ -15,8 +15,7 @@ from spinlib.estimation.quantities import (
     scaled_quantities,
     straightened,
 )
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 

@@ -9,11 +9,10 @@ import torch
 from torch import nn
 
 from spinlib.networks.windowed_cnn import FullyConnected, WindowedCNN
-from spinlib.thermal_recipes import FILMS, NAMES
+from spinlib.thermal_recipes import FILMS, NAMES, Ranges
 from spinlib.training import Numbers, seeded
 from spinlib.weights import TrainingError, load_weights
 from spinlib.windowed import (
-    Ranges,
     Windows,
     estimate_windows,
     learn,

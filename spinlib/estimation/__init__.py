@@ -29,7 +29,7 @@ from spinlib.estimation.one_picture import estimate
 from spinlib.estimation.planning import EFFORT, Conditions, plan
 from spinlib.estimation.prediction import loops, magnetisation, texture_again
 from spinlib.estimation.quantities import PERIOD
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import Ranges
 
 __all__ = [
     "EFFORT",

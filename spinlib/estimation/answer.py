@@ -22,9 +22,8 @@ from spinlib.estimation.quantities import QUANTITIES, in_units, symbol_and_unit
 from spinlib.files import write_whole
 from spinlib.hysteresis import Loop
 from spinlib.optics import crop
-from spinlib.study import plain
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
+from spinlib.weights import plain
 
 _TABLES = ("table", "coverage", "tested", "loop", "films")
 
@@ -186,15 +185,8 @@ class Estimate:
 
         `pictures` says what files they are from; an answer knows only the pixels.
         """
-        content = {"pictures": list(pictures)} | self._content()
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        if path is not None:
-            # Names of files may hold bytes that are no text.
-            write_whole(Path(path), text.encode(errors="backslashreplace"))
-        return text
-
-    def _content(self) -> dict[str, Any]:
-        return {
+        content = {
+            "pictures": list(pictures),
             "table": {name: plain(row) for name, row in self.table.iterrows()},
             "warnings": self.warnings,
             "choices": self.choices,
@@ -203,6 +195,11 @@ class Estimate:
             "loop": {name: plain(row) for name, row in self.loop_points().iterrows()},
             "settings": plain(self.settings),
         }
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        if path is not None:
+            # Names of files may hold bytes that are no text.
+            write_whole(Path(path), text.encode(errors="backslashreplace"))
+        return text
 
     # --- keeping -------------------------------------------------------------------------------
 
@@ -217,7 +214,7 @@ class Estimate:
             for name in _TABLES
             for table in (getattr(self, name),)
         }
-        content = json.dumps({"about": about, "tables": tables}, default=_number)
+        content = json.dumps({"about": about, "tables": tables})
         pictures = {"picture": self.picture.contiguous(), "again": self.again.contiguous()}
         write_whole(Path(path), save(pictures, {"estimate": content}))
         return self
@@ -239,10 +236,6 @@ class Estimate:
 
 
 _KINDS = ("true", "estimated")
-
-
-def _number(x: Any) -> Any:
-    return x.tolist() if isinstance(x, np.ndarray | np.generic) else plain(x)
 
 
 def _colour(name: str) -> str:

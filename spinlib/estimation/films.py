@@ -12,8 +12,7 @@ from spinlib.estimation.planning import Conditions, Effort, Plan
 from spinlib.film import Film
 from spinlib.hamiltonian import Kind
 from spinlib.kernels import random_uniform
-from spinlib.thermal_recipes import ThermalFilms, thermal_states
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import Ranges, ThermalFilms, thermal_states
 
 ANISOTROPY = "anisotropy [kJ/m³]"  # a column beside NAMES, where films differ in it
 

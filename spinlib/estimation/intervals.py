@@ -72,14 +72,13 @@ def intervals(
     scale: np.ndarray,
     scores: np.ndarray,
     ends: tuple[np.ndarray, np.ndarray],
-    level: float = LEVEL,
 ) -> Intervals:
     """Intervals around estimates (states, parameters) whose errors are expected to be `scale`.
 
     `scores` are |truth - estimate| / scale of the held-out states, `ends` the lowest and highest
     values that were simulated.
     """
-    half = conformal_quantile(scores, level) * scale
+    half = conformal_quantile(scores) * scale
     low, high = found - half, found + half
     return Intervals(
         np.where(low <= ends[0], -np.inf, low), np.where(high >= ends[1], np.inf, high)

@@ -25,10 +25,9 @@ from spinlib.files import wait_for_lock
 from spinlib.networks.texture_cnn import STEP, WINDOW, TextureCNN
 from spinlib.similarity import look, noise_level
 from spinlib.symmetry import Operation, act, point_group
-from spinlib.thermal_recipes import NAMES
+from spinlib.thermal_recipes import NAMES, Ranges
 from spinlib.training import Batch, Numbers, fit, one_cycle, seeded
 from spinlib.weights import read_tensors, write_tensors
-from spinlib.windowed import Ranges
 
 _NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent

@@ -38,8 +38,7 @@ from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
 from spinlib.pictures import Picture, bars, drawn_over, other_file, tiles
 from spinlib.similarity import look, noise_level
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 

@@ -20,8 +20,7 @@ from spinlib.hamiltonian import Kind
 from spinlib.microscope import Microscope
 from spinlib.networks.texture_cnn import WINDOW
 from spinlib.pictures import PictureError
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 # Films are simulated beyond the ranges, too, by this share of them: estimates are drawn towards the
 # middle of what was simulated, and at an end of the ranges intervals would hold too seldom. But

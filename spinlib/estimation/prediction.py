@@ -14,8 +14,7 @@ from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.optics import crop
 from spinlib.similarity import radial_spectrum, skyrmions, spectrum_distance
-from spinlib.thermal_recipes import NAMES, thermal_states
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges, thermal_states
 
 
 @dataclass(frozen=True)

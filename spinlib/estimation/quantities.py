@@ -11,8 +11,7 @@ import pandas as pd
 
 from spinlib.estimation.intervals import Intervals, intervals, share_with_error, typical_error
 from spinlib.estimation.planning import helix_period
-from spinlib.thermal_recipes import NAMES
-from spinlib.windowed import Ranges
+from spinlib.thermal_recipes import NAMES, Ranges
 
 PERIOD = "4πA/D [nm]"
 QUANTITIES = (*NAMES, PERIOD)

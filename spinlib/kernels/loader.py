@@ -48,10 +48,8 @@ def source(name: str) -> str:
             include = re.fullmatch(r'\s*#include "(.+)"', line)
             if include:
                 lines += [expand(include[1]), f'#line {number + 1} "{file}"']
-            elif line != "#pragma once":
-                lines.append(line)
             else:
-                lines.append("")
+                lines.append("" if line == "#pragma once" else line)
         return "\n".join(lines)
 
     return expand(name)

@@ -123,16 +123,12 @@ def _dense(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.LeakyReLU(SLOPE))
 
 
-def _activate(maps: torch.Tensor) -> torch.Tensor:
-    return F.leaky_relu(maps, SLOPE)
-
-
 def plain_encode(network: EVAE, spins: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """`network.encode` as the paper describes it, layer by layer at full resolution."""
     maps = spins
     for layer in network.down:
         maps = phases.plain_convolve(maps, layer.conv.weight, layer.conv.bias, network.boundary)
-        maps = F.max_pool2d(_activate(layer.norm(maps)), 2)
+        maps = F.max_pool2d(F.leaky_relu(layer.norm(maps), SLOPE), 2)
     return network.code(network.gather(maps.flatten(1))).chunk(2, 1)
 
 
@@ -143,7 +139,7 @@ def plain_decode(network: EVAE, latents: torch.Tensor) -> torch.Tensor:
         maps = phases.plain_convolve(
             phases.plain_upsample(maps), layer.conv.weight, layer.conv.bias, network.boundary
         )
-        maps = _activate(layer.norm(maps))
+        maps = F.leaky_relu(layer.norm(maps), SLOPE)
     last = network.last
     maps = phases.plain_convolve(maps, last.weight, last.bias, network.boundary)
     return F.normalize(maps, dim=1)

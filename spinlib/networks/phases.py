@@ -90,7 +90,7 @@ def activate(
     maps = norm(stacked(phases))
     if target in ("pooled", "split"):
         # The largest of the four first: it commutes with the rising activation.
-        maps = F.leaky_relu(largest(maps), slope)
+        maps = F.leaky_relu(F.max_pool2d(maps, (1, 4)), slope)
         return split(maps) if target == "split" else maps, edge
     maps = F.leaky_relu(unstacked(maps), slope)
     return join(maps) if target == "joined" else maps, edge
@@ -118,11 +118,6 @@ def unstacked(maps: torch.Tensor) -> torch.Tensor:
     batch, channels, height, width = maps.shape
     sites = maps.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
     return sites.view(batch, height, width // 4, 4 * channels).permute(0, 3, 1, 2)
-
-
-def largest(stack: torch.Tensor) -> torch.Tensor:
-    """Max-pool by 2 of the maps whose phases are stacked."""
-    return F.max_pool2d(stack, (1, 4))
 
 
 def plain_convolve(
