@@ -2,14 +2,13 @@
 
 import math
 import warnings
-from typing import Literal
 
 import torch
 
 from spinlib.anneal import ROUNDING
 from spinlib.film import Film
 from spinlib.kernels.llg import advance, set_columns
-from spinlib.llg import BogackiShampine, Field, FilmSystem, checked
+from spinlib.llg import Field, FilmSystem, checked
 
 # Of any spin in one step of the minimiser, rad: with .2 it leaps over low barriers, and small
 # particles switch one percent early.
@@ -26,21 +25,18 @@ def relax(
     *,
     field: Field = 0.0,
     demagnetisation: bool = True,
-    method: Literal["minimise", "llg"] = "minimise",
     torque: float = 1e-4,
     max_steps: int = 20_000,
 ) -> torch.Tensor:
     """Relax to a state in which max |S × B| is below `torque` tesla; returns new spins.
 
-    method   "minimise" goes down the gradient on the sphere with steps of Barzilai and Borwein
-             (doi:10.1093/imanum/8.1.141): the fast way to a minimum nearby; "llg" follows the
-             overdamped equation of motion, slower, but never over a barrier
+    It goes down the gradient on the sphere with steps of Barzilai and Borwein
+    (doi:10.1093/imanum/8.1.141): the fast way to a minimum nearby. `llg.run` with a damping of 1 is
+    slower, but never goes over a barrier.
 
     The threshold is raised to what float32 resolves, 1e-7 of the largest field. Warns, with their
     number, of states that are not there after `max_steps`.
     """
-    if method not in ("minimise", "llg"):
-        raise ValueError(f'method is "minimise" or "llg", got {method!r}.')
     if not (0 < torque < math.inf and max_steps >= 1):
         raise ValueError(
             f"A relaxation needs a torque above 0 and a step at least, got {torque} T and "
@@ -50,8 +46,7 @@ def relax(
     system = FilmSystem(spins, film, field, None, demagnetisation)
     set_columns(system.table, precession=0.0, damping=1.0)
     threshold = (ROUNDING * system.largest_field).clamp(min=torque)
-    descend = _minimise if method == "minimise" else _relax_by_llg
-    spins, left = descend(system, spins, threshold, max_steps)
+    spins, left = _minimise(system, spins, threshold, max_steps)
     if (left > threshold).any():
         warnings.warn(
             f"{int((left > threshold).sum())} of {len(spins)} states still have a torque of up to "
@@ -96,14 +91,3 @@ def _minimise(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.
             spins[chosen], slope[chosen] = candidate[chosen], new_slope[chosen]
         residual = torch.where(active, _residual(slope), residual)
     return spins, residual
-
-
-def _relax_by_llg(system, spins, threshold, max_steps) -> tuple[torch.Tensor, torch.Tensor]:
-    integrator = BogackiShampine(system, spins, tolerance=1e-4)
-    for _ in range(max_steps):
-        residual = _residual(integrator.slopes[0])
-        active = residual > threshold
-        if not active.any():
-            break
-        integrator.try_step(integrator.step, active)
-    return integrator.spins, _residual(integrator.slopes[0])

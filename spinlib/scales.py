@@ -106,7 +106,7 @@ def train(
 
 
 def turned(pictures: torch.Tensor, random: torch.Tensor) -> torch.Tensor:
-    """Each picture under one of the 16 symmetries of m_z, chosen by its random number in (0, 1)."""
+    """Each picture under one of the 16 symmetries of m_z, chosen by its random number in (0, 1]."""
     choice = (random * 16).long().clamp(max=15).to(pictures.device)
     height, width = pictures.shape[-2:]
     if height != width:

@@ -115,7 +115,7 @@ def random_copies(
     choice = (u[:, 0] * len(group)).long().clamp(max=len(group) - 1)
     tables = _tables(tuple(group), height, width, spins.device)
     row, column, component, sign = (table[choice] for table in tables)
-    # The products round up to the size itself for the largest numbers below 1.
+    # The products round up to the size itself where the number is 1.
     up, right = (u[:, 1] * height).long() % height, (u[:, 2] * width).long() % width
     row, column = (row - up[:, None]) % height, (column - right[:, None]) % width
     source = component[:, :, None] * (height * width) + (row * width + column)[:, None]

@@ -37,8 +37,8 @@ FAULTS = [
     Fault(
         "dmi: sign of energy and field",
         "hamiltonian.py",
-        "lambda: DzyaloshinskiiMoriya(self.dmi,",
-        "lambda: DzyaloshinskiiMoriya(-1 * self.dmi,",
+        "DzyaloshinskiiMoriya(self.dmi,",
+        "DzyaloshinskiiMoriya(-1 * self.dmi,",
         "test_hamiltonian.py::test_two_spins_by_hand",
     ),
     Fault(
