@@ -303,7 +303,7 @@ for slip, given in slipped.items():
     }
 slips = pd.DataFrame.from_dict(table, orient="index")
 words = pd.DataFrame(
-    {s: [f"{round(x):+d} ± {e:.0f}" for x, e in zip(slips[s], slips[f"± {s}"])] for s in SYMBOLS},
+    {s: [f"{x:+.1f} ± {e:.1f}" for x, e in zip(slips[s], slips[f"± {s}"])] for s in SYMBOLS},
     index=slips.index,
 )
 figure, ax = plt.subplots(figsize=(6.4, 0.38 * len(slips) + 0.9), layout="constrained")

@@ -120,13 +120,16 @@ class Estimate:
         pixel = 1e-9 * self.pixel_size_nm
         # Pictures larger than what was simulated are shown in part, at the same scale.
         own = crop(self.picture, self.again.shape[-2:])
-        titles = {"picture": "picture", "simulations": "simulated again"}
-        for ax, pixels, (kind, title) in zip(
-            axes[0, :2], (own, self.again[0]), titles.items(), strict=True
-        ):
-            density = self.texture[f"skyrmions per µm², {kind}"]
-            seen = f": {density:.0f} skyrmions/µm²" if density else ""
-            figures.draw_picture(pixels, ax, pixel=pixel, title=title + seen)
+        counted, again = (
+            self.texture[f"skyrmions per µm², {k}"] for k in ("picture", "simulations")
+        )
+        scatter = self.texture["their standard deviation"]
+        titles = (
+            "picture" + (f": {counted:.0f} skyrmions/µm²" if counted else ""),
+            "simulated again" + (f": {again:.0f} ± {scatter:.0f} per µm²" if again else ""),
+        )
+        for ax, pixels, title in zip(axes[0, :2], (own, self.again[0]), titles, strict=True):
+            figures.draw_picture(pixels, ax, pixel=pixel, title=title)
         waves = np.array(self.spectra["waves per nm"])
         ax = axes[0, 2]
         for shares in self.spectra["simulations"]:
