@@ -368,7 +368,7 @@ def test_training_sees_each_film_under_every_symmetry(root):
     """
     work = work_for(root)
     asked = work.plan, CONDITIONS, RANGES, TINY
-    films = recipe(*asked, cells=work.plan.cells[0], seed=work.number(0))
+    films = recipe(*asked, cells=work.plan.cells[0], seed=work.seed_of("grid"))
     once, rows, _ = zip(*learning._pictures(work, films), strict=True)
     copies, all_rows, numbers = zip(*learning._pictures(work, films, copies=True), strict=True)
     assert list(numbers) == np.cumsum([0, *map(len, copies)])[:-1].tolist()

@@ -31,6 +31,7 @@ from spinlib.weights import read_tensors, write_tensors
 
 _NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
+_PARTS = ("grid", "drawn", "validation", "held_out", "tested", "again")  # of the simulations
 _PART = 0.7  # of a picture's side that a look of the training sees
 
 
@@ -82,9 +83,9 @@ class Work:
     def simulated(self) -> Ranges:
         return planning.with_margin(self.ranges)
 
-    def number(self, part: int, batch: int = 0) -> int:
-        """The seed of a batch of states; parts are grid, drawn, validation, held out, tested …"""
-        return 10_000 * self.seed + 100 * part + batch
+    def seed_of(self, part: str, batch: int = 0) -> int:
+        """The seed of a batch of states."""
+        return 10_000 * self.seed + 100 * _PARTS.index(part) + batch
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _pictures(
 def _noise(work: Work) -> float:
     """The picture's noise, to the next of a few levels, so that a series of pictures shares one."""
     asked = work.plan, work.conditions, work.simulated, work.effort
-    made = _pictures(work, recipe(*asked, cells=work.plan.cells[0], seed=work.number(0)))
+    made = _pictures(work, recipe(*asked, cells=work.plan.cells[0], seed=work.seed_of("grid")))
     apart = -(-(work.effort.values ** len(NAMES)) // 4)  # a few of the grid, not all in memory
     some = torch.cat(
         [
@@ -237,12 +238,12 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
         "held_out": (effort.held_out, finer),
         "tested": (effort.tested, finer),
     }
-    jobs = [("grid", work.number(0), plan.cells[0], 0)]
-    for part, (name, (count, cells)) in enumerate(counts.items(), start=1):
+    jobs = [("grid", work.seed_of("grid"), plan.cells[0], 0)]
+    for name, (count, cells) in counts.items():
         batches = max(-(-count // planning.BATCH), min(len(cells), count))
         sizes = [count // batches + (batch < count % batches) for batch in range(batches)]
         jobs += [
-            (name, work.number(part, batch), cells[batch % len(cells)], size)
+            (name, work.seed_of(name, batch), cells[batch % len(cells)], size)
             for batch, size in enumerate(sizes)
         ]
     parts: dict[str, list[States]] = {}

@@ -132,6 +132,17 @@ def see(
     return _with_one_contrast(seen) if conditions.grey else seen.clamp(0, 1)
 
 
+def unknown_blur(conditions: Conditions) -> list[str]:
+    """What blur is allowed for, if nobody knows it."""
+    if conditions.blur_nm is not None:
+        return []
+    most = UNKNOWN_BLUR * conditions.pixel_size_nm
+    return [
+        f"No blur was told: simulated pictures have one of up to {most:.2g} nm each. If the "
+        "instrument's standard deviation is larger, tell it, or M_s may come out too low."
+    ]
+
+
 def record(
     pictures: torch.Tensor,
     noise: float,

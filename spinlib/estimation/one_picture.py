@@ -211,7 +211,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     alike_found, alike_truth = (
         in_units(part[alike], ranges)[:, : len(NAMES)] for part in (known.found, known.truth)
     )
-    given = {"seed": first.number(5), "device": first.device}
+    given = {"seed": first.seed_of("again"), "device": first.device}
     again = texture_again(
         *(first.pixels, best, learnt[0].noise, first.plan, first.conditions, ranges, effort),
         **given,
@@ -267,6 +267,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
+            *observation.unknown_blur(work.conditions),
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
             f"white; simulated pictures were given {each.noise:.2g}, more or less.",
         ]

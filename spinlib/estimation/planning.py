@@ -208,9 +208,10 @@ class Plan:
         """Over how many pixels along each side a picture is averaged before anything else.
 
         Simulated pictures have as many pixels, which take time and memory if they are much finer
-        than what the network sees: four or more to one of its own are left.
+        than what the network sees: two or more to one of its own are left. And of a blur that
+        nobody knows it is taken to be a few pixels at most, which very fine ones belie.
         """
-        return self.pixels // (4 * self.seen) if self.pixels > 8 * self.seen else 1
+        return self.pixels // (2 * self.seen) if self.pixels > 4 * self.seen else 1
 
     @property
     def between(self) -> int:
