@@ -20,6 +20,11 @@ from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 from spinlib.ovf import OvfError, read_ovf
 
 MAX_PIXELS = 100_000_000
+_SUBSAMPLED = (
+    "a JPEG whose colours are coarser than its brightness (chroma subsampling), which costs, for "
+    "instance, a third of M_s and more at any quality"
+)
+_PALETTE = "of 256 colours at most (a palette), which costs half of M_s and more"
 # Resolutions coarser than this are a printer's (72, 100, 300 dpi ...), not a microscope's.
 COARSEST_PIXEL = 10e-6  # metres
 _METRES = {
@@ -41,7 +46,7 @@ class Decoded:
     pixel_size: float | None = None  # metres
     notes: tuple[str, ...] = ()
     vectors: bool = False  # the three channels are components, whatever their signs
-    coarse_colours: bool = False  # chroma subsampling: hues on coarser pixels than brightness
+    coarse_colours: str = ""  # what made them coarser than the picture, if anything did
 
 
 def decode(path: Path, page: int | None) -> Decoded:
@@ -181,7 +186,9 @@ def _decode_pillow(path: Path, page: int | None) -> Decoded:
             size, notes = _pixel_size(*sides, f"the {image.format} resolution")
         # 0 is full resolution, -1 unknown (grey, or another kind of colours).
         # MPO is JPEG with more pictures behind the first, as cameras write it.
-        coarse = image.format in ("JPEG", "MPO") and JpegImagePlugin.get_sampling(image) > 0
+        coarse = _PALETTE if image.mode == "P" or image.format == "GIF" else ""
+        if image.format in ("JPEG", "MPO") and JpegImagePlugin.get_sampling(image) > 0:
+            coarse = _SUBSAMPLED
     return Decoded(values, size, notes, coarse_colours=coarse)
 
 
@@ -233,7 +240,9 @@ def _decode_tiff(path: Path, page: int | None) -> Decoded:
             values = values[:-1]
         size, notes = _tiff_pixel_size(file, frame)
         sampling = tuple(frame.tags.valueof("YCbCrSubSampling", (2, 2)))
-    coarse = kind == "YCBCR" and sampling != (1, 1)
+    coarse = _PALETTE if kind == "PALETTE" else ""
+    if kind == "YCBCR" and sampling != (1, 1):
+        coarse = _SUBSAMPLED
     return Decoded(values, size, notes, coarse_colours=coarse)
 
 
@@ -289,6 +298,10 @@ def _decode_npy(path: Path, page: int | None) -> Decoded:
         raise PictureError(
             f"{path} holds {array.dtype} of shape {array.shape}, which is no picture of numbers."
         )
+    if array.ndim > 3:  # as of one layer
+        array = array.reshape([side for side in array.shape if side > 1])
+    if array.ndim == 3 and array.shape[2] == 4 < array.shape[0]:
+        raise PictureError(f"{path} holds four channels: leave out the last, which is opacity.")
     single = array.ndim == 2 or (array.ndim == 3 and (array.shape[0] in (1, 3)))
     if array.ndim == 3 and not single and array.shape[2] in (1, 3):
         array, single = array.transpose(2, 0, 1), True

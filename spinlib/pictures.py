@@ -23,6 +23,7 @@ from scipy.ndimage import (
 )
 
 from spinlib.picture_files import PictureError, decode
+from spinlib.similarity import noise_level
 
 __all__ = ["Picture", "PictureError", "bars", "read_picture", "tiles"]
 
@@ -42,8 +43,9 @@ class Picture:
     pixel_size: float | None  # metres; None: nobody said
     source: str  # the file it came from
     notes: tuple[str, ...] = ()  # what was done on reading, for the reader's eyes
-    coarse_colours: bool = False  # the file keeps hues on coarser pixels than brightness
+    coarse_colours: str = ""  # what made hues coarser than the pixels, if anything did
     vectors: bool = False  # the channels are (1 + m) / 2, not colours
+    masked: tuple[float, float] = (0.0, 0.0)  # share of the pixels, and how deep they lie, pixels
 
 
 def read_picture(
@@ -93,14 +95,17 @@ def read_picture(
     vectors = len(values) == 3 and (decoded.vectors or _look_like_vectors(values[:, ~ignored]))
     pixels, how = _scaled(path, values, decoded.values.dtype, ~ignored, vectors)
     notes.append(how)
+    masked = (0.0, 0.0)
     if ignored.any():
-        nearest = distance_transform_edt(ignored, return_distances=False, return_indices=True)
+        depth, nearest = distance_transform_edt(ignored, return_indices=True)
+        masked = float(ignored.mean()), float(depth.max())
         pixels = pixels[:, nearest[0], nearest[1]]
         notes.append(f"{int(ignored.sum())} masked pixels were filled from their neighbours")
     upright = np.ascontiguousarray(pixels[:, ::-1], dtype=np.float32)
     size = decoded.pixel_size if pixel_size is None else float(pixel_size)
-    coarse = decoded.coarse_colours and len(pixels) == 3
-    return Picture(torch.from_numpy(upright), size, str(path), tuple(notes), coarse, vectors)
+    coarse = decoded.coarse_colours if len(pixels) == 3 else ""
+    pixels = torch.from_numpy(upright)
+    return Picture(pixels, size, str(path), tuple(notes), coarse, vectors, masked)
 
 
 def _mask(path: Path, mask: np.ndarray | None, shape: tuple[int, int]) -> np.ndarray:
@@ -222,6 +227,40 @@ def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
     return found
 
 
+BLANK = 0.01  # share of the pixels that may be of one value
+FEW_MASKED = 0.03  # share of the pixels
+LEAST_NOISE = 0.01
+
+
+def blank(pixels: torch.Tensor) -> tuple[float, tuple[int, int, int, int]]:
+    """Share of a noisy picture's pixels (channels, height, width) in areas of exactly one value.
+
+    They are covered by squares of 4 by 4 such pixels. Also the box of the largest area, as those of
+    `bars`. In grey pictures, whose domains a camera may cut off, only rows or columns at an edge
+    count that have one value from end to end, and their neighbours. Of a picture without noise
+    nothing is said: its domains may have one value all over.
+    """
+    nothing = 0.0, (0, 0, 0, 0)
+    upright = pixels.float().cpu().numpy()[:, ::-1]
+    same = np.ones(upright.shape[1:], bool)  # as the next pixel to the right, and the next below
+    same[:, :-1] &= (upright[:, :, :-1] == upright[:, :, 1:]).all(0)
+    same[:-1] &= (upright[:, :-1] == upright[:, 1:]).all(0)
+    if same.mean() > 0.5 or noise_level(pixels[:, :512, :512]) < LEAST_NOISE:
+        return nothing
+    solid = _boxes_within(same, (3, 3))
+    solid[:, 1:] |= solid[:, :-1]  # the last of a row, or of a column, is not as the next one
+    solid[1:] |= solid[:-1]
+    areas, _ = label(solid)
+    if len(pixels) == 1:
+        ends = (areas[0], areas[-1], areas[:, 0], areas[:, -1])
+        solid = np.isin(areas, [end[0] for end in ends if end[0] and (end == end[0]).all()])
+    if not solid.any():
+        return nothing
+    largest = np.bincount(areas[solid]).argmax()
+    rows, columns = find_objects(areas)[largest - 1]
+    return float(solid.mean()), (columns.start, rows.start, columns.stop, rows.stop)
+
+
 def _boxes_within(pure: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """What is covered by boxes (rows, columns) that are pure all over: a binary opening.
 
@@ -240,7 +279,7 @@ def _boxes_within(pure: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 OTHER_PIXEL = 0.02  # of a pixel, by which the file may differ from what is said
 
 
-def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> list[str]:
+def other_file(own_pixel: float | None, pixel: float, coarse_colours: str) -> list[str]:
     """What a file says: its own size of a pixel (m), beside the one given (nm), and its colours."""
     sentences = []
     if own_pixel is not None and abs(1e9 * own_pixel / pixel - 1) > OTHER_PIXEL:
@@ -250,9 +289,8 @@ def other_file(own_pixel: float | None, pixel: float, coarse_colours: bool) -> l
         )
     if coarse_colours:
         sentences.append(
-            "The file is a JPEG whose colours are coarser than its brightness (chroma "
-            "subsampling), which costs, for instance, a third of M_s and more at any quality: save "
-            "the picture as PNG or TIFF, from the original."
+            f"The file is {coarse_colours}: save the picture as PNG or TIFF in full colour, from "
+            "the original."
         )
     return sentences
 
@@ -264,6 +302,30 @@ def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
         "read, there is a bar of one shade. If it is a scale bar, it was taken for texture: mask "
         "it (mask=… of read_picture, --mask in a shell) or crop it away, and the words beside it."
         for left, top, right, bottom in bars
+    ]
+
+
+def left_blank(share: float, box: tuple[int, int, int, int]) -> list[str]:
+    """A share of the pixels in areas of one value, and the box of the largest; see `blank`."""
+    if share <= BLANK:
+        return []
+    left, top, right, bottom = box
+    return [
+        f"{100 * share:.0f} % of the pixels lie in areas of exactly one value, where a camera has "
+        f"noise; the largest is within columns {left} to {right} and rows {top} to {bottom} from "
+        "the top left of what was read. A frame, a caption, the corners of a turned picture, or "
+        "domains that are cut off at white or black: it was taken for texture. Crop or mask it."
+    ]
+
+
+def filled_in(share: float, depth: float, period: float) -> list[str]:
+    """A masked share of the pixels, as deep as that at most; and a helix period, like the depth."""
+    if share <= FEW_MASKED or depth < period / 4:
+        return []
+    return [
+        f"{100 * share:.0f} % of the pixels are masked, in places {2 * depth / period:.1f} helix "
+        "periods across. They were filled from the nearest pixel, which makes texture that is "
+        "none: crop the picture to a part without such holes."
     ]
 
 

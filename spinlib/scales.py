@@ -21,7 +21,15 @@ from spinlib.cutting import Cuts, Films
 from spinlib.errors import bootstrap
 from spinlib.networks.scale_cnn import ScaleCNN
 from spinlib.optics import crop, resample
-from spinlib.pictures import PictureError, bars, drawn_over, other_file, read_picture
+from spinlib.pictures import (
+    PictureError,
+    bars,
+    blank,
+    drawn_over,
+    left_blank,
+    other_file,
+    read_picture,
+)
 from spinlib.training import Batch, Numbers, fit, one_cycle
 
 # --- training ------------------------------------------------------------------------------------
@@ -264,8 +272,8 @@ def read_square(
             f"{image} shows {view:.4g} nm, but the network was trained on fields of view from "
             f"{low:.4g} to {high:.4g} nm: crop the picture or take it at another magnification."
         )
-    said = other_file(picture.pixel_size, view / side, False)
-    said += drawn_over(bars(grey))
+    said = other_file(picture.pixel_size, view / side, "")
+    said += drawn_over(bars(grey)) + left_blank(*blank(grey))
     return Square(crop(2 * grey - 1, (side, side)), float(view), said)
 
 

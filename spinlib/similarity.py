@@ -77,6 +77,8 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
                      Bloch walls turn one way, near 0 in a mirror or where places turned without
                      spins
     divergence       in contrast "colour": the same of m_z and div m, for Néel walls
+    divergence share in contrast "in_plane": of div m in the variance of both derivatives; near 0
+                     for Bloch walls, near 1 for Néel walls, and about half in a mirror
     """
     signal = pictures.double().cpu()
     centred = signal - signal.mean((-2, -1), keepdim=True)
@@ -96,6 +98,12 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     turns = {}
     if contrast == "colour":
         turns["handedness"], turns["divergence"] = _turns(pictures)
+    if contrast == "in_plane":
+        curl, divergence = _derivatives(
+            *(part.numpy() for part in in_plane_vectors(pictures.cpu()))
+        )
+        parts = [part.var((1, 2)) for part in (curl, divergence)]
+        turns["divergence share"] = parts[1] / np.maximum(sum(parts), 1e-30)
     return pd.DataFrame(
         {
             "brightness": signal.mean((1, 2, 3)).numpy(),
@@ -114,17 +122,22 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
 def _turns(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """How m_z goes with curl and divergence of m in the plane."""
     spins = vectors_from_colour(pictures.cpu().float(), unit=False)[0].double().numpy()
-    # Noise would hide derivatives.
-    x, y, z = np.moveaxis(gaussian_filter(spins, (0, 0, 1, 1)), 1, 0)
-    curl = np.gradient(y, axis=-1) - np.gradient(x, axis=-2)
-    divergence = np.gradient(x, axis=-1) + np.gradient(y, axis=-2)
+    x, y, z = np.moveaxis(spins, 1, 0)
+    curl, divergence = _derivatives(x, y)
+    z = gaussian_filter(z, (0, 1, 1))
     curl, divergence, z = (
         part - part.mean((1, 2), keepdims=True) for part in (curl, divergence, z)
     )
-
     # To the size of both together: of a helix the divergence is noise, which goes with anything.
     size = np.sqrt((curl**2 + divergence**2).mean((1, 2)) * (z**2).mean((1, 2)))
     return tuple((part * z).mean((1, 2)) / np.maximum(size, 1e-30) for part in (curl, divergence))
+
+
+def _derivatives(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Curl and divergence of fields (batch, height, width), smoothed: noise would hide them."""
+    x, y = (gaussian_filter(part, (0, 1, 1)) for part in (x, y))
+    curl = np.gradient(y, axis=-1) - np.gradient(x, axis=-2)
+    return curl, np.gradient(x, axis=-1) + np.gradient(y, axis=-2)
 
 
 # --- skyrmions ---------------------------------------------------------------------------------

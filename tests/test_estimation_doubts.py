@@ -114,13 +114,13 @@ def test_resolution():
 
 
 def test_what_the_file_says():
-    assert pictures.other_file(None, 2.34, False) == []
-    assert pictures.other_file(2.36e-9, 2.34, False) == []  # 0.9 %
-    assert len(pictures.other_file(2.28e-9, 2.34, False)) == 1  # 2.6 % less
-    (pixels,) = pictures.other_file(2.4e-9, 2.34, False)
+    assert pictures.other_file(None, 2.34, "") == []
+    assert pictures.other_file(2.36e-9, 2.34, "") == []  # 0.9 %
+    assert len(pictures.other_file(2.28e-9, 2.34, "")) == 1  # 2.6 % less
+    (pixels,) = pictures.other_file(2.4e-9, 2.34, "")
     assert "pixel is 2.4 nm" in pixels and "2.34 nm; the request was believed" in pixels
-    (colours,) = pictures.other_file(None, 2.34, True)
-    assert "chroma subsampling" in colours and "PNG or TIFF" in colours
+    (colours,) = pictures.other_file(None, 2.34, "of 256 colours at most")
+    assert colours.startswith("The file is of 256 colours") and "PNG or TIFF" in colours
 
 
 def test_texture_that_is_not_the_pictures():
@@ -158,6 +158,16 @@ def test_grey_levels_that_are_cut_off():
     assert sentence.startswith("23 % of the pixels have the brightest grey")
     assert "what was brighter" in sentence
     assert len(doubts.cut_off(0.2, 0.2, 0.1)) == 2
+
+
+def test_what_was_left_blank_or_filled_in():
+    assert pictures.left_blank(0.009, (0, 0, 5, 5)) == []
+    (words,) = pictures.left_blank(0.11, (0, 160, 192, 192))
+    assert words.startswith("11 % of the pixels") and "rows 160 to 192" in words
+    # A bar, though thick, is small; a hole of two thirds of a period is not.
+    assert pictures.filled_in(0.02, 20.0, 30.0) == pictures.filled_in(0.1, 3.0, 30.0) == []
+    (words,) = pictures.filled_in(0.1, 10.0, 30.0)
+    assert words.startswith("10 % of the pixels are masked, in places 0.7 helix periods across")
 
 
 def test_a_bar_drawn_into_the_picture():

@@ -19,7 +19,7 @@ from scipy.ndimage import binary_opening
 from spinlib import pictures
 from spinlib.contrast import colour, in_plane, vectors_from_colour
 from spinlib.ovf import write_ovf
-from spinlib.pictures import PictureError, bars, read_picture, tiles
+from spinlib.pictures import PictureError, bars, blank, read_picture, tiles
 
 
 def texture(height=48, width=64):
@@ -95,20 +95,29 @@ def test_grey_pictures_of_every_format(tmp_path, name, bits, tolerance):
 @pytest.mark.parametrize(
     ("name", "how", "coarse"),
     [
-        ("a.png", {}, False),
-        ("a.jpg", {"quality": 95, "subsampling": "4:4:4"}, False),
-        ("a.jpg", {"quality": 95, "subsampling": "4:2:2"}, True),
-        ("a.jpg", {"quality": 95}, True),  # 4:2:0
-        ("a.mpo", {"quality": 95, "save_all": True}, True),
+        ("a.png", {}, ""),
+        ("a.jpg", {"quality": 95, "subsampling": "4:4:4"}, ""),
+        ("a.jpg", {"quality": 95, "subsampling": "4:2:2"}, "chroma"),
+        ("a.jpg", {"quality": 95}, "chroma"),  # 4:2:0
+        ("a.mpo", {"quality": 95, "save_all": True}, "chroma"),
+        ("a.gif", {}, "palette"),
     ],
 )
-def test_colours_on_coarser_pixels_than_brightness_are_noticed(tmp_path, name, how, coarse):
+def test_colours_coarser_than_the_picture_are_noticed(tmp_path, name, how, coarse):
     rgb = np.round(colour(spins())[0].numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
     Image.fromarray(rgb).save(tmp_path / name, **how)
-    assert read_picture(tmp_path / name).coarse_colours is coarse
+    found = read_picture(tmp_path / name).coarse_colours
+    assert coarse in found and bool(found) == bool(coarse)
     grey = Image.fromarray(rgb[..., :1].repeat(3, 2))  # no colours to be coarse
     grey.save(tmp_path / name, **how)
     assert not read_picture(tmp_path / name).coarse_colours
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_palette_makes_colours_coarse(tmp_path, name):
+    rgb = np.round(colour(spins())[0].numpy() * 255).astype(np.uint8).transpose(1, 2, 0)
+    Image.fromarray(rgb).quantize(64).save(tmp_path / name)
+    assert "palette" in read_picture(tmp_path / name).coarse_colours
 
 
 def test_jpeg_inside_tiff_has_coarse_colours_too(tmp_path):
@@ -705,3 +714,56 @@ def test_tiles_go_from_corner_to_corner_and_miss_no_pixel(size):
     assert torch.equal(pieces[0], picture[:, :size, :size])
     assert torch.equal(pieces[-1], picture[:, -size:, -size:])
     assert torch.equal(pieces.unique(), picture.flatten())
+
+
+def noisy(channels: int = 3) -> torch.Tensor:
+    """A picture (channels, 90, 120) of grey noise, in the 256 steps of a camera."""
+    noise = torch.randn((channels, 90, 120), generator=torch.Generator().manual_seed(5))
+    return ((0.5 + 0.05 * noise).clamp(0, 1) * 255).round() / 255
+
+
+@pytest.mark.parametrize(
+    ("blanked", "share", "box"),
+    [
+        ((slice(0, 20), slice(None)), 20 / 90, (0, 70, 120, 90)),  # a banner; row 0 is the lowest
+        ((slice(None), slice(116, 120)), 4 / 120, (116, 0, 120, 90)),
+        ((slice(30, 40), slice(50, 80)), 300 / 10_800, (50, 50, 80, 60)),  # a bar of any shade
+    ],
+)
+def test_areas_of_one_value_are_found(blanked, share, box):
+    pixels = noisy()
+    pixels[:, blanked[0], blanked[1]] = torch.tensor([1.0, 0.8, 0.1])[:, None, None]
+    assert blank(pixels) == (pytest.approx(share), box)
+    assert blank(noisy()) == (0.0, (0, 0, 0, 0))
+
+
+def test_domains_of_one_value_are_no_blank_areas():
+    """Where a picture has no noise, or a camera cuts off what is brighter than white."""
+    stripes = torch.zeros(3, 90, 120)
+    stripes[:, 20:50] = 1.0
+    assert blank(stripes)[0] == 0
+    grey = noisy(1)
+    grey[:, 20:50, 30:70] = 1.0
+    assert blank(grey)[0] == 0
+    grey[:, 85:] = 1.0
+    assert blank(grey) == (pytest.approx(5 / 90), (0, 0, 120, 5))
+
+
+def test_how_much_is_masked_and_how_deep(tmp_path):
+    np.save(tmp_path / "film.npy", noisy().numpy())
+    mask = np.zeros((90, 120), bool)
+    mask[10:31, 40:80] = True
+    share, depth = read_picture(tmp_path / "film.npy", mask=mask).masked
+    assert share == pytest.approx(21 * 40 / 10_800) and depth == 11
+    assert read_picture(tmp_path / "film.npy").masked == (0, 0)
+
+
+def test_arrays_of_one_layer_and_of_four_channels(tmp_path):
+    picture = noisy().numpy()
+    np.save(tmp_path / "plain.npy", picture)
+    for number, array in enumerate((picture[:, None], picture.transpose(1, 2, 0)[:, :, None])):
+        np.save(tmp_path / f"{number}.npy", array)
+        found = read_picture(tmp_path / f"{number}.npy").pixels
+        assert torch.equal(found, read_picture(tmp_path / "plain.npy").pixels)
+    np.save(tmp_path / "rgba.npy", np.ones((90, 120, 4)))
+    refused(tmp_path / "rgba.npy", "four channels", "opacity")

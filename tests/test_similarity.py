@@ -117,6 +117,20 @@ def test_walls_of_either_kind_are_told_apart():
         assert found[other].abs().max() < 0.05
 
 
+def test_in_plane_pictures_show_the_kind_of_their_walls():
+    """Where places are mirrored and no spins, a round skyrmion has as much divergence as curl."""
+    share = {}
+    for kind in ("bulk", "interfacial"):
+        round_one = textures.skyrmions((64, 64), [(31.5, 31.5)], 24, kind)
+        picture = Microscope("in_plane")(round_one)
+        share[kind], share[kind, "mirrored"] = look(
+            torch.cat((picture, picture.flip(-1))), "in_plane"
+        )["divergence share"]
+    assert share["bulk"] < 0.01 and share["interfacial"] > 0.99
+    assert share["bulk", "mirrored"] == pytest.approx(0.5, abs=0.02)
+    assert share["interfacial", "mirrored"] == pytest.approx(0.5, abs=0.02)
+
+
 def test_look_of_a_wave():
     row = look(wave(12.0).float()).iloc[0]
     assert row["brightness"] == pytest.approx(0.5, abs=1e-6)

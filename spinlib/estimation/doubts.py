@@ -19,6 +19,8 @@ NEAR = 0.2  # of the simulated range, within which an estimate is near its end
 ALIKE = 0.4  # correlation of pictures of one place; 460 pairs of other films have up to 0.22
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
+# All simulations turn nearly one way: only another way is strange, or none.
+_SPANS = {"handedness": 2.0, "divergence": 2.0, "divergence share": 1.0}
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
 _REMEDY = {
     "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
@@ -26,6 +28,9 @@ _REMEDY = {
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
     "(dmi_kind) or sign (an interfacial one below 0 looks like one above 0 with hue half a turn "
     "further)?",
+    "divergence share": "Is it mirrored, was the top row of an array taken for the lowest, does "
+    "hue turn the other way or begin elsewhere (red is +x, yellow-green +y), or is its DMI "
+    "interfacial (dmi_kind)?",
 }
 
 
@@ -118,8 +123,7 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     sentences = []
     for name in found:
         low, high = known[name].min(), known[name].max()
-        # All simulations turn nearly one way: only another way is strange, or none.
-        span = 2.0 if name in ("handedness", "divergence") else high - low
+        span = max(high - low, _SPANS.get(name, 0.0))
         value, slack = found[name].median(), SLACK * span
         if not low - slack <= value <= high + slack:
             sentences.append(

@@ -36,7 +36,16 @@ from spinlib.estimation.quantities import (
 from spinlib.files import wait_for_lock
 from spinlib.kernels import resolve_device
 from spinlib.notebooks import ROOT
-from spinlib.pictures import Picture, bars, drawn_over, other_file, tiles
+from spinlib.pictures import (
+    Picture,
+    bars,
+    blank,
+    drawn_over,
+    filled_in,
+    left_blank,
+    other_file,
+    tiles,
+)
 from spinlib.similarity import look, noise_level
 from spinlib.thermal_recipes import NAMES, Ranges
 
@@ -159,8 +168,12 @@ def _opened(
     pixels = observation.observed(picture, conditions)
     about = {
         "conditions": asdict(conditions),
-        "file": {name: getattr(picture, name) for name in ("pixel_size", "notes", "coarse_colours")}
-        | {"bars": bars(picture.pixels), "cut_off": observation.cut_off(picture.pixels)},
+        "file": {
+            name: getattr(picture, name)
+            for name in ("pixel_size", "notes", "coarse_colours", "masked")
+        }
+        | {"bars": bars(picture.pixels), "blank": blank(picture.pixels)}
+        | {"cut_off": observation.cut_off(picture.pixels)},
     }
     plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     if (few := plan.averaged) > 1:
@@ -262,6 +275,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         said = about["conditions"]["pixel_size_nm"]  # before any averaging
         warned += other_file(file["pixel_size"], said, file["coarse_colours"])
         warned += drawn_over(file["bars"])
+        warned += left_blank(*file["blank"])
+        warned += filled_in(*file["masked"], period / said)
         if (most := observation.CUT.get(work.conditions.contrast)) is not None:
             warned += doubts.cut_off(*file["cut_off"], most)
         choices += [

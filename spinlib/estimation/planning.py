@@ -33,7 +33,7 @@ _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
     "field_T": (0.0, 20.0),
     "pixel_size_nm": (1e-3, 1e5),
-    "thickness_nm": (1e-2, 1e5),
+    "thickness_nm": (0.1, 1e5),
     "blur_nm": (1e-3, 1e5),
     "defocus_nm": (1e-3, 1e5),
     "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
@@ -43,7 +43,7 @@ _LEAST = {"drawn": 0, "validation": 3, "held_out": 2, "tested": 2, "again": 2}
 _LEAST |= {"cells": 8, "loop_cells": 4}
 BATCH = 33  # states of a data set: the progress bar moves with each
 MOST = 100 * BATCH  # states of one kind: a hundred seeds are kept for each
-_SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1e-1, 1e4))  # of A, D and M_s
+_SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1.0, 1e4))  # of A, D and M_s
 
 
 @dataclass(frozen=True)
@@ -312,7 +312,8 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
     if side < short:
         raise PictureError(
             f"A picture of {side:.3g} nm shows less than one period of any helix of the ranges, as "
-            f"the shortest has {short:.3g} nm: is the size of its pixels in nm?"
+            f"the shortest has {short:.3g} nm: is the size of its pixels in nm, A in pJ/m and D in "
+            "mJ/m²?"
         )
     cell = min(short / 8, length)
     wanted = min(side, 2 * long)
@@ -338,7 +339,8 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         raise PictureError(
             f"Of the picture's {min(shape)} pixels across, the box of {box:.3g} nm that can be "
             f"simulated shows {seen} that tell something, less than the {WINDOW} of one window: "
-            "take a larger picture or finer pixels, or narrow the ranges."
+            f"take {'a larger picture' if box > side - pixel else 'finer pixels'}, or narrow the "
+            f"ranges, whose shortest helix period is {short:.3g} nm."
         )
     coarse = _fourfold(box / cell)
     cells = (coarse, max(_fourfold(1.15 * coarse), coarse + 4))
