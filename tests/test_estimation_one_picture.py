@@ -340,7 +340,7 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     pixels = picture().flip(-1)
     pixels[:, 3:9, 4:18] = 0.5
     pixels[:, 4:8, 5:17] = 1.0  # a white bar, rows counted from below
-    other = Picture(pixels, 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), coarse_colours=True)
+    other = Picture(pixels, 4.2e-9, "b.jpg", ("its scale bar says 4.2 nm",), "of four colours")
     again = ask(root, picture=other)
     after = {path: path.stat().st_mtime_ns for path in root.glob("networks/*/learnt.*")}
     assert networks and after == networks
@@ -348,7 +348,7 @@ def test_another_picture_of_a_series_finds_the_network(answer, root, monkeypatch
     pd.testing.assert_frame_equal(again.tested, answer.tested)
     assert not again.table.equals(answer.table)
     assert any("a pixel is 4.2 nm, the request says 4 nm" in words for words in again.warnings)
-    assert any("chroma subsampling" in words for words in again.warnings)
+    assert any("The file is of four colours" in words for words in again.warnings)
     assert any("From column 5 to 17 and row 37 to 41" in words for words in again.warnings)
     assert again.choices[0] == "Of the file: its scale bar says 4.2 nm."
 

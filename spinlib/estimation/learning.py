@@ -4,7 +4,6 @@ Of the picture they know the size of the box and the noise, no more. So pictures
 them: the second finds what was simulated and learnt for the first.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +28,6 @@ from spinlib.thermal_recipes import NAMES, Ranges
 from spinlib.training import Batch, Numbers, fit, one_cycle, seeded
 from spinlib.weights import read_tensors, write_tensors
 
-_NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PARTS = ("grid", "drawn", "validation", "held_out", "tested", "again")  # of the simulations
 _PART = 0.7  # of a picture's side that a look of the training sees
@@ -151,7 +149,9 @@ def learn(work: Work, number: int = 0) -> Learnt:
     """
     work.bar.network = number
     noise = _noise(work)
-    plan = {name: getattr(work.plan, name) for name in ("box", "pixels", "seen", "cells")}
+    plan = {
+        name: getattr(work.plan, name) for name in ("box", "pixels", "seen", "cells", "clipped")
+    }
     about = {"plan": plan, "noise": noise, "seed": work.seed} | {
         name: asdict(getattr(work, name)) for name in ("conditions", "ranges", "effort")
     }
@@ -218,7 +218,7 @@ def _noise(work: Work) -> float:
         ]
     )
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
-    return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
+    return observation.stepped(noise)
 
 
 def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame]:

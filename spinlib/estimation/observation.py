@@ -3,6 +3,7 @@
 Pictures are (batch, channels, height, width) from 0 to 1, row 0 at the bottom; lengths are in nm.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from spinlib.optics import resample
 from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.similarity import noise_level
 
-UNKNOWN_BLUR = 2.0  # pixels: what blur may be, at most, if nobody knows it
+# What blur may be, at most, if nobody knows it: pixels, or shares of one that the network sees, as
+# pixels are often finer than the instrument's resolution.
+UNKNOWN_BLUR, OF_SEEN = 2.0, 0.9
+NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 MOST_BEYOND = 0.1  # by which colours may lie beyond 0 to 1, on average over the pixels
 SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
 
@@ -115,32 +119,58 @@ def see(
     """Pictures of simulated films with the instrument's pixels, without its noise.
 
     Each film is seen with a blur of its own: up and down by `SCATTER` from the one that is known,
-    or anything up to `UNKNOWN_BLUR` pixels.
+    or anything up to `most_blur`.
     """
     states = range(first, first + len(spins))
     random = random_uniform((1,), seed=seed, states=states, purpose="blur")[:, 0].tolist()
     known, cell = conditions.blur_nm, plan.box / spins.shape[-1]
     pictures = []
     for film, number in zip(spins, random, strict=True):
-        unknown = UNKNOWN_BLUR * conditions.pixel_size_nm * number
+        unknown = most_blur(plan, conditions) * number
         blur = unknown if known is None else known * (1 + SCATTER * (2 * number - 1))
         # To a twentieth of a pixel, so that the optics are made once for many films.
         step = conditions.pixel_size_nm / 20
         blur = step * round(blur / step)
         pictures.append(conditions.microscope(plan.pixels, blur)(film[None], cell))
     seen = torch.cat(pictures)
-    return _with_one_contrast(seen) if conditions.grey else seen.clamp(0, 1)
+    return _with_one_contrast(seen) if conditions.grey else clipped_mean(seen, plan.clipped)
 
 
-def unknown_blur(conditions: Conditions) -> list[str]:
+def clipped_mean(values: torch.Tensor, noise: float) -> torch.Tensor:
+    """Mean over the noise of values that are cut off at 0 and 1 after it has been added.
+
+    It is σ [G(x/σ) - G((x-1)/σ)], as the integral over t from 0 to 1 of the probability that
+    x + σn exceeds t, with G(u) = u Φ(u) + φ(u) for the normal distribution Φ and its density φ.
+    """
+    values = values.clamp(0, 1)
+    if not noise:
+        return values
+
+    def below(u: torch.Tensor) -> torch.Tensor:
+        return u * torch.special.ndtr(u) + torch.exp(-0.5 * u * u) / math.sqrt(2 * math.pi)
+
+    return noise * (below(values / noise) - below((values - 1) / noise))
+
+
+def most_blur(plan: Plan, conditions: Conditions) -> float:
+    """Standard deviation (nm) of the largest blur that is allowed for, if nobody knows it."""
+    return max(UNKNOWN_BLUR * conditions.pixel_size_nm, OF_SEEN * plan.box / plan.seen)
+
+
+def unknown_blur(plan: Plan, conditions: Conditions) -> list[str]:
     """What blur is allowed for, if nobody knows it."""
     if conditions.blur_nm is not None:
         return []
-    most = UNKNOWN_BLUR * conditions.pixel_size_nm
     return [
-        f"No blur was told: simulated pictures have one of up to {most:.2g} nm each. If the "
-        "instrument's standard deviation is larger, tell it, or M_s may come out too low."
+        f"No blur was told: simulated pictures have one of up to {most_blur(plan, conditions):.2g} "
+        "nm each. If the instrument's standard deviation is larger, tell it, or M_s may come out "
+        "too low."
     ]
+
+
+def stepped(noise: float) -> float:
+    """The next of a few levels of noise, so that a series of pictures shares one."""
+    return NOISES ** round(math.log(noise, NOISES)) if noise else 0.0
 
 
 def record(

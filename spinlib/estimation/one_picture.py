@@ -177,6 +177,7 @@ def _opened(
     }
     plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     if (few := plan.averaged) > 1:
+        noise = noise_level(pixels)
         conditions = replace(conditions, pixel_size_nm=few * conditions.pixel_size_nm)
         pixels = observation.observed(observation.averaged(picture, few), conditions)
         plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
@@ -184,7 +185,8 @@ def _opened(
             f"The picture was averaged over squares of {few} × {few} pixels, as they are far finer "
             "than those that the network sees."
         )
-        plan = replace(plan, notes=(*plan.notes, note))
+        clipped = 0.0 if conditions.grey else observation.stepped(noise)
+        plan = replace(plan, notes=(*plan.notes, note), clipped=clipped)
     about["shape"] = list(pixels.shape)
     about["picture"] = hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
     return pixels, conditions, plan, about
@@ -282,7 +284,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
-            *observation.unknown_blur(work.conditions),
+            *observation.unknown_blur(work.plan, work.conditions),
             f"The picture has a noise of {noise_level(work.pixels):.2g} of the way from black to "
             f"white; simulated pictures were given {each.noise:.2g}, more or less.",
         ]

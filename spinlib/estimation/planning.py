@@ -190,6 +190,7 @@ class Plan:
     seen       pixels that the network sees across the box
     cells      numbers of cells across the box in training, the coarser first
     notes      sentences that say what was chosen
+    clipped    noise of the picture before it was averaged, if colours were cut off at 0 and 1 then
     """
 
     box: float
@@ -197,6 +198,7 @@ class Plan:
     seen: int
     cells: tuple[int, int]
     notes: tuple[str, ...]
+    clipped: float = 0.0
 
     @property
     def cell(self) -> float:
@@ -208,10 +210,9 @@ class Plan:
         """Over how many pixels along each side a picture is averaged before anything else.
 
         Simulated pictures have as many pixels, which take time and memory if they are much finer
-        than what the network sees: two or more to one of its own are left. And of a blur that
-        nobody knows it is taken to be a few pixels at most, which very fine ones belie.
+        than what the network sees: two or more to one of its own are left.
         """
-        return self.pixels // (2 * self.seen) if self.pixels > 4 * self.seen else 1
+        return self.pixels // (2 * self.seen) if self.pixels > 10 * self.seen else 1
 
     @property
     def between(self) -> int:
