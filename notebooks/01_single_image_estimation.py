@@ -897,7 +897,8 @@ allowed = np.array([2.0, 10.0, 10.0])  # %, of A, D and M_s
 for axis, (ax, limit) in enumerate(zip(axes, allowed)):
     for place, entry in enumerate(sized.values()):
         deviations = 100 * (entry["estimates"][:, axis] / sized_film.iloc[0, axis] - 1)
-        ax.plot([place] * size_films, deviations, "o", color=figures.ESTIMATED)
+        beside = place + np.linspace(-0.2, 0.2, size_films)  # none hides another
+        ax.plot(beside, deviations, "o", ms=4, color=figures.ESTIMATED)
     ax.axhline(0, color=figures.OBSERVED, lw=1)
     ax.axhspan(-limit, limit, color="0.9", zorder=0)
     ax.set(xlabel="size (cells)", ylabel=f"deviation of ${SYMBOLS[axis]}$ (%)")
@@ -1665,9 +1666,10 @@ for table, label, look in (
         shown.plot([], [], label=label, **look)
 coercive, knee = (points.loc[name] for name in ("coercive_field_T", "saturation_field_T"))
 for kind, shade in (("estimate", figures.ESTIMATED), ("truth", figures.OBSERVED)):
-    close.plot([-coercive[kind], coercive[kind]], [0, 0], "o", color=shade, label=f"$H_c$, {kind}")
-    dots = (0, (1, 3)) if kind == "estimate" else (2, (1, 3))  # seen where the two coincide
-    ax.axvline(knee[kind], color=shade, ls=dots, label=f"$H_s$, {kind}")
+    dots = {"color": shade, "mec": "white", "zorder": 5, "label": f"$H_c$, {kind}"}
+    close.plot([-coercive[kind], coercive[kind]], [0, 0], "o", **dots)
+    line = (0, (1, 3)) if kind == "estimate" else (2, (1, 3))  # seen where the two coincide
+    ax.axvline(knee[kind], color=shade, ls=line, label=f"$H_s$, {kind}")
 close.set(xlim=(-2 * coercive["truth"], 2 * coercive["truth"]), ylim=(-0.15, 0.15))
 for shown in (ax, close):
     shown.set(xlabel="field (T)", ylabel="$M/M_s$")
