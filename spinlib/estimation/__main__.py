@@ -76,9 +76,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     film.add_argument("--dmi-kind", default=default["dmi_kind"], choices=("bulk", "interfacial"))
     seen = parser.add_argument_group("of the instrument")
-    seen.add_argument("--contrast", default=default["contrast"], choices=tuple(CHANNELS))
-    seen.add_argument("--blur-nm", help="standard deviation; leave out if unknown", **number)
-    seen.add_argument("--defocus-nm", default=default["defocus_nm"], **number)
+    seen.add_argument(
+        "--contrast",
+        default=default["contrast"],
+        choices=tuple(CHANNELS),
+        help="colour: hue is the direction in the plane, white up, black down (linear, without "
+        "gamma); in_plane: hue and brightness of the part in the plane, full brightness if all is "
+        "in the plane; perpendicular: grey, white up; lorentz_defocus: a defocused picture",
+    )
+    seen.add_argument(
+        "--blur-nm",
+        help="standard deviation of the point spread; if left out, anything up to two pixels, or "
+        "one that the network sees, is allowed for",
+        **number,
+    )
+    seen.add_argument(
+        "--defocus-nm",
+        default=default["defocus_nm"],
+        help="of lorentz_defocus: how far the film shifts the electrons",
+        **number,
+    )
     seen.add_argument(
         "--crop", nargs=4, type=int, metavar=("left", "top", "right", "bottom"), help="in pixels"
     )
