@@ -500,6 +500,35 @@ FAULTS = [
         "test_estimation_observation.py::test_what_a_camera_cuts_off_is_not_seen",
     ),
     Fault(
+        "averages: the mean of what noise leaves is that of the values",
+        "estimation/observation.py",
+        "if conditions.grey else clipped_mean(seen, plan.clipped)",
+        "if conditions.grey else clipped_mean(seen, 0.0)",
+        "test_estimation_one_picture.py::test_simulations_lose_what_the_averaged_picture_lost",
+    ),
+    Fault(
+        "unknown blur: two pixels, however fine they are",
+        "estimation/observation.py",
+        "return max(UNKNOWN_BLUR * conditions.pixel_size_nm, OF_SEEN * plan.box / plan.seen)",
+        "return UNKNOWN_BLUR * conditions.pixel_size_nm",
+        "test_estimation_observation.py::"
+        "test_a_blur_that_nobody_knows_may_be_as_large_as_what_the_network_sees",
+    ),
+    Fault(
+        "in-plane pictures: curl and divergence exchanged",
+        "similarity.py",
+        'turns["divergence share"] = parts[1] /',
+        'turns["divergence share"] = parts[0] /',
+        "test_similarity.py::test_in_plane_pictures_show_the_kind_of_their_walls",
+    ),
+    Fault(
+        "blank areas: clipped domains of grey pictures count",
+        "pictures.py",
+        "    if len(pixels) == 1:\n        ends",
+        "    if len(pixels) == 0:\n        ends",
+        "test_pictures.py::test_domains_of_one_value_are_no_blank_areas",
+    ),
+    Fault(
         "estimates: parts of a picture that end at its edge",
         "estimation/learning.py",
         "columns = (pixels + (random[:, 1:] * width).long()) % width",

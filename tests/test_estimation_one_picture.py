@@ -611,6 +611,19 @@ def test_a_picture_far_finer_than_the_network_sees_is_averaged(root):
     assert other.table.equals(again.table)
 
 
+def test_simulations_lose_what_the_averaged_picture_lost():
+    """A white domain, and as much mid-grey, in fine pixels whose noise is cut off at white."""
+    fine = replace(CONDITIONS, pixel_size_nm=CONDITIONS.pixel_size_nm / 20)
+    pixels = torch.full((3, 1200, 1200), 0.5)
+    pixels[..., 600:] = 1.0
+    pixels += 0.2 * torch.randn(pixels.shape, generator=torch.Generator().manual_seed(2))
+    seen, taken, made, _ = one_picture._opened(pixels.clamp(0, 1), fine, RANGES, TINY)
+    white = see(textures.uniform((32, 32)), made, taken, seed=1)
+    # Half of the noise is lost: 1 - σ/√(2π) = 0.920. Its level is one of a few, 10 % apart.
+    assert float(white.mean()) == pytest.approx(0.920, abs=0.005)
+    assert float(seen[..., -10:].mean()) == pytest.approx(float(white.mean()), abs=0.005)
+
+
 def test_a_seed_may_be_numpys(answer, root):
     assert ask(root, seed=np.int64(1)).to_json() == answer.to_json()
 
