@@ -306,10 +306,11 @@ words = pd.DataFrame(
     {s: [f"{x:+.1f} ± {e:.1f}" for x, e in zip(slips[s], slips[f"± {s}"])] for s in SYMBOLS},
     index=slips.index,
 )
-figure, ax = plt.subplots(figsize=(6.4, 0.38 * len(slips) + 0.9), layout="constrained")
+figure, ax = plt.subplots(figsize=(7.4, 0.38 * len(slips) + 0.9), layout="constrained")
 sns.heatmap(
     slips[SYMBOLS].drop("nothing"),
     annot=words.drop("nothing").map(true_minus),
+    annot_kws={"fontsize": figures.LABEL},
     fmt="",
     **{"cmap": "vlag", "center": 0.0, "vmin": -30, "vmax": 30, "ax": ax, "linewidths": 1},
     cbar_kws={"label": "shift (%)"},
