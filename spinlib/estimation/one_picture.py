@@ -185,7 +185,8 @@ def _opened(
             f"The picture was averaged over squares of {few} × {few} pixels, as they are far finer "
             "than those that the network sees."
         )
-        clipped = 0.0 if conditions.grey else observation.stepped(noise)
+        whole = conditions.grey or picture.vectors  # nothing of their noise was cut off
+        clipped = 0.0 if whole else observation.stepped(noise)
         plan = replace(plan, notes=(*plan.notes, note), clipped=clipped)
     about["shape"] = list(pixels.shape)
     about["picture"] = hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
