@@ -30,7 +30,7 @@ from spinlib.kernels import random_normal, random_uniform, resolve_device
 from spinlib.networks.evae import EVAE, EVAELosses, translated
 from spinlib.networks.resnet import resnet18
 from spinlib.networks.windowed_cnn import WindowedCNN
-from spinlib.thermal_recipes import NAMES
+from spinlib.thermal_recipes import NAMES, Ranges
 from spinlib.training import Numbers, evaluate, fit, one_cycle, seeded, side_by_side
 from spinlib.weights import TrainingError, load_weights, read_about, save_weights
 
@@ -523,7 +523,7 @@ def distorted(monkeypatch, **changes):
 def texture(monkeypatch, **changes):
     """That of `estimate`: parts of pictures in half precision, gathered around their edges."""
     given = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0)
-    ranges = windowed.Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
+    ranges = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
     effort = Effort(cells=32, looks=4 * SAMPLES)
     made = plan((60, 60), given, ranges, effort)
     draw = {"seed": 1, "states": range(SAMPLES), "purpose": "pictures"}
