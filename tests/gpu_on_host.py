@@ -36,7 +36,7 @@ _ARRAYS = {"uint32": torch.uint32, "float2": torch.complex64}  # others are tabl
 def compiler() -> list[str]:
     """The one that the host's kernels are built with; without it tests are skipped."""
     try:
-        return loader._compiler()[0]
+        return loader._compiler()
     except loader.KernelError as error:
         pytest.skip(str(error))
 

@@ -4,6 +4,7 @@ import ctypes
 import itertools
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -485,30 +486,57 @@ def test_included_headers_are_part_of_the_text():
     assert '#line 1 "spin.cuh"' in text
 
 
-def test_a_missing_compiler_is_one_sentence(monkeypatch):
-    loader._compiler.cache_clear()
+@pytest.fixture
+def forget():
+    """Forgets the compiler and what it compiled: before a test, after it, and when called."""
+
+    def forget():
+        for part in (loader._compiler, loader._known, loader.host_library):
+            part.cache_clear()
+
+    forget()
+    yield forget
+    forget()
+
+
+def test_a_missing_compiler_is_one_sentence(monkeypatch, forget):
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(KernelError, match="install one"):
         loader._compiler()
-    loader._compiler.cache_clear()
 
 
-def test_a_compiler_may_be_called_through_another_program(monkeypatch):
-    direct, identity = loader._compiler()
+def test_a_compiler_may_be_called_through_another_program(monkeypatch, forget):
+    direct, known = loader._compiler(), loader._known(loader.VECTOR_FLAGS)
     monkeypatch.setenv("CXX", f"env {direct[0]}")
-    loader._compiler.cache_clear()
-    (first, *rest), told = loader._compiler()
-    loader._compiler.cache_clear()
+    forget()
+    first, *rest = loader._compiler()
     assert Path(first).name == "env" and rest == direct
-    assert told == identity
+    assert loader._known(loader.VECTOR_FLAGS) == known
 
 
-def test_an_unwritable_cache_is_one_sentence(monkeypatch, tmp_path):
+def test_flags_that_a_compiler_refuses_are_left_out(monkeypatch, forget, tmp_path):
+    """As compilers for ARM refuse the width of a vector, and some of them "native"."""
+    plain = tmp_path / "plain"
+    plain.write_text(
+        "#!/bin/sh\n"
+        'for word; do case "$word" in -m*) echo "unknown $word" >&2; exit 1;; esac; done\n'
+        f'exec {" ".join(loader._compiler())} "$@"\n'
+    )
+    plain.chmod(0o755)
+    draw = partial(random_normal, (1000,), seed=3, states=range(2), purpose="flags")
+    vectors = draw()
+    monkeypatch.setenv("CXX", str(plain))
+    forget()
+    assert loader._known(loader.VECTOR_FLAGS)[0] == []
+    assert loader._known((*SCALAR_FLAGS, "-O1"))[0] == [*SCALAR_FLAGS[1:], "-O1"]
+    assert torch.equal(draw(), vectors)
+
+
+def test_an_unwritable_cache_is_one_sentence(monkeypatch, forget, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     monkeypatch.setenv("SPINLIB_CACHE", str(blocked))
-    loader.host_library.cache_clear()
     with pytest.raises(KernelError, match="SPINLIB_CACHE"):
         loader.host_library("random.cu")
 

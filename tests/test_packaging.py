@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from graphlib import TopologicalSorter
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
@@ -15,6 +16,7 @@ import mutations
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import spinlib
@@ -44,6 +46,16 @@ def test_every_pin_is_one_exact_public_version():
         assert "+" not in only.version, f"{requirement} has a local suffix that no index offers"
         assert requirement.url is None
     assert version(pins()["torch"]) == "2.13.0"
+
+
+def test_pins_take_every_python_that_the_package_takes():
+    """Debian 12 has 3.11.2, which some packages refuse whose metadata begins at 3.11.5."""
+    (least,) = SpecifierSet(PYPROJECT["project"]["requires-python"])
+    assert least.operator == ">="
+    for name in pins():
+        with suppress(PackageNotFoundError):  # pinned for another platform
+            asked = distribution(name).metadata["Requires-Python"] or ""
+            assert SpecifierSet(asked).contains(f"{least.version}.0"), f"{name} takes {asked}"
 
 
 def test_what_the_package_asks_for_is_pinned():

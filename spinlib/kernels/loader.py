@@ -21,6 +21,7 @@ FOLDER = Path(__file__).parent
 HOST_FLAGS = (
     "-std=c++17 -O3 -fPIC -shared -pthread -ffp-contract=off -fno-math-errno -fno-trapping-math"
 ).split()
+# Not known to every compiler on every processor, as on ARM; see `_known`.
 VECTOR_FLAGS = ("-march=native", "-mprefer-vector-width=512")
 SCALAR_FLAGS = ("-march=native", "-fno-tree-vectorize", "-fno-tree-slp-vectorize")
 
@@ -62,17 +63,13 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _compiler() -> tuple[list[str], str]:
-    """The host compiler and a text that tells it and this machine's instruction set apart."""
+def _compiler() -> list[str]:
+    """The host compiler's command: CXX may be "ccache g++"."""
     wanted = os.environ.get("CXX", "").strip()
     for candidate in [wanted] if wanted else ["g++", "c++", "clang++"]:
         first, *rest = candidate.split()
         if path := shutil.which(first):
-            # "native" means another thing on another machine that shares this cache folder.
-            command = [path, *rest]  # CXX may be "ccache g++"
-            query = [*command, "-march=native", "-E", "-v", "-x", "c++", os.devnull]
-            answer = subprocess.run(query, capture_output=True, text=True, check=False)
-            return command, answer.stderr
+            return [path, *rest]
     raise KernelError(
         f"No C++ compiler found (looked for {wanted or 'g++, c++, clang++'}): install one, "
         "`apt-get install g++` on Debian or `conda install cxx-compiler` in a conda environment."
@@ -80,10 +77,26 @@ def _compiler() -> tuple[list[str], str]:
 
 
 @functools.cache
+def _known(flags: tuple[str, ...]) -> tuple[list[str], str]:
+    """The flags that the host compiler does not refuse, and what it makes of them.
+
+    That text tells compilers and instruction sets apart: "native" means another thing on another
+    machine that shares the cache folder.
+    """
+
+    def ask(*some: str) -> subprocess.CompletedProcess:
+        query = [*_compiler(), *some, "-E", "-v", "-x", "c++", os.devnull]
+        return subprocess.run(query, capture_output=True, text=True, check=False)
+
+    known = [flag for flag in flags if not ask(flag).returncode]
+    return known, ask(*known).stderr
+
+
+@functools.cache
 def host_library(name: str, flags: tuple[str, ...] = VECTOR_FLAGS) -> ctypes.CDLL:
     """The kernels of `name` as a shared library for this CPU, compiled at first use."""
-    compiler, identity = _compiler()
-    command = [*compiler, *HOST_FLAGS, *flags]
+    flags, identity = _known(flags)
+    command = [*_compiler(), *HOST_FLAGS, *flags]
     digest = hashlib.sha256("\0".join([source(name), identity, *command]).encode()).hexdigest()[:20]
     library = cache_folder() / f"{Path(name).stem}-{digest}.so"
     if not library.exists():
