@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# The checkout. Of a package that was installed elsewhere, data and results lie where it is called.
 ROOT = Path(__file__).resolve().parent.parent
+if not (ROOT / "pyproject.toml").exists():
+    ROOT = Path.cwd()
 REQUIRED = {"profile": "str", "device": "str", "seed": "int", "output": "str"}
 PROFILES = ("smoke", "laptop", "paper")
 # The environment variable in which the runner tells a notebook what was changed in its profile, so

@@ -198,7 +198,7 @@ class Study:
         ]
         self.output.mkdir(parents=True, exist_ok=True)
         claims.write(rows, self.output)
-        packages = ("numpy", "scipy", "torch", "cupy-cuda13x", "zarr")
+        others = ("numpy", "scipy", "cupy-cuda13x", "zarr")
         facts = {
             "study": self.study,
             "profile": self.label,
@@ -211,7 +211,8 @@ class Study:
             "vector width": vector_width(),
             "torch threads": torch.get_num_threads(),
             "Python": platform.python_version(),
-            **{name: _version(name) for name in packages},
+            "torch": torch.__version__,  # with its build
+            **{name: _version(name) for name in others},
             "started": self._started.strftime("%Y-%m-%d %H:%M UTC"),
             "took": f"{self.seconds:.0f} s",
             "memory": f"{peak_memory(self.device):.1f} GB at most in this process",
@@ -273,7 +274,7 @@ def processor_name() -> str:
 def vector_width() -> str:
     """Name the vector instructions that this processor offers, e.g. "AVX512 (512 bit)"."""
     name = torch.backends.cpu.get_cpu_capability()
-    bits = {"AVX512": 512, "AVX2": 256}.get(name, 128)
+    bits = {"AVX512": 512, "AVX2": 256, "SVE256": 256}.get(name, 128)
     return f"{name} ({bits} bit)"
 
 

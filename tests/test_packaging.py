@@ -2,12 +2,15 @@
 
 import ast
 import importlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from graphlib import TopologicalSorter
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
@@ -54,7 +57,7 @@ def test_pins_take_every_python_that_the_package_takes():
     assert least.operator == ">="
     for name in pins():
         with suppress(PackageNotFoundError):  # pinned for another platform
-            asked = distribution(name).metadata["Requires-Python"] or ""
+            asked = distribution(name).metadata.get("Requires-Python", "")
             assert SpecifierSet(asked).contains(f"{least.version}.0"), f"{name} takes {asked}"
 
 
@@ -149,6 +152,19 @@ def test_importing_the_package_is_light():
     code = "import sys, spinlib; print('torch' in sys.modules, 'cupy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_an_installed_package_keeps_its_data_where_it_is_called(tmp_path):
+    """Not among the packages, where a user may not write and would not look."""
+    packages, called = tmp_path / "packages", tmp_path / "called"
+    shutil.copytree(ROOT / "spinlib", packages / "spinlib", symlinks=True)
+    called.mkdir()
+    code = "import spinlib.notebooks as n; print(n.__file__, n.ROOT, sep='\\n')"
+    run = partial(subprocess.run, cwd=called, capture_output=True, text=True, check=True)
+    told = run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(packages)}).stdout
+    assert told.split() == [str(packages / "spinlib" / "notebooks.py"), str(called)]
+    told = run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
+    assert told.split()[1] == str(ROOT)
 
 
 def test_no_module_imports_itself_by_a_detour():

@@ -136,7 +136,7 @@ def _cuda_module(name: str):
         import cupy
     except ImportError as error:
         raise KernelError(
-            "CuPy is needed to run kernels on a GPU: `pip install 'spinlib[gpu]'`, or choose "
-            "device='cpu'."
+            "CuPy is needed to run kernels on a GPU: in the repository, `.venv/bin/python -m pip "
+            "install -c requirements.txt -e '.[gpu]'`, or choose device='cpu'."
         ) from error
     return cupy.RawModule(code=source(name), options=CUDA_FLAGS, backend="nvrtc")
