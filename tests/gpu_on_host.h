@@ -17,6 +17,7 @@
 #define __logf logf
 #define __sincosf sincosf
 #define __fmaf_rn fmaf
+#define rsqrtf inverse_of_root  // newer C libraries have one of that name
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
 struct Index { unsigned x, y, z; };
