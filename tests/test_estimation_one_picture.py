@@ -102,6 +102,22 @@ def test_answer_prints_what_matters(answer):
     assert lines[4:] == [f"Warning: {sentence}" for sentence in answer.warnings]
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_what_is_doubtful_at_once_is_said_before_the_work(progress, monkeypatch, tmp_path, capsys):
+    framed = picture()
+    framed[:, :6] = 1.0
+
+    def no_work(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one_picture, "_answer", no_work)
+    with pytest.raises(KeyboardInterrupt):
+        ask(tmp_path, picture=framed, progress=progress)
+    said = capsys.readouterr()
+    assert ("Boxes of" in said.err) == ("one value" in said.err) == progress
+    assert said.out == ""
+
+
 def test_figure_marks_the_truth_where_it_is_known(answer):
     truth = pd.Series([8.0, 1.7, 400.0], NAMES)
 

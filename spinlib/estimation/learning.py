@@ -4,6 +4,7 @@ Of the picture they know the size of the box and the noise, no more. So pictures
 them: the second finds what was simulated and learnt for the first.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -46,6 +47,11 @@ class Bar:
 
     def __exit__(self, *error) -> None:
         self.bar.close()
+
+    def say(self, sentence: str) -> None:
+        """A line above the bar, if there is one."""
+        if not self.bar.disable:
+            self.bar.write(sentence, file=sys.stderr)
 
     def to(self, stage: str, done: float) -> None:
         """So much of a stage, 0 … 1, is done; all but the last come again for each network."""

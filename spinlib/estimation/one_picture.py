@@ -95,7 +95,8 @@ def estimate(
     averaged; the intervals then allow for errors as large as those of one picture. Texture and loop
     that follow from the estimate are those of the first picture.
 
-    Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`.
+    Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`;
+    with `progress`, what is chosen and what is doubtful already is said before the work, too.
     """
     if isinstance(effort, str):
         if effort not in EFFORT:
@@ -147,6 +148,9 @@ def estimate(
                 Work(pixels, given, ranges, effort, plan, seed, Path(root), device, bar)
                 for pixels, given, plan, _ in opened
             ]
+            for work, each in zip(works, about, strict=True):
+                for sentence in (*work.plan.notes, *_at_once(work, each)):
+                    bar.say(sentence)
             return _answer(works, settings).keep(result)
 
 
@@ -191,6 +195,19 @@ def _opened(
     about["shape"] = list(pixels.shape)
     about["picture"] = hashlib.sha256(pixels.contiguous().numpy().tobytes()).hexdigest()
     return pixels, conditions, plan, about
+
+
+def _at_once(work: Work, about: dict) -> list[str]:
+    """What is doubtful about a picture before anything is simulated."""
+    file, said = about["file"], about["conditions"]["pixel_size_nm"]  # before any averaging
+    sentences = [
+        *other_file(file["pixel_size"], said, file["coarse_colours"]),
+        *drawn_over(file["bars"]),
+        *left_blank(*file["blank"]),
+    ]
+    if (most := observation.CUT.get(work.conditions.contrast)) is not None:
+        sentences += doubts.cut_off(*file["cut_off"], most)
+    return sentences
 
 
 def _answer(works: Sequence[Work], settings: dict) -> Estimate:
@@ -275,13 +292,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             about["file"],
         )
         warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
-        said = about["conditions"]["pixel_size_nm"]  # before any averaging
-        warned += other_file(file["pixel_size"], said, file["coarse_colours"])
-        warned += drawn_over(file["bars"])
-        warned += left_blank(*file["blank"])
-        warned += filled_in(*file["masked"], period / said)
-        if (most := observation.CUT.get(work.conditions.contrast)) is not None:
-            warned += doubts.cut_off(*file["cut_off"], most)
+        warned += _at_once(work, about)
+        warned += filled_in(*file["masked"], period / about["conditions"]["pixel_size_nm"])
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
             *work.plan.notes,
