@@ -245,7 +245,9 @@ def test_sizes_that_the_host_does_not_transform():
     together = anneal(DIPOLAR, (22, 26), linear(1.0, 0.0, 5), states=range(3))
     alone = anneal(DIPOLAR, (22, 26), linear(1.0, 0.0, 5), states=[1])
     assert point_dipoles(22, 26).host is None
-    assert torch.equal(alone[0], together[1])
+    # Elsewhere torch has another library, which rounds the last lines of a batch otherwise.
+    rounding = 0 if torch.backends.mkl.is_available() else 1e-4
+    torch.testing.assert_close(alone[0], together[1], rtol=0, atol=rounding)
 
 
 def test_parameters_and_schedules_per_state():

@@ -162,9 +162,9 @@ def test_an_installed_package_keeps_its_data_where_it_is_called(tmp_path):
     code = "import spinlib.notebooks as n; print(n.__file__, n.ROOT, sep='\\n')"
     run = partial(subprocess.run, cwd=called, capture_output=True, text=True, check=True)
     told = run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(packages)}).stdout
-    assert told.split() == [str(packages / "spinlib" / "notebooks.py"), str(called)]
+    assert told.splitlines() == [str(packages / "spinlib" / "notebooks.py"), str(called)]
     told = run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
-    assert told.split()[1] == str(ROOT)
+    assert told.splitlines()[1] == str(ROOT)
 
 
 def test_no_module_imports_itself_by_a_detour():
