@@ -163,11 +163,9 @@ def test_the_command_in_a_figure_leads_through_make_to_the_same_run(
 
     # What make then starts, told by a Python that only writes down its arguments.
     told = tmp_path / "told"
-    python = tmp_path / "python"
-    python.write_text(
-        f"#!{sys.executable}\nimport json, sys\n"
-        f"open({str(told)!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
-    )
+    tell, python = tmp_path / "tell.py", tmp_path / "python"
+    tell.write_text(f"import json, sys\nopen({str(told)!r}, 'w').write(json.dumps(sys.argv[1:]))\n")
+    python.write_text(f'#!/bin/sh\nexec {shlex.join([sys.executable, str(tell)])} "$@"\n')
     python.chmod(0o755)
     tools = [f"PYTHON={python}", f"RUN={python}", "READY="]
     environment = {"PATH": os.environ["PATH"]}
