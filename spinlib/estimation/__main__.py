@@ -157,9 +157,12 @@ def _check_output(path: Path, taken: Iterable[Path]) -> None:
     """Refuse, before minutes of work, a file that could not be written after it, or is `taken`."""
     if not path.parent.is_dir():
         raise Refused(f"There is no folder {path.parent} for {path.name}.")
+    there = True
     try:
-        there = path.exists()
-    except OSError as error:  # a name that is too long
+        path.stat()  # newer Pythons' `exists` takes a name that is too long for a file not there
+    except FileNotFoundError:
+        there = False
+    except OSError as error:
         raise Refused(f"{path} is no name for a file: {error.strerror}.") from None
     # A device or a pipe would be replaced by a file, as results are written whole or not at all.
     if there and not path.is_file():
