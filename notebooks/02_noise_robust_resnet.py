@@ -13,20 +13,23 @@
 
 # %% [markdown]
 # # 2. A network that noise does not confuse
-# *Do networks trained on noisy spin pictures read DMI, anisotropy and dipolar strength better
-# than networks trained on clean ones, and what do they actually see?*
+# *Do networks trained on noisy spin pictures read DMI, anisotropy and dipolar strength better than
+# networks trained on clean ones, and what do they actually see?*
 #
 # ![Errors against noise](../figures/paper/02/noise_robustness.png)
 #
-# **The answer.** Yes. Under the strongest noise, networks trained with noise (left) have errors
-# 8.3 times smaller than those trained without (right) at full size (mean over three quantities
-# and three architectures; 5.4 for ResNet18 alone), and several times smaller on a laptop. The
-# errors of *K* and *D* nearly cancel in *K* − 2π*D*: mostly because the two targets share the
-# factor *D*, and beyond that because *K* − 2π*D* is what the network sees best. In pictures from
-# a virtual microscope, the sign of the DMI is read correctly along a whole series of films, on a
-# laptop and at full size. The bias that such pictures cause can in part be found by simulation
-# and subtracted, if the microscope and the cooling are known: on a laptop this mends *K* and the
-# stripe periods, but hardly *D* (chapter 9).
+# **The answer.** Yes.
+# - *Noise.* Under the strongest noise, networks trained with noise (left) have errors 8.3 times
+#   smaller than those trained without (right) at full size (mean over three quantities and three
+#   architectures; 5.4 for ResNet18 alone), and several times smaller on a laptop.
+# - *What the networks see.* The errors of the anisotropy *K* and of the dipolar strength *D* nearly
+#   cancel in *K* − 2π*D*: mostly because the two targets share the factor *D*, and beyond that
+#   because *K* − 2π*D* is what the network sees best.
+# - *Under a virtual microscope*, the sign of the Dzyaloshinskii–Moriya interaction (DMI) is read
+#   correctly along a whole series of films, on a laptop and at full size. The bias that such
+#   pictures cause can in part be found by simulation and subtracted, if the microscope and the
+#   cooling are known: on a laptop this mends *K* and the stripe periods, but hardly *D*
+#   (chapter 9).
 #
 # H. Y. Kwon et al., Sci. Adv. 6, eabb0872 (2020), cool simulated perpendicular films with dipolar
 # interaction, train three architectures with and without noise, analyse the errors, and try a
@@ -114,9 +117,9 @@ own_picture, own_doubts = read_vectors(image, image_kind) if image else (None, [
 # %% [markdown]
 # ## 1. Films between two anisotropies
 # The spins are unit vectors on a square lattice. They feel exchange, which favours parallel
-# neighbours; an interfacial Dzyaloshinskii–Moriya interaction (DMI) of strength λ, which favours
-# one sense of rotation; the dipole fields of all other spins, of strength *D*, which favour the
-# plane and many domains; and an anisotropy *K*, which favours the normal:
+# neighbours; an interfacial DMI of strength λ, which favours one sense of rotation; the dipole
+# fields of all other spins, of strength *D*, which favour the plane and many domains; and an
+# anisotropy *K*, which favours the normal:
 #
 # $$H = -J \sum_{\langle ij \rangle} \vec S_i \cdot \vec S_j
 #   - \sum_{\langle ij \rangle} \vec\lambda_{ij} \cdot (\vec S_i \times \vec S_j)
@@ -126,22 +129,24 @@ own_picture, own_doubts = read_vectors(image, image_kind) if image else (None, [
 # with distances in lattice constants, $\vec\lambda_{ij} = \lambda\, \hat z \times \hat r_{ij}$,
 # *J* = 1, *D* = 0.05 … 0.13, λ = −3*D* … 3*D* and *K* = 1.0 … 1.2 *K*_shape. In the continuum, a
 # uniform film gains *K*_shape = 2π*D* per site by lying in the plane, so *K*_eff = *K* − 2π*D* is
-# what is left to hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape, which in
-# its steps would make 400 000 films rather than its 80 000; 1.0 … 1.2 makes 78 540, with 7 854
-# for the test, its "nearly 8000".) The targets of the network, λ_N, *K*_N and *D*_N, run from 0
-# to 1 over the ranges of λ/*D*, *K*/*K*_shape and *D*, so that *K* = 2π*D* (1 + 0.2 *K*_N).
+# what is left to hold the spins upright. (The paper prints *K* = 0.1 … 1.2 *K*_shape. In its steps
+# that would make 400 000 films rather than its 80 000; 1.0 … 1.2 makes 78 540, with 7 854 for the
+# test, its “nearly 8000”.)
+#
+# The targets of the network, λ_N, *K*_N and *D*_N, run from 0 to 1 over the ranges of λ/*D*,
+# *K*/*K*_shape and *D*, so that *K* = 2π*D* (1 + 0.2 *K*_N).
 #
 # The box is periodic and the dipole sum is complete, without a cut-off. The true shape anisotropy
-# is therefore ¾·9.034 *D* = 6.775 *D* (9.034 is the sum of 1/*r*³ over a square lattice), 8 %
-# above 2π*D*, and a uniform film would rise from the plane at *K*_N = 0.39. Stripes do so
-# earlier, because they close their own flux: at *K* = 6.775 *D* − (π*D*)²/2*J*, which is *K*_N =
-# 0.20 for *D*_N = 0, and below *K*_N = 0 for *D*_N above 0.6. Without DMI, therefore, only films
-# in one corner, of small *K*_N and small *D*_N, should lie in the plane, as in the paper. But
-# stripes are faint at first: chapter 4 finds all films with *K*_N = 0 in the plane, or nearly so.
+# is therefore ¾·9.034 *D* = 6.775 *D* (9.034 is the sum of 1/*r*³ over a square lattice), 8 % above
+# 2π*D*, and a uniform film would rise from the plane at *K*_N = 0.39. Stripes rise earlier, because
+# they close their own flux: at *K* = 6.775 *D* − (π*D*)²/2*J*, which is *K*_N = 0.20 for *D*_N = 0,
+# and below *K*_N = 0 for *D*_N above 0.6. Without DMI, therefore, only films in one corner, of
+# small *K*_N and small *D*_N, should lie in the plane, as in the paper. But stripes are faint at
+# first: chapter 4 finds all films with *K*_N = 0 in the plane, or nearly so.
 #
-# Every film is cooled from above its ordering temperature, at a rate of its own, by heat-bath
-# Monte Carlo: each spin is drawn anew from its Boltzmann distribution. The result is metastable
-# domains, not ground states.
+# Every film is cooled from above its ordering temperature, at a rate of its own, by heat-bath Monte
+# Carlo: each spin is drawn anew from its Boltzmann distribution. The result is metastable domains,
+# not ground states.
 
 # %%
 recipe = replace(DOMAINS[profile], seed=seed)
@@ -239,9 +244,9 @@ pd.DataFrame({"energy per site (J)": {name: e.item() for name, e in energies.ite
 
 # %% [markdown]
 # ### Noise
-# The paper's noise adds a random vector to each spin and restores its length, *S** = normalise(*S*
-# + η *R*). In training, η is drawn between 0 and 1 each time a film is seen (in the paper once for
-# each film); in the test it grows in steps, and is called *T*_s.
+# As in the paper, noise adds a random vector to each spin and restores its length,
+# *S** = normalise(*S* + η *R*). In training, η is drawn between 0 and 1 each time a film is seen
+# (in the paper once for each film); in the test it grows in steps, and is called *T*_s.
 
 # %%
 strengths = np.linspace(0, 1, 11)
@@ -263,17 +268,17 @@ study.show(
 # All three are convolutional networks (CNNs): layers of small learnt filters, most of them of 3×3
 # sites, pass over the picture, and what they find is then weighed to give the three parameters.
 # ResNet18 and ResNet50 have 18 and 50 layers, with shortcuts that let a layer learn a correction;
-# the custom CNN is small and plain, without depth or shortcuts. Each is trained once on clean and
-# once on noisy films; on a laptop, ResNet18 is trained more than once, from different initial
-# weights. The weights kept are those with the lowest validation cost: the mean squared error of
-# the three normalised parameters, for films not used in training.
+# the custom CNN is small and plain, without depth or shortcuts.
+#
+# Each is trained once on clean and once on noisy films; on a laptop, ResNet18 is trained more than
+# once, from different initial weights. The weights kept are those with the lowest validation cost:
+# the mean squared error of the three normalised parameters, for films not used in training.
 #
 # The steps of gradient descent (Adam) follow one cycle of the learning rate, up to 0.002 and down
 # to nearly zero: far fewer steps have to suffice than in the paper, which had 1000 epochs (passes
-# through all films) at 10⁻⁴. On a laptop, ResNet18, ResNet50 and the custom CNN are trained for
-# 45, 20 and 40 epochs; at full size they had 10, 4 and 8, and the cost was still falling at the
-# end. The comparison with and without noise is fair, at equal epochs; that of the architectures
-# is not.
+# through all films) at 10⁻⁴. On a laptop, ResNet18, ResNet50 and the custom CNN are trained for 45,
+# 20 and 40 epochs; at full size they had 10, 4 and 8, and the cost was still falling at the end.
+# The comparison with and without noise is fair, at equal epochs; that of the architectures is not.
 
 # %%
 calls = {}
@@ -325,9 +330,9 @@ study.show(
 
 # %% [markdown]
 # ## 3. Errors against noise (K1, K2)
-# All networks read the same noisy test films. Errors are those of λ, *K* and *D* in units of *J*,
-# as in the paper's Fig. 2; bars are standard errors from a bootstrap (films drawn again, with
-# repetition).
+# *Does noise in training help, and which architecture stands noise best?* All networks read the
+# same noisy test films. Errors are those of λ, *K* and *D* in units of *J*, as in the paper's
+# Fig. 2; bars are standard errors from a bootstrap (films drawn again, with repetition).
 
 # %%
 estimates = {
@@ -397,18 +402,18 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for K1.** At *T*_s = 1, ResNet18 trained without noise (mean over its trainings) has
-# at least 3 times the error of ResNet18 trained with noise, for each of λ, *K* and *D*; the other
-# two architectures are also worse without noise for each parameter; and the geometric mean of all
-# nine ratios is at least 5, "almost an order of magnitude".
+# **Criterion for K1.** All three of these hold at *T*_s = 1:
+# - ResNet18 trained without noise (mean over its trainings) has at least 3 times the error of
+#   ResNet18 trained with noise, for each of λ, *K* and *D*;
+# - the other two architectures are also worse without noise for each parameter;
+# - the geometric mean of all nine ratios is at least 5, “almost an order of magnitude”.
 #
-# All nine ratios come from the same films, which are drawn again together for the standard
-# errors. These do not include how much another training would change the ratios: where ResNet18
-# has two trainings, the table shows both.
+# All nine ratios come from the same films, which are drawn again together for the standard errors.
+# These do not include how much another training would change the ratios: where ResNet18 has two
+# trainings, the table shows both.
 #
-# A verdict needs networks that have learnt something: if ResNet18 trained with noise does not
-# halve the error of a constant answer on clean films, the profile is too small for claims about
-# networks.
+# A verdict needs networks that have learnt something: if ResNet18 trained with noise does not halve
+# the error of a constant answer on clean films, the profile is too small for claims about networks.
 
 # %%
 loudest = np.array(
@@ -491,22 +496,20 @@ pd.concat(
 ).round(2)
 
 # %% [markdown]
-# **Criteria for K2.** (a) Trained with noise, ResNet18 has the lowest error of the three, summed
-# over the parameters relative to a constant answer and averaged over *T*_s > 0.5. The margin is
-# more than two standard errors of the difference, over films and over trainings; where ResNet18
-# was trained once, nobody knows the latter, and (a) does not hold. (Two trainings tell little of
-# it: with one degree of freedom, two standard errors hold in seven of ten cases.) (b) In the same
-# range of noise, the custom CNN's error is at least 1.5 times ResNet18's for each parameter. (c)
-# Trained without noise, ResNet50 is erratic: somewhere its mean error falls while the noise
-# grows, by more than a tenth of the curve's largest value and by more than three standard errors
-# (from the same films at both strengths). This has to hold for at least two of the parameters,
-# and for more of them than with ResNet18.
-#
-# Only the paper trained its architectures equally long. For (c), the bending of a curve (the sum
-# of its second differences) would be no measure, because larger errors bend more: a curve that
-# rises all the way is not erratic, however steep it is. The full-size run was judged by bending;
-# the curves of its ResNet50 trained without noise rise all the way, so (c) does not hold there
-# either.
+# **Criteria for K2**
+# - (a) Trained with noise, ResNet18 has the lowest error of the three, summed over the parameters
+#   relative to a constant answer and averaged over *T*_s > 0.5. The margin is more than two
+#   standard errors of the difference, over films and over trainings. Where ResNet18 was trained
+#   once, nobody knows the scatter over trainings, and (a) does not hold. (Two trainings tell little
+#   of it: with one degree of freedom, two standard errors hold in seven of ten cases.)
+# - (b) In the same range of noise, the custom CNN's error is at least 1.5 times ResNet18's for each
+#   parameter.
+# - (c) Trained without noise, ResNet50 is erratic: somewhere its mean error falls while the noise
+#   grows, by more than a tenth of the curve's largest value and by more than three standard errors
+#   (from the same films at both strengths). This has to hold for at least two of the parameters,
+#   and for more of them than with ResNet18. (The full-size run was judged by how much a curve
+#   bends, which is no measure of this, as larger errors bend more. The curves of its ResNet50
+#   trained without noise rise all the way, so (c) does not hold there either.)
 
 
 # %%
@@ -588,10 +591,10 @@ falls.round(3)
 
 # %% [markdown]
 # ## 4. Where the errors are (K3)
-# The films of the error maps lie on a grid of (*K*_N, *D*_N), at λ = 0 and at λ = 3*D*; none of
-# them was used in training. Each cell shows the mean error of ResNet18 trained with noise. The
-# line in the films without DMI is *K* = 6.775 *D* − (π*D*)²/2*J* of chapter 1: below it, a
-# uniform film in the plane is stable.
+# *Which films are read worst?* The films of the error maps lie on a grid of (*K*_N, *D*_N), at
+# λ = 0 and at λ = 3*D*; none of them was used in training. Each cell shows the mean error of
+# ResNet18 trained with noise. The line in the films without DMI is *K* = 6.775 *D* − (π*D*)²/2*J*
+# of chapter 1: below it, a uniform film in the plane is stable.
 
 # %%
 map_estimates = regression.estimate(robust, map_spins, device=study.device)
@@ -694,23 +697,23 @@ flat.pivot_table("m_z²", "K_N", "D_N").round(2)
 
 # %% [markdown]
 # ## 5. Which way the errors point (K4)
-# Each test film has an error vector (Δλ, Δ*K*, 2πΔ*D*). If the network had found that the
-# effective anisotropy *K* − 2π*D* governs the domains, it would err along Δ*K* = 2πΔ*D*, that is
-# along (0, 1, 1)/√2. The principal components are the axes of the cloud of errors, the first
-# being the longest.
+# *Has the network found that the effective anisotropy* K − 2πD *governs the domains?* Then the
+# error vectors (Δλ, Δ*K*, 2πΔ*D*) of the test films would lie along Δ*K* = 2πΔ*D*, that is along
+# (0, 1, 1)/√2. The principal components are the axes of the cloud of errors, the first being the
+# longest.
 #
-# But the targets alone already point that way. Since *K* = 2π*D* (1 + 0.2 *K*_N), an error of
-# *D*_N moves *K* along with 2π*D*: independent errors of *K*_N and *D*_N give a first component
-# 5 to 7° from the paper's, with four fifths of the variance. We therefore compare with a control
-# that knows nothing of *K* − 2π*D* = 0.4π *D* *K*_N: the network's own errors of λ_N, *K*_N and
-# *D*_N, each shuffled among the test films. What the network adds is that its errors of *K*_N and
-# *D*_N are anticorrelated, which makes the error of *K* − 2π*D* smaller, by a third on a laptop.
+# But the targets alone already point that way. Since *K* = 2π*D* (1 + 0.2 *K*_N), an error of *D*_N
+# moves *K* along with 2π*D*: independent errors of *K*_N and *D*_N give a first component 5 to 7°
+# from the paper's, with four fifths of the variance. We therefore compare with a control that knows
+# nothing of *K* − 2π*D* = 0.4π *D* *K*_N: the network's own errors of λ_N, *K*_N and *D*_N, each
+# shuffled among the test films. What the network adds is that its errors of *K*_N and *D*_N are
+# anticorrelated, which makes the error of *K* − 2π*D* smaller, by a third on a laptop.
 #
-# **Criterion for K4.** The first principal component of the errors on clean test films lies
-# within 10° of the paper's (0.005, 0.689, 0.725) and carries at least 80 % of the variance; and
-# Δ(*K* − 2π*D*) scatters less than it does when the errors of the three parameters are shuffled
-# among films, by more than two standard errors (bootstrap over films). (The full-size run had
-# only the first two conditions; calculated since from its errors, it fulfils the third.)
+# **Criterion for K4.** The first principal component of the errors on clean test films lies within
+# 10° of the paper's (0.005, 0.689, 0.725) and carries at least 80 % of the variance; and Δ(*K* −
+# 2π*D*) scatters less than it does when the errors of the three parameters are shuffled among
+# films, by more than two standard errors (bootstrap over films). (The full-size run was not judged
+# by this last condition; calculated since from its errors, it fulfils it.)
 
 # %%
 PAPER_AXIS = np.array([0.005, 0.689, 0.725])
@@ -853,22 +856,24 @@ study.show(
 
 # %% [markdown]
 # ## 6. What an error of this size does (K5)
-# Test films of strong DMI and strong dipoles, |λ| > 1.5 *D* and *D*_N > ½, are given noise of
-# *T*_s = 0.5 and read by the network; in all but a few of them the box holds several stripes.
-# Each is then simulated again with the estimated parameters, and once more with the true ones,
-# with new random numbers: that is how much two films of the same parameters differ anyway. Both
-# simulations keep the film's own rate of cooling, on which the period depends as well.
+# *How large is a typical error, and does it show in the texture?* Test films of strong DMI and
+# strong dipoles, |λ| > 1.5 *D* and *D*_N > ½, are given noise of *T*_s = 0.5 and read by the
+# network; in all but a few of them the box holds several stripes. Each is then simulated again with
+# the estimated parameters, and once more with the true ones, with new random numbers: that is how
+# much two films of the same parameters differ anyway. Both simulations keep the film's own rate of
+# cooling, on which the period depends as well.
 #
-# (The films are chosen by their parameters. Those with the finest stripes in the picture are fine
-# partly by chance, and come back coarser; the full-size run, in the last table of this page, had
-# such a choice, and judged a mean of the normalised errors in place of the length of the vector.)
+# (The films are chosen by their parameters and not by their stripes: those with the finest stripes
+# in the picture are fine partly by chance, and come back coarser. The full-size run chose these,
+# and judged a mean of the normalised errors in place of the length of the vector.)
 #
-# **Criterion for K5.** The paper's "about 0.01" is the length of the error vector of chapter 5,
-# in units of *J*. Here its typical (median) value for clean films is below 0.02 *J*, twice that;
-# every film simulated again has stripes, whose periods are, on (geometric) average, within 5 % of
-# those of the test films; and these ratios scatter at most 1.5 times as much as with the true
-# parameters (half the width of their middle 68 %; a standard deviation, as in earlier runs, is
-# made by a few films).
+# **Criterion for K5.** The paper's “about 0.01” is the length of the error vector of chapter 5, in
+# units of *J*. Here
+# - its typical (median) value for clean films is below 0.02 *J*, twice that;
+# - every film simulated again has stripes, whose periods are, on (geometric) average, within 5 % of
+#   those of the test films;
+# - these ratios scatter at most 1.5 times as much as with the true parameters. (The scatter is half
+#   the width of their middle 68 %; a standard deviation would be made by a few films.)
 
 # %%
 middle = int(np.argmin(np.abs(strengths - 0.5)))
@@ -994,12 +999,13 @@ record(
 # The paper's pictures are not public. In their place we take a series of virtual films, whose DMI
 # runs from λ = 1.1 *D* to −0.7 *D* through zero, as with the thickness of the iridium layer in
 # Ni/[Co/Ni]₂/Ir/Pt(111). *K* and *D* are constant and lie away from the middle of their ranges,
-# because the middle is what a network that knows nothing would answer. The microscope takes three
-# component pictures of 400 × 370 pixels, one pixel to a site (25 nm), blurred by half a pixel,
-# with vector noise of strength 0.4 and readout noise of 5 % of the spins' unit length. The
-# network has not been trained on blur. All films are cooled at the same rate, as those of one
-# sample would be, and are at least as large as their pictures. Panels of the network's size are
-# cut out, and each gives one estimate.
+# because the middle is what a network that knows nothing would answer.
+#
+# The microscope takes three component pictures of 400 × 370 pixels, one pixel to a site (25 nm),
+# blurred by half a pixel, with vector noise of strength 0.4 and readout noise of 5 % of the spins'
+# unit length. The network has not been trained on blur. All films are cooled at the same rate, as
+# those of one sample would be, and are at least as large as their pictures. Panels of the network's
+# size are cut out, and each gives one estimate.
 
 # %%
 film_truth = np.array([(0.5 + dmi / 6, *film_point) for dmi in film_dmi])
@@ -1121,7 +1127,7 @@ study.show(
 # **Criterion for K7.** The estimated λ/*D* falls along the whole series and has the true sign in
 # every film; neither *K* nor *D* varies from film to film by more than 10 % of its mean (standard
 # deviation of the films' estimates); and these means are within 10 % of the truth. (The full-size
-# run had a film in the middle of the ranges, and was not judged by the last condition: its means
+# run had a film in the middle of the ranges, and was not judged by this last condition: its means
 # are 5 % too small.)
 
 # %%
@@ -1153,17 +1159,19 @@ record(
 # ## 9. The film, simulated again (K8)
 # Each film is simulated again with its estimates, cooled at the same rate and seen by the same
 # microscope. In both pictures the profiles of the domain walls, taken along their normals, are
-# averaged and fitted with *a* tanh((*x* − *c*)/*w*); the amplitude *a* allows for the noise,
-# which shortens *m*_z. π*w* is the usual width of a wall of profile tanh(*x*/*w*). The blur of
-# half a pixel widens the walls of both alike.
+# averaged and fitted with *a* tanh((*x* − *c*)/*w*); the amplitude *a* allows for the noise, which
+# shortens *m*_z. π*w* is the usual width of a wall of profile tanh(*x*/*w*). The blur of half a
+# pixel widens the walls of both alike.
 #
-# **Criterion for K8.** For the film nearest to λ = 0, the two widths differ by less than two
-# standard errors, or by less than half as much as the picture's and that of a film in the middle
-# of the ranges, which is what a network that knows nothing would find; the stripe periods of
-# picture and simulation agree within 5 %; and the mean absolute deviation of the periods over the
-# series is also below 5 %. (At full size, widths within 5 % passed: 2.097 and 2.163, which differ
-# by almost five standard errors. With both periods off as well, that run is not reproduced by
-# this criterion.)
+# **Criterion for K8**
+# - For the film nearest to λ = 0, the two widths differ by less than two standard errors, or by
+#   less than half as much as the picture's and that of a film in the middle of the ranges, which is
+#   what a network that knows nothing would find.
+# - For this film, the stripe periods of picture and simulation agree within 5 %.
+# - The mean absolute deviation of the periods over the series is also below 5 %.
+#
+# (At full size, widths within 5 % passed: 2.097 and 2.163, which differ by almost five standard
+# errors. With both periods off as well, that run is not reproduced by this criterion.)
 
 # %%
 film_guess = np.array([report.normalised.mean(0) for report in reports])
@@ -1266,16 +1274,17 @@ study.show(
 # %% [markdown]
 # ### What no network can know
 # The stripe period of a metastable film also depends on how fast it was cooled, which the network
-# was not told and which a picture hardly shows. The network learnt from films of all rates, so
-# its answer suits one rate, and slower films are read with too large a *D* and too small a *K*.
-# The errors of *K*_N and *D*_N in the table below change *K*_eff and so the period. On a laptop,
-# the rate that suits *D*_N best is the fastest, and the one that suits *K*_N lies between that of
-# the series and the slowest; at that of the series both are read a little too large. At full size
-# the rate that suits lies between that of the series and the slowest: the films of the series are
-# read with too small a *D*, and when simulated again their periods are 7 % too long on average,
-# and 11 % for the film of the criterion. K8 fails there for this reason, or because those
-# networks were trained in a precision other than that in which they are asked
-# (spinlib/README.md): the two cannot be told apart.
+# was not told and which a picture hardly shows. The network learnt from films of all rates, so its
+# answer suits one rate, and slower films are read with too large a *D* and too small a *K*. The
+# errors of *K*_N and *D*_N in the table below change *K*_eff and so the period.
+#
+# On a laptop, the rate that suits *D*_N best is the fastest, and the one that suits *K*_N lies
+# between the rate of the series and the slowest; at the rate of the series both are read a little
+# too large. At full size the rate that suits lies between that of the series and the slowest. So
+# there the films of the series are read with too small a *D*, and when simulated again their
+# periods are 7 % too long on average, and 11 % for the film of the criterion. K8 fails there for
+# this reason, or because those networks were trained in a precision other than that in which they
+# are asked (spinlib/README.md): the two cannot be told apart.
 
 # %%
 same = np.repeat(film_truth[len(film_dmi) // 2][None], rate_films, axis=0)
@@ -1292,14 +1301,14 @@ rates.round(3)
 
 # %% [markdown]
 # ### Corrected by its own simulation
-# The panels have open edges, and their noise, blur and rate of cooling are not quite those that
-# the network was trained on either: each of these shifts its answers a little. By how much can be
-# found without knowing the truth. The films simulated again have known parameters, namely the
-# estimates, and the network can read their pictures as well: the difference between what it finds
-# there and what they were made with is its bias, and is subtracted from the first estimates.
-# Microscope and cooling have to be known for this, and here they are, exactly. To show what a
-# wrong guess of the cooling does, the correction is repeated with films cooled as fast, and as
-# slowly, as any in the training.
+# The panels differ from the training films in more ways: they have open edges, and other noise,
+# blur and cooling. Each of these shifts the network's answers a little. By how much can be found
+# without knowing the truth. The films simulated again have known parameters, namely the estimates,
+# and the network can read their pictures as well. The difference between what it finds there and
+# what they were made with is its bias, and is subtracted from the first estimates. Microscope and
+# cooling have to be known for this, and here they are, exactly. To show what a wrong guess of the
+# cooling does, the correction is repeated with films cooled as fast, and as slowly, as any in the
+# training.
 #
 # Films simulated with the corrected estimates should match the pictures' periods as closely as a
 # third series does, simulated with the true parameters: two films of this size, with the same
@@ -1403,16 +1412,16 @@ study.show(
 # Layers that turn together act as one, with the dipolar energy scale
 # $D_L = (d_\mathrm{Co}\mu_\mathrm{Co} + d_\mathrm{Ni}\mu_\mathrm{Ni})^2/a^3$ (Gaussian units; in SI
 # times μ₀/4π), with 1.7 and 0.6 Bohr magnetons per atom of cobalt and nickel and *a* = 2.49 Å. The
-# paper does not print the numbers *d* of atomic layers; two of cobalt and six of nickel, chosen for
-# that, give 0.170 meV for the paper's 0.171. The DMI in units of energy is then $D_L \lambda/D$.
-# The virtual series begins and ends near the paper's, so its truth and its estimates can be
-# compared with 0.187 and −0.115 meV.
+# paper does not print the numbers *d* of atomic layers. Two of cobalt and six of nickel, chosen to
+# agree with the paper's 0.171 meV, give 0.170 meV. The DMI in units of energy is then
+# $D_L \lambda/D$. The virtual series begins and ends near the paper's, so its truth and its
+# estimates can be compared with 0.187 and −0.115 meV.
 #
-# **Criterion for K9.** One statement: in units of a *D*_L that agrees with the paper's within 1 %
-# (which tests the formula and its units, not the numbers of layers), the estimated DMI of the
-# first and the last film of the series lies within 20 % of the truth, or within twice its error,
-# which is the spread over panels divided by the square root of their number. (At full size it was
-# twice the spread itself.)
+# **Criterion for K9.** The estimated DMI of the first and the last film of the series lies within
+# 20 % of the truth, or within twice its error, which is the spread over panels divided by the
+# square root of their number (at full size it was twice the spread itself). The unit is a *D*_L
+# that agrees with the paper's within 1 %, which tests the formula and its units, not the numbers of
+# layers.
 
 # %%
 dipolar_mev = domains.dipolar_energy(((2, 1.7), (6, 0.6)), 2.49e-10)
@@ -1451,12 +1460,15 @@ energy_scale.round(4)
 #
 # The network knows films of *J* = 1 with one pixel per site. It was trained on textures within
 # certain bounds; where a picture lies outside them, a warning says so with the numbers, and the
-# estimate is not to be trusted. The numbers are: the median vector length, and how much lengths
-# differ; alignment, the mean **S**·**S**′ of neighbours, which noise lowers; out of plane, the
-# mean |*m*_z|; net *m*_z, the absolute value of its mean, which is large if domains of one colour
-# prevail; and waves per site, one over the stripe period. A picture smaller than one panel is
-# refused. (The full-size run took its bounds from films of one corner of the parameters, and so
-# warns of its own film without need.)
+# estimate is not to be trusted. The numbers are
+# - the median vector length, and how much lengths differ;
+# - alignment, the mean **S**·**S**′ of neighbours, which noise lowers;
+# - out of plane, the mean |*m*_z|;
+# - net *m*_z, the absolute value of its mean, which is large if domains of one colour prevail;
+# - waves per site, one over the stripe period.
+#
+# A picture smaller than one panel is refused. (The full-size run took its bounds from films of one
+# corner of the parameters, and so warns of its own film without need.)
 #
 # The network of the laptop profile comes with the package, and can be used without this notebook
 # and without training: `network, size, known = regression.load_robust()`, then
@@ -1542,39 +1554,39 @@ Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'none'}" for name, words in
 # | K6, K7, K9: stripes, series, meV | reproduced | reproduced |
 # | K8: the film simulated again | reproduced: periods 4 % off | partly (today: not): 8 % off |
 #
-# *Why.* K1: on a laptop, ResNet18 gains a factor of 3.22 ± 0.14 for λ, where 3 is asked for; in
-# earlier runs, with other states or weights, it was 2.96 ± 0.12 to 3.44 ± 0.16. And the mean of
-# all nine factors owes much to the custom CNN, which fails without noise (12.7); those of the two
-# ResNets alone have a mean of 4.98, where 5 is asked for. K2: the paper
-# gives the layers of its CNN in its fig. S3, which we lack; ours is good, and the three were not
-# trained equally long. At full size, "partly" rests on 0.14 against 0.15 and 0.16 for single
-# trainings, and is open. K3: films lie in the plane, or nearly so, along the whole row *K*_N = 0,
-# and not only in its corner below *K* = 6.775 *D* − (π*D*)²/2*J*. There *D*_N is read badly, not
-# at the tip of the corner but from *D*_N = ½ on. At full size it is worst at *D*_N ≈ 0.6, where
-# the corner ends, and λ alone is worst at the tip. K4: independent errors of *K*_N and *D*_N also
-# give a first component 5° from the paper's, as *K* is a multiple of *D*; what the network adds
-# is that they are anticorrelated, which makes the error of *K* − 2π*D* smaller: at full size
-# 0.0042 *J* where shuffled errors give 0.0077, while their first component, 4.9° off with 86 % of
-# the variance, would pass for the paper's. K5: training is short, 10 epochs at full size instead
-# of 1000, and the cost was still falling.
+# *Why.*
+# - K1: on a laptop, ResNet18 gains a factor of 3.22 ± 0.14 for λ, where 3 is asked for; in earlier
+#   runs, with other states or weights, it was 2.96 ± 0.12 to 3.44 ± 0.16. And the mean of all nine
+#   factors owes much to the custom CNN, which fails without noise (12.7); those of the two ResNets
+#   alone have a mean of 4.98, where 5 is asked for.
+# - K2: the paper gives the layers of its CNN in its fig. S3, which we lack; ours is good, and the
+#   three were not trained equally long. At full size, “partly” rests on 0.14 against 0.15 and 0.16
+#   for single trainings, and is open.
+# - K3: films lie in the plane, or nearly so, along the whole row *K*_N = 0, and not only in its
+#   corner below *K* = 6.775 *D* − (π*D*)²/2*J*. There *D*_N is read badly, not at the tip of the
+#   corner but from *D*_N = ½ on. At full size it is worst at *D*_N ≈ 0.6, where the corner ends,
+#   and λ alone is worst at the tip.
+# - K4: at full size the error of *K* − 2π*D* is 0.0042 *J*, where shuffled errors give 0.0077. The
+#   first component of the shuffled errors, 4.9° off with 86 % of the variance, would pass for the
+#   paper's (chapter 5).
+# - K5: training is short, 10 epochs at full size instead of 1000, and the cost was still falling.
+# - K8: at full size, periods are off by 8 % over the series, perhaps because it was not cooled at
+#   the rate that suits the network (chapter 9). On a laptop, in the panels with their edges, noise
+#   and blur, *K*_N is read 0.013 too high and *D*_N 0.021 too low on average. The periods come out
+#   3.3 ± 2.0 % too long and 4.3 % off film by film, just within the criterion. (In the run before,
+#   with other films, they were 5.7 % too long, and K8 partly reproduced.)
+# - Correction by simulation, on a laptop, leaves −0.002 and +0.015; the periods are then
+#   0.4 ± 1.1 % too short on average and 2.1 % off film by film, against 4.1 % with the true
+#   parameters, by chance. It stands or falls with the rate of cooling: with the fastest or the
+#   slowest of the training, *K*_N is off by −0.04 or +0.09 and *D*_N by +0.06 or −0.10. The
+#   full-size run had no correction.
 #
-# K8: at full size, periods are off by 8 % over the series (7 % too long on average), and by 11 %
-# for the film nearest to λ = 0, perhaps because the series was not cooled at the rate that suits
-# the network. On the laptop, in the panels with their edges, noise and blur, *K*_N is
-# read 0.013 too high and *D*_N 0.021 too low on average, and the periods come out 3.3 ± 2.0 % too
-# long and 4.3 % off film by film, just within the criterion. After correction by simulation,
-# −0.002 and +0.015 are left, and the periods are 0.4 ± 1.1 % too short on average and 2.1 % off
-# film by film, against 4.1 % with the true parameters, by chance. (In the run before, with other
-# films, periods were 5.7 % too long, and K8 partly reproduced; 1.1 ± 1.7 % were left after the
-# correction, and 5.4 % in a third run, with those films and weights of another training.) The
-# correction stands or falls with the rate of cooling: with the fastest or the slowest of the
-# training, *K*_N is off by −0.04 or +0.09 and *D*_N by +0.06 or −0.10. (The full-size run had no
-# correction, and its film lay in the middle of the ranges.) The film of K7 to K9 was made by the
-# same simulation as the training films: a real film may differ in kind.
+# The film of K7 to K9 was made by the same simulation as the training films: a real film may differ
+# in kind.
 #
-# *What to try next.* A hundred times the epochs, some hours on one GPU; a cut-off of the dipole
-# sum near ten sites, which gives 2π*D*; the rate of cooling as a fourth parameter, given to the
-# network or estimated by it.
+# *What to try next.* A hundred times the epochs, some hours on one GPU; a cut-off of the dipole sum
+# near ten sites, which gives 2π*D*; the rate of cooling as a fourth parameter, given to the network
+# or estimated by it.
 
 # %%
 kept = regression.save_robust(
