@@ -18,20 +18,21 @@
 #
 # ![One generated state of each model, against γ](../figures/paper/04/generated_states.png)
 #
-# **The answer.** *Nearly.* When the weight γ of the energy reaches 1500 to 1900, depending on the
-# training, the generated states have lost half of their variety (the paper: 500 to 2000). At γ =
-# 10⁶ each model draws one lattice, lower in energy than any state it learnt from, from nearly all
-# random codes (not shown above), and one with faults from the rest. It need not be the best
-# lattice that fits: one of three trainings draws that one, with 30 skyrmions; the other two draw
-# one with 28, which is 3.7·10⁻⁵ J per site above it. These are the full-size results. On a
-# laptop, of eight trainings that differ in little but chance, each loses half of its variety at a
-# γ between 800 and 4000, and six end with one lattice each. Five draw the best lattice. The
-# other three draw a square one, which is at rest only as long as it is perfectly symmetric:
-# relaxed, it turns into the best lattice, too.
-#
 # H. Y. Kwon et al., Adv. Sci. 8, 2004795 (2021) anneal skyrmion states, train a variational
-# autoencoder on them (an encoder compresses a state into a short, noisy code, and a decoder draws
-# a state from a code), and raise the weight of the energy in its loss.
+# autoencoder on them (an encoder compresses a state into a short, noisy code, and a decoder draws a
+# state from a code), and raise the weight γ of the energy in its loss.
+#
+# **The answer.** *Nearly.*
+# - *At full size*, the generated states have lost half of their variety when γ reaches 1500 to
+#   1900, depending on the training (the paper: 500 to 2000). At γ = 10⁶ (not shown above) each
+#   model draws one lattice from nearly all random codes, lower in energy than any state it learnt
+#   from, and one with faults from the rest. It need not be the best lattice that fits: one of three
+#   trainings draws that one, with 30 skyrmions; the other two draw one with 28, which is 3.7·10⁻⁵ J
+#   per site above it.
+# - *On a laptop*, of eight trainings that differ in little but chance, each loses half of its
+#   variety at a γ between 800 and 4000, and six end with one lattice each. Five draw the best
+#   lattice. The other three draw a square one, which is at rest only as long as it is perfectly
+#   symmetric: relaxed, it turns into the best lattice, too.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
@@ -225,11 +226,11 @@ study.show(
 )
 
 # %% [markdown]
-# The uniform state lies far above, at −2.05 J. Annealing gets most of the way: tripling the
-# number of sweeps roughly halves the remaining gap. Spins lie almost along their fields, yet of
-# the states that chapter 7 relaxes at zero temperature two thirds of the gap come from skyrmions
-# that have not reached their best size and position. The rest lies in their number and order,
-# which relaxation cannot mend. The autoencoder is asked to close that gap.
+# The uniform state lies far above, at −2.05 J. Annealing gets most of the way: tripling the number
+# of sweeps roughly halves the remaining gap. Spins lie almost along their fields, and yet two
+# thirds of this gap, in the states that chapter 7 relaxes at zero temperature, come from skyrmions
+# that have not reached their best size and position. The rest lies in their number and order, which
+# relaxation cannot mend. The autoencoder is asked to close that gap.
 
 # %% [markdown]
 # ## 2. The states to learn from
@@ -287,10 +288,10 @@ learn, check = (
 
 # %% [markdown]
 # What can the results be compared with? We take the ground state in a periodic box to be the
-# skyrmion lattice that suits it best, and relax the lattices that fit: all numbers of skyrmions
-# near the right density and, for each of them, the twelve closest to equilateral triangles among
-# all numbers of rows and all shifts from row to row. (*a*×*b*, step *c*/*b*: *a* skyrmions across
-# in *b* rows, each row shifted by *c*/*b* of the distance between its skyrmions.)
+# skyrmion lattice that suits it best, and relax the lattices that fit. These have all numbers of
+# skyrmions near the right density and, for each number, the twelve combinations of rows and shifts
+# from row to row that come closest to equilateral triangles. (*a*×*b*, step *c*/*b*: *a* skyrmions
+# across in *b* rows, each row shifted by *c*/*b* of the distance between its skyrmions.)
 #
 # Some of them are at rest only as long as they are perfectly symmetric: they are *saddle points*,
 # from which the energy falls in some direction, but no force points there. So the best ones are
@@ -327,27 +328,29 @@ shown_lattices.round(6)
 
 # %% [markdown]
 # ## 3. The standard autoencoder and the collapse of its posterior
-# The encoder turns a state into the means μ and variances σ² of a code of 100 normally
-# distributed numbers *z*. The decoder turns a *z* drawn from this distribution into an output, or
-# a *z* drawn from the standard normal distribution into a generated state. The space of all codes
-# is called *latent space*. The loss is $L_{RC} + \beta L_{KL} + \gamma L_H$:
+# The encoder turns a state into the means μ and variances σ² of a code of 100 normally distributed
+# numbers *z*. The decoder turns a *z* drawn from this distribution into an output, or a *z* drawn
+# from the standard normal distribution into a generated state. The space of all codes is called
+# *latent space*. The loss is $L_{RC} + \beta L_{KL} + \gamma L_H$:
 #
 # $$L_{RC} = \frac1N \sum_i |\vec S_i^{in} - \vec S_i^{out}|^2, \quad
 #   L_{KL} = -\tfrac12 \sum_k (1 + \log\sigma_k^2 - \mu_k^2 - \sigma_k^2), \quad
 #   L_H = (E^{out} - E_0)/N.$$
+# - $L_{RC}$ measures how far the output is from the input.
+# - $L_{KL}$ is the Kullback–Leibler divergence of the code's distribution from the standard normal
+#   one. It limits how much the code can tell about the input, in nats (a unit of information, 1/ln
+#   2 = 1.44 bits).
+# - $L_H$ is the energy per site of the output above *E*₀ = −2*JN*. (The paper calls *E*₀ the energy
+#   of the uniform state, which with the field is −2.05 *JN*.)
 #
-# The first term measures how far the output is from the input. The second is the Kullback–Leibler
-# divergence of the code's distribution from the standard normal one. It limits how much the code
-# can tell about the input, in nats (a unit of information, 1/ln 2 = 1.44 bits). The third is the
-# energy per site of the output above *E*₀ = −2*JN*. (The paper calls *E*₀ the energy of the uniform
-# state, which with the field is −2.05 *JN*. Whether its sums are means we do not know, as the text
-# we have lacks the equations; with our definitions the thresholds come out near its own.)
+# Whether the paper's sums are means we do not know, as the text we have lacks the equations; with
+# our definitions the thresholds come out near its own.
 #
-# First γ = 0, and β grows from model to model. Each model starts from the weights of the one
-# before and is trained for some *epochs*, passes through all training states. At large β the
-# posterior, the code's distribution given the input, collapses: it becomes the same for all
-# inputs. Two more trainings run alongside: one from other initial weights, which will show in
-# chapter 4 what is chance, and that of the squares of chapter 10.
+# First γ = 0, and β grows from model to model. Each model starts from the weights of the one before
+# and is trained for some *epochs*, passes through all training states. At large β the posterior,
+# the code's distribution given the input, collapses: it becomes the same for all inputs. Two more
+# trainings run alongside: one from other initial weights, which will show in chapter 4 what is
+# chance, and that of the squares of chapter 10.
 
 # %%
 shared = {
@@ -412,16 +415,16 @@ study.show(
 )
 
 # %% [markdown]
-# Four things differ from the paper's figure. $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴ it
-# is still falling: training has only just begun. For the same reason $L_{KL}$ rises at first on a
-# laptop, and $L_H$ stays above that of the data, −0.0553 (−0.0554 at full size), with which it
-# nearly agrees in the paper up to β = 10⁻⁴. And just before the collapse, $L_H$ lies even above
-# that of the uniform state, −0.05: the outputs are averages over many states, brought back to unit
-# length.
+# Four things differ from the paper's figure, three of them because training has only just begun:
+# $L_{RC}$ is nowhere near zero, and left of β = 10⁻⁴ it is still falling; $L_{KL}$ rises at first
+# on a laptop; and $L_H$ stays above that of the data, −0.0553 (−0.0554 at full size), with which it
+# nearly agrees in the paper up to β = 10⁻⁴. The fourth is that, just before the collapse, $L_H$
+# lies even above that of the uniform state, −0.05: the outputs are averages over many states,
+# brought back to unit length.
 #
-# A network that has not learnt to reproduce its inputs cannot test any claim about the rest.
-# Every claim below is therefore tested only if the model at β = 10⁻³ reproduces validation states
-# at least twice as well as another state drawn at random would.
+# A network that has not learnt to reproduce its inputs cannot test any claim about the rest. Every
+# claim below is therefore tested only if the model at β = 10⁻³ reproduces validation states at
+# least twice as well as another state drawn at random would.
 
 # %%
 strangers = (test[1:].float() - test[:1].float()).square().sum(1).mean().item()
@@ -464,11 +467,12 @@ def untested(name, reason):
 # %% [markdown]
 # **Criterion for V1.** A model has collapsed if its code carries less than one nat in total
 # ($L_{KL} < 1$). The onset lies between the last β that has not collapsed and the first that has;
-# its error is that of an even distribution of log β between the two. One thing must be rescaled:
-# $L_{RC}$ is a mean over sites but $L_{KL}$ a sum over the code, and describing a box of half the
-# side takes a quarter of the nats. What counts is therefore β*N*, and our onset is multiplied by
-# *N*/128² before it is compared. Reproduced: it is within a factor of three of 10⁻², and the sweep
-# ends in the uniform state ($S_z > 0.95$ everywhere).
+# its error is that of an even distribution of log β between the two. Reproduced: it is within a
+# factor of three of 10⁻², and the sweep ends in the uniform state ($S_z > 0.95$ everywhere).
+#
+# One thing must be rescaled: $L_{RC}$ is a mean over sites but $L_{KL}$ a sum over the code, and
+# describing a box of half the side takes a quarter of the nats. What counts is therefore β*N*, and
+# our onset is multiplied by *N*/128² before it is compared.
 
 # %%
 alive = beta_table["beta"][beta_table["validation L_KL"] >= 1]
@@ -492,12 +496,13 @@ else:
 # %% [markdown]
 # ## 4. The energy joins the loss
 # From the models at β = 10⁻³ and β = 10⁻⁴, γ is raised step by step, from 10⁻⁴ in the paper and
-# from 1 here. The two networks are trained at the same time; the second training at β = 10⁻³ was
-# already done in chapter 3. (As with V1, the same β weighs less in a smaller box: on 64×64 sites
-# these two are what 2.5·10⁻⁴ and 2.5·10⁻⁵ are on 128×128.) What matters is the number of steps at
-# each γ: 30 000 in the paper (100 epochs), 1200 in our full-size run (4 epochs of 299), and 670,
-# of twelve states each, on a laptop. (With a third as many there, the collapse came at a γ ten
-# times higher.) The second training is called “again” below.
+# from 1 here. The two networks are trained at the same time. The second training at β = 10⁻³,
+# called “again” below, was already done in chapter 3. (As with V1, the same β weighs less in a
+# smaller box: on 64×64 sites these two are what 2.5·10⁻⁴ and 2.5·10⁻⁵ are on 128×128.)
+#
+# What matters is the number of steps at each γ: 30 000 in the paper (100 epochs), 1200 in our
+# full-size run (4 epochs of 299), and 670, of twelve states each, on a laptop. (With a third as
+# many there, the collapse came at a γ ten times higher.)
 
 # %%
 (table, models), (weaker, weaker_models) = side_by_side(
@@ -552,20 +557,22 @@ study.show(
 
 # %% [markdown]
 # $L_{KL}$ does not go to zero when the energy makes the states collapse. It ends higher than it
-# began, as in the paper: for validation states, three, two and a half and thirty times as high at
-# full size and, on a laptop, one, two and a half and three and a half times. The code still
-# depends on the input, but what random codes are decoded to hardly depends on them, save for its
-# position. This is not a posterior collapse. (At full size and β = 10⁻³, $L_{KL}$ first falls by
-# almost half.)
+# began, as in the paper: for validation states in the three trainings, three, two and a half and
+# thirty times as high at full size and, on a laptop, one, two and a half and three and a half
+# times. (At full size and β = 10⁻³, $L_{KL}$ first falls by almost half.) The code still depends on
+# the input, but what random codes are decoded to hardly depends on them, save for its position.
+# This is not a posterior collapse.
 #
-# **Criterion for V2.** *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
-# *Rises*: at the highest γ it is at least twice that at γ = 100. *Sinks below the data*: at the
-# highest γ, $L_H$ is lower than that of the data. *Drops*: the γ at which $L_H$ is half-way between
-# its values at γ = 100 and at the highest γ lies in 10³…10⁴. *Suddenly*: nine tenths to one tenth
-# of this fall lie within a factor of ten in γ, by the fit that finds its middle. Reproduced: all
-# five, for both β, in all three trainings. (The run at full size was not judged by the last; there
-# the factor is 2.7 to 4.) (The paper has the drop at 10³…10⁴ in its Fig. 2, and the transition at
-# 500…2000 in its Fig. 5.)
+# **Criterion for V2.** Reproduced: all five of these, for both β, in all three trainings.
+# - *Flat*: $L_{RC}$ at γ = 100 is at most 1.5 times that at the lowest γ.
+# - *Rises*: at the highest γ it is at least twice that at γ = 100.
+# - *Sinks below the data*: at the highest γ, $L_H$ is lower than that of the data.
+# - *Drops*: the γ at which $L_H$ is half-way between its values at γ = 100 and at the highest γ
+#   lies in 10³…10⁴. (The paper has the drop at 10³…10⁴ in its Fig. 2, and the transition at
+#   500…2000 in its Fig. 5.)
+# - *Suddenly*: nine tenths to one tenth of this fall lie within a factor of ten in γ, by the fit
+#   that finds its middle. (The run at full size was not judged by this; there the factor is 2.7 to
+#   4.)
 
 
 # %%
@@ -655,15 +662,15 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V3.** A skyrmion core ($S_z < 0$) is *stretched* if its axes differ by more than
-# a factor of 1.5, and *truncated* if its area is below half the median of the data. Annealed
-# states have some of both, which a faithful output repeats, so what counts is the excess over the
-# data. Reproduced: in outputs and in generated states, this excess falls from γ = 0 to 100 by
-# more than two standard errors of the difference, and what is left of it is less than two of its
-# own. (Standard errors here are bootstraps: the states are drawn again many times, with
-# repetition, and the scatter of the result is its error. Models are compared on the same inputs
-# and the same random codes, drawn again together. These errors do not say how much another
-# training would differ.)
+# **Criterion for V3.** A skyrmion core ($S_z < 0$) is *stretched* if its axes differ by more than a
+# factor of 1.5, and *truncated* if its area is below half the median of the data. Annealed states
+# have some of both, which a faithful output repeats, so what counts is the excess over the data.
+# Reproduced: in outputs and in generated states, this excess falls from γ = 0 to 100 by more than
+# two standard errors of the difference, and what is left of it is less than two of its own.
+#
+# Standard errors here are bootstraps: the states are drawn again many times, with repetition, and
+# the scatter of the result is its error. Models are compared on the same inputs and the same random
+# codes, drawn again together. These errors do not say how much another training would differ.
 
 # %%
 KINDS = ("output", "generated")
@@ -815,15 +822,16 @@ summary.round(5)
 
 # %% [markdown]
 # ## 6. The collapse
-# We generate a hundred states from each model, from a hundred random codes. Below the critical γ
-# they differ; far above it they become the same. (At full size this holds for 83, 95 and all 100
-# of them, which come within 10⁻⁴ J of the lowest; the others have faults.) The measure is the
-# mean squared error between the moduli of the Fourier transforms of their $S_z$ (k-space MSE),
-# which do not change when a state is shifted. The paper calls its collapsed lattices translations
-# of one state, but also says that they have “a different orientation”, which no translation
-# gives. Here, too, trainings may end in lattices of different orientation: at full size all three
-# do. (On a laptop, in the first and the last row below, the lattice of the largest γ is a square
-# one, turned by 45°: see chapter 7.)
+# *Do all generated states become one?* We generate a hundred states from each model, from a hundred
+# random codes. Below the critical γ they differ; far above it they become the same. (At full size
+# this holds for 83, 95 and all 100 of them in the three trainings, which come within 10⁻⁴ J of the
+# lowest; the others have faults.) The measure is the mean squared error between the moduli of the
+# Fourier transforms of their $S_z$ (k-space MSE), which do not change when a state is shifted.
+#
+# The paper calls its collapsed lattices translations of one state, but also says that they have “a
+# different orientation”, which no translation gives. Here, too, trainings may end in lattices of
+# different orientation: at full size all three do. (On a laptop, in the first and the last row
+# below, the lattice of the largest γ is a square one, turned by 45°: see chapter 7.)
 
 # %%
 clouds = {
@@ -900,14 +908,17 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V6.** *Collapse*: at the highest γ the k-space MSE is at least 100 times below
-# its value at γ = 0, in every training. *Where*: the critical γ of a training is where the MSE
-# has fallen to half of its mean value at γ ≤ 100, 0 included (fit of 1/(1 + (γ/γ_c)^p)). The
-# geometric mean of the critical γ of the two trainings at β = 10⁻³ lies in the paper's 500…2000.
-# *The same*: the larger of these two is less than three times the smaller. Reproduced: all three.
-# (So trainings that disagree with each other do not count as agreeing with the paper. In the paper
-# the critical γ depends on β, which on a laptop's smaller box weighs less; ours at the two β agree
-# within their scatter, so that this should matter little.)
+# **Criterion for V6.** Reproduced: all three.
+# - *Collapse*: at the highest γ the k-space MSE is at least 100 times below its value at γ = 0, in
+#   every training.
+# - *Where*: the critical γ of a training is where the MSE has fallen to half of its mean value at
+#   γ ≤ 100, 0 included (fit of 1/(1 + (γ/γ_c)^p)). The geometric mean of the critical γ of the two
+#   trainings at β = 10⁻³ lies in the paper's 500…2000.
+# - *The same*: the larger of these two is less than three times the smaller. (So trainings that
+#   disagree with each other do not count as agreeing with the paper.)
+#
+# In the paper the critical γ depends on β, which on a laptop's smaller box weighs less; ours at the
+# two β agree within their scatter, so that this should matter little.
 
 
 # %%
@@ -949,9 +960,9 @@ curves
 # %% [markdown]
 # ## 7. Is it the ground state?
 # We compare the state of the collapsed model, as decoded and after a quench that turns every spin
-# along its field, with the best of the lattices that fit the box. Fifty test states, relaxed in
-# the same way, show how far the quench alone gets. It has to be a long one, since a state may rest
-# for thousands of sweeps near a saddle point.
+# along its field, with the best of the lattices that fit the box. Fifty test states, relaxed in the
+# same way, show how far the quench alone gets. It has to be a long one, since a state may rest for
+# thousands of sweeps near a saddle point.
 
 # %%
 verdicts = []
@@ -998,15 +1009,18 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V7.** All of it is about medians, as a few states may have a fault. *Low*: decoded
-# states lie below the mean of the data. *Decoded*: they lie below the second lowest minimum of the
-# lattices in chapter 2, so that they can only be the best one, nearly relaxed. *Relaxed*: after the
-# quench they lie at most 2·10⁻⁵ J per site above the best lattice, an eighth of the distance to
-# that minimum on 64×64 sites and half of it on 128×128. Reproduced: all three, in every training.
-# (At full size means of ten states were judged. Those of the first training are, by chance, without
-# the faults that 17 of its hundred states have: the mean of all is 2.0·10⁻⁴ J above the best
-# lattice, that of the ten 3.2·10⁻⁵. The value is the energy of the quenched states, a mean over the
-# trainings, and its error the standard error of that mean, at least 10⁻⁶ J.)
+# **Criterion for V7.** All of it is about medians, as a few states may have a fault. Reproduced:
+# all three, in every training.
+# - *Low*: decoded states lie below the mean of the data.
+# - *Decoded*: they lie below the second lowest minimum of the lattices in chapter 2, so that they
+#   can only be the best one, nearly relaxed.
+# - *Relaxed*: after the quench they lie at most 2·10⁻⁵ J per site above the best lattice, an eighth
+#   of the distance to that minimum on 64×64 sites and half of it on 128×128.
+#
+# The value is the energy of the quenched states, a mean over the trainings, and its error the
+# standard error of that mean, at least 10⁻⁶ J. (At full size means of ten states were judged. By
+# chance, the ten of the first training are without the faults that 17 of its hundred states have:
+# the mean of all is 2.0·10⁻⁴ J above the best lattice, that of the ten 3.2·10⁻⁵.)
 
 # %%
 if max(gammas) < 1e3:
@@ -1120,20 +1134,19 @@ study.show(
 # On a laptop, all eight trainings end in the best lattice once their states are relaxed, but only
 # 12 of 50 anneals (24 ± 6 %). So a training is much luckier than an anneal. It also takes much
 # longer: in the minutes of one core that a training needs, some forty anneals are made and relaxed,
-# and ten of them end in the best lattice. Who is after the ground state of so small
-# a box does better to anneal many times and to keep the lowest. In the paper's larger box it may
-# be the other way round. There, at full size, one of three trainings ends in the best lattice and
-# the other two 3.7·10⁻⁵ J per site above it, whereas none of 50 anneals comes closer to it than
-# 1.4·10⁻⁴ J.
+# and ten of them end in the best lattice. To find the ground state of so small a box, it is better
+# to anneal many times and to keep the lowest. In the paper's larger box it may be the other way
+# round. There, at full size, one of three trainings ends in the best lattice and the other two
+# 3.7·10⁻⁵ J per site above it, whereas none of 50 anneals comes closer to it than 1.4·10⁻⁴ J.
 #
-# What is decoded is the best lattice in five of the eight trainings (2, 4 to 6 and 8 in the
-# table). In the other three it is the lattice 2×4, step 2/4, of the list above, which is a square
-# one turned by 45°, 3.1·10⁻⁴ J above the best. It rests only as long as it is perfectly
-# symmetric. The slight asymmetry of what a decoder draws grows during the quench, slowly at
-# first, until the best lattice is reached, as it is when that lattice is shaken (table of chapter
-# 2). Some anneals end where other lattices do when they are shaken: five 1.7·10⁻⁴ J above the
-# best, with seven skyrmions. (At full size the lattice with 28 skyrmions is a minimum of its own:
-# shaken, it comes back.)
+# What is decoded is the best lattice in five of the eight trainings (2, 4 to 6 and 8 in the table).
+# In the other three it is the lattice 2×4, step 2/4, of the list above, which is a square one
+# turned by 45°, 3.1·10⁻⁴ J above the best. It rests only as long as it is perfectly symmetric. The
+# slight asymmetry of what a decoder draws grows during the quench, slowly at first, until the best
+# lattice is reached; shaking that lattice leads there, too (table of chapter 2). Some anneals end
+# where other lattices do when they are shaken: five 1.7·10⁻⁴ J above the best, with seven
+# skyrmions. (At full size the lattice with 28 skyrmions is a minimum of its own: shaken, it comes
+# back.)
 
 # %% [markdown]
 # ## 8. Speed at equal energy
@@ -1350,14 +1363,17 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V5.** From γ = 0 to γ = 100 the barrier's full width at half height shrinks, the
-# mean energy of the two plateaux sinks, and less is left of the interstitial two steps past the
-# peak: the spin that differs most from the end of the walk does so by less. Reproduced: all
-# three. A network is not invariant under translations, so they are measured with the two targets
-# at eight random places in the box; the means have to differ by more than two standard errors of
-# the difference, taken place by place. (The run at full size was judged without the third, which
-# its strip shows by eye.) The claim is tested only if suitable codes exist: the decoded ends
-# differ from their targets by less than a quarter of what a random pair of states does. (Other
+# **Criterion for V5.** Reproduced: from γ = 0 to γ = 100
+# - the barrier's full width at half height shrinks,
+# - the mean energy of the two plateaux sinks, and
+# - less is left of the interstitial two steps past the peak: the spin that differs most from the
+#   end of the walk does so by less. (The run at full size was judged without this, which its strip
+#   shows by eye.)
+#
+# A network is not invariant under translations, so the three are measured with the two targets at
+# eight random places in the box; the means have to differ by more than two standard errors of the
+# difference, taken place by place. The claim is tested only if suitable codes exist: the decoded
+# ends differ from their targets by less than a quarter of what a random pair of states does. (Other
 # trainings are not examined.)
 
 # %%
@@ -1423,9 +1439,9 @@ else:
 
 # %% [markdown]
 # ## 10. A square with open edges
-# Here the best state cannot be guessed: at the edges spins lean outwards, and no triangular
-# lattice fits a square. The same network, with zeros instead of the opposite side as padding,
-# learns from annealed states of such squares, without the help of random shifts.
+# *Does the model find the best state where nobody can guess it?* At open edges spins lean outwards,
+# and no triangular lattice fits a square. The same network, with zeros instead of the opposite side
+# as padding, learns from annealed states of such squares, without the help of random shifts.
 
 # %%
 collapsed_squares = latent.generate(square_models[-1], 20, seed=seed).cpu()
@@ -1478,15 +1494,16 @@ study.show(
 )
 
 # %% [markdown]
-# **Criterion for V8.** *Low*: the collapsed model's states, as decoded, lie below the mean
-# anneal. *Lowest*: after a quench they reach at least as low as the best anneal, for which the
-# twenty lowest anneals are quenched too. A difference below 10⁻⁶ J counts as none; we then call
-# it a tie. The claim is tested only if it takes something to get there: twenty anneals that
-# nobody chose, quenched as well, stay above. (The run at full size was judged without this
-# condition. There five such anneals end 1.2 to 4.7·10⁻⁴ J above the best.) One thing it does not
-# tell: 85 % of the anneals are what the model learns from, so that it may have recalled the best
-# of them, not found it. Whether it was trained on the best one is said with the result, and the
-# table has the best of the others.
+# **Criterion for V8.** *Low*: the collapsed model's states, as decoded, lie below the mean anneal.
+# *Lowest*: after a quench they reach at least as low as the best anneal, for which the twenty
+# lowest anneals are quenched too. A difference below 10⁻⁶ J counts as none; we then call it a tie.
+#
+# The claim is tested only if it takes something to get there: twenty anneals that nobody chose,
+# quenched as well, stay above. (The run at full size was judged without this condition. There five
+# such anneals end 1.2 to 4.7·10⁻⁴ J above the best.) One thing it does not tell: 85 % of the
+# anneals are what the model learns from, so that it may have recalled the best of them, not found
+# it. Whether it was trained on the best one is said with the result, and the table has the best of
+# the others.
 
 # %%
 ours = contest["collapsed model, lowest after quench"]
@@ -1513,12 +1530,14 @@ else:
 
 # %% [markdown]
 # ## 11. Walk yourself
-# The sliders below move through the latent spaces of models that come with the package: γ chooses
-# the model, R the step between the lattice with an interstitial and the perfect one, counted from
-# the barrier (or from step 30, if the barrier lies nearer to an end of the walk), and the last
-# three move the components of the code that say most about a state. Right of each state is the map
-# of chapter 5, here black where a spin deviates from its field by 0.3 rad or more. Nothing has to
-# be trained for this; the cell needs none of the others.
+# The sliders below move through the latent spaces of models that come with the package:
+# - γ chooses the model;
+# - R is the step between the lattice with an interstitial and the perfect one, counted from the
+#   barrier (or from step 30, if the barrier lies nearer to an end of the walk);
+# - the last three move the components of the code that say most about a state.
+#
+# Right of each state is the map of chapter 5, here black where a spin deviates from its field by
+# 0.3 rad or more. Nothing has to be trained for this; the cell needs none of the others.
 
 # %% tags=["explorer"]
 from spinlib import widgets
@@ -1534,8 +1553,8 @@ strip
 # %% [markdown]
 # The walk is also a film, which needs no running Python. Drag R: below the critical γ the
 # interstitial is squeezed out. Far above it nearly all random codes lead to one lattice. On a
-# laptop, those codes that come closest to the two targets lie outside of what is ever drawn, and on
-# their way the states have faults; at full size the whole walk stays in that lattice.
+# laptop, the codes that come closest to the two targets lie outside of what is ever drawn, and the
+# states on the way have faults; at full size the whole walk stays in that lattice.
 
 # %%
 film = widgets.film(walk, [walk_gammas[0], *walk_gammas[-1:], *beyond[-1:]])
@@ -1571,48 +1590,44 @@ print(f"{len(kept)} models in {kept[0].parent.relative_to(ROOT)}")
 # | V8: open square | not tested: anneals get there, too | reproduced: a tie |
 # | V9: speed | reproduced | reproduced: 4330 against at most 1.4 states per second |
 #
-# *Why.* V2: at full size the drop comes at 10³ or just before, at 768 to 1003, and for β = 10⁻⁴
-# $L_{RC}$ rises a little early. On a laptop $L_{RC}$ at γ = 100 is already 1.5 to 2.7 times its
-# first value, and $L_H$ is half-way down at 320 to 350.
+# *Why.*
+# - V2: at full size the drop comes at 10³ or just before, at 768 to 1003, and for β = 10⁻⁴ $L_{RC}$
+#   rises a little early. On a laptop $L_{RC}$ at γ = 100 is already 1.5 to 2.7 times its first
+#   value, and $L_H$ is half-way down at 320 to 350.
+# - V3: on a laptop, 29 % of the skyrmions in generated states are still deformed at γ = 100,
+#   against 8 % in the data. They do become fewer, by half of the excess. In outputs the excess is
+#   small from the start, 0.015 ± 0.009, and stays so. At full size a fifth of the excess is left in
+#   generated states, and again nothing in outputs.
+# - V5: on a laptop the barrier becomes narrower by a quarter only, and just past it the
+#   interstitial is as visible at γ = 100 as at γ = 0: a spin there differs by 1.40 ± 0.03 and
+#   1.35 ± 0.03 from the end of the walk. At full size the barrier becomes three times narrower, and
+#   nothing is left.
+# - V6 on a laptop: the critical γ at β = 10⁻³ are 3921 ± 1509 and, between two points of the sweep,
+#   500 to 1000: their mean is the paper's, but not either of them. And the first training ends at a
+#   twenty-seventh of its first k-space MSE, not at a hundredth. That is a matter of chance: of the
+#   eight trainings of chapter 7 two do so, and their critical γ differ fivefold. So it cannot be
+#   seen whether the critical γ depends on β, as the paper says. (At β = 10⁻⁴ the MSE first doubles,
+#   then falls between 500 and 1000.)
+# - V6 at full size: the critical γ are 1876 ± 255, 1782 ± 148 and, at β = 10⁻⁴, 1532 ± 179. At
+#   β = 10⁻³ the MSE does not fall far enough: to a fifth and to a twenty-fourth, because 17 and 5
+#   of a hundred codes are still decoded to lattices with faults. (Without these it would be a
+#   forty-second and a fifty-fifth.) In an earlier run, on a GPU (spinlib/README.md), it fell more
+#   than a hundredfold in all three trainings; whether chance or the arithmetic made the difference
+#   is not known.
+# - V7: on a laptop, one of the three trainings draws the best lattice, and two the square one of
+#   chapter 7. At full size one of three draws the best one, and the others the second best, a
+#   minimum of its own: no small step leads from 28 skyrmions to 30. So “ground state of the system”
+#   holds only nearly, and without a list of lattices nobody could tell.
+# - V8: on a laptop six of twenty anneals, once quenched, end in the same state as the model, so
+#   that getting there shows nothing. At full size the five that were tried stay above it.
 #
-# V3: on a laptop, 29 % of the skyrmions in generated states are still deformed at γ = 100,
-# against 8 % in the data. They do become fewer, by half of the excess. In outputs the excess is
-# small from the start, 0.015 ± 0.009, and stays so. (In the run before, with other states, two
-# thirds were gone, and in outputs nothing was left of 0.027 ± 0.011.) At full size a fifth of the
-# excess is left in generated states, and again nothing in outputs.
+# Our trainings are twenty-five times shorter than the paper's; whether longer ones would find the
+# best lattice is open. Of the boundary conditions for which the paper names ground states, only the
+# open square is tried here.
 #
-# V5: on a laptop the barrier becomes narrower by a quarter only, and just past it the interstitial
-# is as visible at γ = 100 as at γ = 0: a spin there differs by 1.40 ± 0.03 and 1.35 ± 0.03 from the
-# end of the walk. At full size the barrier becomes three times narrower, and nothing is left.
-#
-# V6: on a laptop the critical γ at β = 10⁻³ are 3921 ± 1509 and, between two points of the sweep,
-# 500 to 1000: their mean is the paper's, but not either of them. And the first training ends at a
-# twenty-seventh of its first k-space MSE, not at a hundredth. That is a matter of chance: of the
-# eight trainings of chapter 7 two do so, and their critical γ differ fivefold. (In the run before
-# they were 1275 ± 149 and 500 to 1000, and one of eight trainings did not fall far enough.) So it
-# cannot be seen whether the critical γ depends on β, as the paper says. (At β = 10⁻⁴ the MSE
-# first doubles, then falls between 500 and 1000.) At full size they are 1876 ± 255, 1782 ± 148
-# and, at β = 10⁻⁴, 1532 ± 179. There the MSE does not fall far enough in the two trainings at β =
-# 10⁻³: to a fifth and to a twenty-fourth, because 17 and 5 of a hundred codes are still decoded
-# to lattices with faults. (Without these it would be a forty-second and a fifty-fifth.) An
-# earlier run, with 3 epochs per stage and bfloat16 on a GPU, had 2682 and 1565, and the MSE fell
-# more than a hundredfold in all three trainings; whether chance or the arithmetic made the
-# difference is not known.
-#
-# V7: on a laptop, one of the three trainings draws the best lattice, and two draw a square one,
-# which relaxes into the best. At full size one of three draws the best one, and the others the
-# second best, with 28 skyrmions, a minimum of its own: no small step leads from there to 30. (In
-# the earlier run all three ended there.) So "ground state of the system" holds only nearly, and
-# without a list of lattices nobody could tell. Our trainings are twenty-five times shorter than
-# the paper's; whether longer ones would find the best lattice is open. Of the boundary conditions
-# for which the paper names ground states, only the open square is tried here.
-#
-# V8: on a laptop six of twenty anneals, once quenched, end in the same state as the model, so
-# that getting there shows nothing. At full size the five that were tried stay above it.
-#
-# *What to try next.* A hundred epochs per stage, which takes hours on one GPU; many seeds, of
-# which the lowest result is kept; a γ that rises and falls again; a Hamiltonian whose ground
-# state is unknown.
+# *What to try next.* A hundred epochs per stage, which takes hours on one GPU; many seeds, of which
+# the lowest result is kept; a γ that rises and falls again; a Hamiltonian whose ground state is
+# unknown.
 #
 # ## About this run
 
