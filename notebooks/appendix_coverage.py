@@ -16,16 +16,19 @@
 # *How far can an answer be trusted: when everything said about the picture is true, and when
 # something is not?*
 #
-# `estimate` of study 1 reads *A*, *D*, *M*_s and the helix period 4π*A*/*D* from a picture, each
-# with an interval that should hold (contain) the truth in 90 % of cases. That promise rests on
-# its own simulations. This page takes the place of the experimentalist: films with hidden
-# parameters are photographed, `estimate` gets the pictures one by one, with the conditions and
-# the ranges and nothing else, and its answers are compared with the truth.
+# **The answer.** If what is said about the picture is true, the intervals can be taken at their
+# word, on average over the ranges. Wrong physics may pass unnoticed.
 #
-# No training has seen these films, and they differ in kind from the simulated ones: their cells
-# are finer than those that `estimate` trains on, the film goes on beyond the picture, and the
-# picture is blurred by one instrument, recorded with its noise and stored in 8 bits. Conditions
-# and ranges are those of the example in the [README](../README.md#your-own-picture).
+# `estimate` of study 1 reads *A*, *D*, *M*_s and the helix period 4π*A*/*D* from a picture, each
+# with an interval that should hold (contain) the truth in 90 % of cases. That promise rests on its
+# own simulations. This page takes the place of the experimentalist: films with hidden parameters
+# are photographed, `estimate` gets the pictures one by one, with the conditions and the ranges and
+# nothing else, and its answers are compared with the truth.
+#
+# No training has seen these films, and they differ in kind from the simulated ones: their cells are
+# finer than those that `estimate` trains on, the film goes on beyond the picture, and the picture
+# is blurred by one instrument, recorded with its noise and stored in 8 bits. Conditions and ranges
+# are those of the example in the [README](../README.md#your-own-picture).
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
@@ -76,10 +79,10 @@ EFFORT_HERE = replace(EFFORT[effort], again=2, loop_films=2, loop_cells=16, loop
 
 # %% [markdown]
 # ## Hidden films
-# Parameters are drawn at random, uniformly over the ranges, because the promise is an average
-# over them. Nothing below looks at them until all answers are in. (Earlier versions of `estimate`
-# were improved by how other films fared, those of the seed 424 242. The present ones are new: no
-# choice of method was made with them in sight.)
+# Parameters are drawn at random, uniformly over the ranges, because the promise is an average over
+# them. Nothing below looks at them until all answers are in. (Earlier versions of `estimate` were
+# improved by how other films fared. The present ones are new: no choice of method was made with
+# them in sight.)
 
 
 # %%
@@ -173,10 +176,11 @@ SYMBOLS = [symbol_and_unit(name)[0] for name in QUANTITIES]
 # %% [markdown]
 # **Criterion.** For each of *A*, *D*, *M*_s and 4π*A*/*D*, the share of intervals that hold the
 # truth is 90 %, within twice its error. This error, for a share of 90 %, has two parts: the films
-# are a sample, and so are the states on which each network was calibrated. (Errors and
-# half-widths are relative. The ± of a mean error is the scatter over films: what a network does
-# to all of its films alike is not in it. An interval is *closed* if both of its ends lie within
-# the simulated range; the half-width is the median over these.)
+# are a sample, and so are the states on which each network was calibrated.
+#
+# Errors and half-widths in the table are relative. The ± of a mean error is the scatter over films:
+# what a network does to all of its films alike is not in it. An interval is *closed* if both of its
+# ends lie within the simulated range; the half-width is the median over these.
 
 
 # %%
@@ -258,12 +262,12 @@ study.show(
 # %% [markdown]
 # ## When something told is wrong
 # The answer depends on what `estimate` is told about the picture. Here the same films, with
-# parameters from the middle half of the ranges, are photographed several times, each time with
-# one thing different from what is told. Shifts of the estimates are taken film by film, against
-# the picture about which everything told is true. *Holds* is the share of intervals of the four
-# quantities that still hold the truth; *strange* is the share of pictures which, `estimate`
-# warns, look like nothing it has simulated. It leaves the intervals of these open, so that they
-# hold whatever is true.
+# parameters from the middle half of the ranges, are photographed several times, each time with one
+# thing different from what is told. Shifts of the estimates are taken film by film, against the
+# picture about which everything told is true. *Holds* is the share of intervals of the four
+# quantities that still hold the truth. *Strange* is the share of pictures of which `estimate` warns
+# that they look like nothing it has simulated; it leaves their intervals open, so that these hold
+# whatever is true.
 
 # %%
 u = random_uniform((len(NAMES),), **draw | {"states": range(1000, 1000 + slip_films)}).numpy()
@@ -328,16 +332,18 @@ slips[["holds", "strange"]].map(lambda share: f"{100 * share:.0f} %")
 
 # %% [markdown]
 # ## Another field, grey pictures, films of another kind, and an unknown axis
-# Four more questions. *Which picture should one take?* The first of the hidden films are cooled
-# again, in a stronger field. Answers come from this second picture alone, from both together
-# (`estimate` takes lists of pictures and conditions), and from the second with the blur of the
-# instrument told: so far `estimate` had to allow for anything up to two pixels. *What do colours
-# add?* The first hidden films are photographed once more, in grey levels of *m*_z alone. *Which
-# films can it handle?* An easy axis and the kind of the DMI can be told if they are known from
-# elsewhere; new films have an interfacial DMI and an easy axis of 20 kJ/m³. *What if the axis is
-# not known?* Then `estimate` can be told the two values between which it lies, and each film that
-# it simulates has an axis drawn from this range. So does each of a further set of hidden films.
-# The criterion is the same.
+# Four more questions, with the same criterion:
+# - *Which picture should one take?* The first of the hidden films are cooled again, in a stronger
+#   field. Answers come from this second picture alone, from both together (`estimate` takes lists
+#   of pictures and conditions), and from the second with the blur of the instrument told: so far
+#   `estimate` had to allow for anything up to two pixels.
+# - *What do colours add?* The first hidden films are photographed once more, in grey levels of
+#   *m*_z alone.
+# - *Which films can it handle?* An easy axis and the kind of the DMI can be told if they are known
+#   from elsewhere; new films have an interfacial DMI and an easy axis of 20 kJ/m³.
+# - *What if the axis is not known?* Then `estimate` can be told the two values between which it
+#   lies, and each film that it simulates has an axis drawn from this range. So does each of a
+#   further set of hidden films.
 
 # %%
 strong = replace(TOLD, field_T=strong_field_T)
@@ -468,50 +474,45 @@ of_axis
 
 # %% [markdown]
 # ## What to take from it
-# - In a weak field the intervals can be taken at their word, on average over the ranges, if what
+# - *In a weak field* the intervals can be taken at their word, on average over the ranges, if what
 #   is said about the picture is true. Those of 4π*A*/*D* hold even more often than promised, in
-#   99 ± 4 % of cases. In the outer tenths of their ranges those of *A*, *D* and *M*_s hold in 85
-#   ± 10, 89 ± 7 and 96 ± 4 % of cases; estimates are drawn towards the middle. On average the
+#   99 ± 4 % of cases. In the outer tenths of their ranges those of *A*, *D* and *M*_s hold in
+#   85 ± 10, 89 ± 7 and 96 ± 4 % of cases; estimates are drawn towards the middle. On average the
 #   intervals of 4π*A*/*D* reach 5 % to either side and those of *A* and *D* a fifth; root mean
-#   square errors are half to two thirds of that. (In earlier runs, with the films that guided the
-#   method, they held in 92, 96, 91 and 91 % of cases, with errors of 11, 12, 10 and 3 %. A period
-#   above 110 nm, of which the picture shows less than four, was read 7 ± 1 % too long there, in
-#   eight films, by a straight map; by a parabola it is 4 ± 3 % in the three that there are here.
-#   Before that, `estimate` had the paper's network, which answers window by window. Its intervals
-#   held in 91, 92, 85 and 90 %, then 94, 90, 92 and 94 %, then 94, 92, 89 and 92 %, then 96, 95,
-#   91 and 90 % of cases, with errors of 15, 15, 13 and 4 % in the last run.)
-# - A picture in a stronger field says more about *D* and *A*. The field that unwinds helices of a
+#   square errors are half to two thirds of that. A period above 110 nm, of which the picture shows
+#   less than four, is read 4 ± 3 % too long, in three films.
+# - *A picture in a stronger field* says more about *D* and *A*. The field that unwinds helices of a
 #   known period *L* goes as *D*²/2*AM*_s = 2π*D*/*LM*_s, so that what a field does to a texture
-#   shows *D* as well as *M*_s. On a laptop the errors of *A* and *D* fall from 14 and 13 % to 9
-#   and 8 %; that of *M*_s is 12 %, where the weak field's picture has 10 %. With the 40 films of
-#   the run before, 11, 12 and 12 % became 6, 4 and 6 %: a few films make much of such a number.
-#   The weak field's picture adds nothing to that one: with both the errors are 9, 8 and 12 %. To
-#   tell the blur helps little. The intervals allow for any up to two pixels, on average over it,
-#   whereas an instrument has one. With a blur of 3 nm of which `estimate` is not told, *M*_s is
+#   shows *D* as well as *M*_s. On a laptop the errors of *A* and *D* fall from 14 and 13 % to 9 and
+#   8 %; that of *M*_s is 12 %, where the weak field's picture has 10 %. With the 40 films of the
+#   run before, 11, 12 and 12 % became 6, 4 and 6 %: a few films make much of such a number. The
+#   weak field's picture adds nothing: with both the errors are 9, 8 and 12 %.
+# - *To tell the blur* helps little. The intervals allow for any up to two pixels, on average over
+#   it, whereas an instrument has one. With a blur of 3 nm of which `estimate` is not told, *M*_s is
 #   read 4.6 ± 1.8 % too high; with the blur told it is 3.3 ± 1.7 %, and the error 11 instead of
 #   12 %. (In the weak field this was not tried.)
-# - Grey levels of *m*_z alone tell *A*, *D* and 4π*A*/*D* almost as well as colours do (errors of
+# - *Grey levels* of *m*_z alone tell *A*, *D* and 4π*A*/*D* almost as well as colours do (errors of
 #   15, 14 and 3 % instead of 14, 13 and 3 %), but *M*_s worse, to 16 % instead of 10 %: what it
 #   does to the walls shows in their hue. The darkest and the brightest tenth are cut off of every
-#   grey picture, simulated ones as well, so that what a camera cuts off makes no difference:
-#   *M*_s is 0 ± 3 % off, and its intervals hold in 93 ± 5 %. (While `estimate` did not know of
-#   that, it was 10 ± 4 % too low, and they held in 80 ± 5 %.)
-# - For films with an interfacial DMI and an easy axis that is told, the intervals held in 85, 93,
-#   85 and 88 ± 5 % of cases (*A*, *D*, *M*_s, 4π*A*/*D*); in earlier runs, with other films, those
-#   of *M*_s in 78 to 90 %.
-# - Ten kelvin, a tenth of the thickness or another rate of cooling matter less than half of an
-#   interval's reach; a tenth of the field costs *A* and *D* more than half of it. An error in the
-#   pixel size passes straight into lengths: if pixels are 3 % larger than said, 4π*A*/*D* comes out
-#   3 % too small, and *M*_s 3 % too large.
-# - Wrong physics may pass unnoticed if it makes textures that other parameters make, too. An easy
-#   axis works against the demagnetising field, through which *M*_s is seen: *M*_s is read too
-#   low, and nothing warns of it. A blur beyond what was allowed for also goes unnoticed, and
-#   lowers *M*_s by a tenth. An axis that is known should be told; of one that is not, its range.
-#   The closed intervals of *M*_s then reach 26 % to either side, where films known to have no axis
-#   have 15 %, and a fifth of the intervals are open. They hold in 88 ± 5 % of cases; told of no
-#   axis, in 65 %. (*M*_s is then read 12 ± 3 % too low, and with the range told 9 ± 3 % too high:
-#   three quarters of these 40 axes happen to lie in the lower half of their range.) What turns
-#   spins the other way is noticed: walls of another kind, and a mirrored picture.
+#   grey picture, simulated ones as well, so that what a camera cuts off makes no difference: *M*_s
+#   is 0 ± 3 % off, and its intervals hold in 93 ± 5 %.
+# - *Films of another kind*: with an interfacial DMI and an easy axis that is told, the intervals
+#   held in 85, 93, 85 and 88 ± 5 % of cases (*A*, *D*, *M*_s, 4π*A*/*D*); in earlier runs, with
+#   other films, those of *M*_s in 78 to 90 %.
+# - *Small slips*: ten kelvin, a tenth of the thickness or another rate of cooling matter less than
+#   half of an interval's reach; a tenth of the field costs *A* and *D* more than half of it. An
+#   error in the pixel size passes straight into lengths: if pixels are 3 % larger than said,
+#   4π*A*/*D* comes out 3 % too small, and *M*_s 3 % too large.
+# - *Wrong physics* may pass unnoticed if it makes textures that other parameters make, too. An easy
+#   axis works against the demagnetising field, through which *M*_s is seen: *M*_s is read too low,
+#   and nothing warns of it. A blur beyond what was allowed for also goes unnoticed, and lowers
+#   *M*_s by a tenth. What turns spins the other way is noticed: walls of another kind, and a
+#   mirrored picture.
+# - *An axis* that is known should be told; of one that is not, its range. The closed intervals of
+#   *M*_s then reach 26 % to either side, where films known to have no axis have 15 %, and a fifth
+#   of the intervals are open. They hold in 88 ± 5 % of cases; told of no axis, in 65 %. (*M*_s is
+#   then read 12 ± 3 % too low, and with the range told 9 ± 3 % too high: three quarters of these 40
+#   axes happen to lie in the lower half of their range.)
 
 # %% [markdown]
 # ## About this run
