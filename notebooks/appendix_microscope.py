@@ -17,9 +17,9 @@
 #
 # Experiments give pictures of spins, never the spins themselves. One instrument,
 # `spinlib.microscope`, draws such pictures, and `spinlib.pictures` brings pictures made elsewhere
-# to the same form. Study 1 sees `colour` and `in_plane`, study 2 `vector`, study 3
-# `perpendicular`; study 4's autoencoder takes the spins themselves. This page sends one state
-# through every contrast, each with the line that makes it, and then back to spins.
+# to the same form. Study 1 sees `colour` and `in_plane`, study 2 `vector`, study 3 `perpendicular`;
+# study 4's autoencoder takes the spins themselves. This page sends one state through every
+# contrast, each with the line that makes it, and then back to spins.
 
 # %% tags=["parameters"]
 profile: str = "laptop"  # sizes: smoke, laptop or paper
@@ -81,10 +81,10 @@ contact_sheet((1 + vector[0, :, None]) / 2, ["$m_x$", "$m_y$", "$m_z$"], pixel=f
 
 # %% [markdown]
 # `colour`: the drawing above as an RGB picture. `perpendicular`: m_z alone, as polar Kerr
-# microscopy shows domains. `in_plane`: the other two components, as Lorentz microscopy
-# reconstructs them; up and down are both black. (The part without curl, as in Néel walls, is
-# drawn here but invisible to electrons; in textures of bulk DMI, as here, it is small and mostly
-# thermal noise.)
+# microscopy shows domains. `in_plane`: the other two components, as Lorentz microscopy reconstructs
+# them; up and down are both black. (The part of them without curl, as in Néel walls, is drawn here
+# but invisible to electrons. In textures of bulk DMI, as here, it is small and mostly thermal
+# noise.)
 
 # %%
 colours = Microscope("colour")(spins, film.cell)
@@ -174,8 +174,8 @@ contact_sheet(turns, ["0°", "90°", "180°", "270°"], pixel=film.cell)
 # %% [markdown]
 # ## And back
 # Colours can be turned back into spins. Eight bits lose most near the poles, where all hues run
-# together; the function says how much may be lost. The check: in every pixel, the angle really
-# lost stays below the bound reported for it.
+# together; the function says how much may be lost. The check is that in every pixel the angle
+# really lost stays below the bound reported for it.
 
 # %%
 stored = (colours * 255).round() / 255
@@ -195,8 +195,8 @@ contact_sheet(
 )
 
 # %% [markdown]
-# A picture file comes in through `read_picture`, which reports what it did to it; from then
-# on it is a picture like all of these.
+# `read_picture` reads a picture file and reports what it did to it; from then on it is a picture
+# like all of these.
 #
 #     picture = read_picture("helices.tif", pixel_size=2.34e-9, crop=(0, 0, 1024, 960))
 
