@@ -15,12 +15,12 @@
 # # Appendix: is the micromagnetics right?
 # *This repository's simulators against standard problems and closed formulas.*
 #
-# All studies rest on simulated spins. Nearly all data come from the heat bath, a Monte Carlo
-# method that draws each spin anew from its Boltzmann distribution in the field of the others;
-# studies 1 and 3 compare it with the equation of motion below, the Landau–Lifshitz–Gilbert
-# equation. Here both are tested on problems whose answers are published or exact (and two rows
-# on their own convergence, “coarse cells”). Every check adds a row to the table at the end: the
-# reference, our value, the deviation, and the tolerance with its reason.
+# All studies rest on simulated spins. Nearly all data come from the heat bath, a Monte Carlo method
+# that draws each spin anew from its Boltzmann distribution in the field of the others. Studies 1
+# and 3 compare it with the equation of motion below, the Landau–Lifshitz–Gilbert equation. Here
+# both are tested on problems whose answers are published or exact (and, in two rows, “coarse
+# cells”, on their own convergence). Every check adds a row to the table at the end: the reference,
+# our value, the deviation, and the tolerance with its reason.
 #
 # $$\frac{\mathrm d\mathbf S}{\mathrm dt} = -\frac{\gamma}{1+\alpha^2}\left[\mathbf S\times\mathbf B
 # + \alpha\,\mathbf S\times(\mathbf S\times\mathbf B)\right],\qquad
@@ -75,13 +75,15 @@ def crossing(x, y):
 
 # %% [markdown]
 # ## muMAG standard problem 4
-# The [problem](https://www.ctcms.nist.gov/~rdm/std4/spec4.html): a platelet of 500 × 125 × 3 nm³
+# In this [problem](https://www.ctcms.nist.gov/~rdm/std4/spec4.html) a platelet of 500 × 125 × 3 nm³
 # (A = 13 pJ/m, M_s = 800 kA/m, α = 0.02) relaxes to an S-state, its spins along the long side but
 # bent like an S at the ends. Each of two fields, F1 and F2, then switches it; both run as one
 # batch. The time at which ⟨m_x⟩ crosses zero is the number to compare; later, the codes'
-# trajectories part. The reference values are those of codes with 128 × 32 cells and γ = 1.7609e11
-# rad/(T s), 138.5 and 136.95 ps, read to 0.05 ps. Ours is that of OOMMF and mumax³, 1.7595e11: all
-# times are longer by the ratio of the two.
+# trajectories part.
+#
+# The reference values, 138.5 and 136.95 ps, read to 0.05 ps, are those of codes with 128 × 32 cells
+# and γ = 1.7609e11 rad/(T s). Our γ is that of OOMMF and mumax³, 1.7595e11: all times are longer by
+# the ratio of the two.
 
 # %%
 fields = torch.tensor([[-24.6e-3, 4.3e-3, 0.0], [-35.5e-3, -6.3e-3, 0.0]])
@@ -163,12 +165,12 @@ else:
 
 # %% [markdown]
 # ## The DMI standard problem
-# Cortés-Ortuño et al. (doi:10.1088/1367-2630/aaea1c): A = 13 pJ/m, D = 3 mJ/m², K_u = 0.4 MJ/m³,
-# no demagnetisation. In a wire of 100 nm the spins at the free ends tilt by sin θ = D/(2√(AK));
-# the first of its 1 nm cells, whose centre is half a nanometre inside, shows 0.61345 in OOMMF,
-# Fidimag and mumax³, all within 5·10⁻⁶. A disk of 100 nm holds a skyrmion, of a radius of 22.030 nm
-# in the paper's solution of the continuum, and of 21.868 nm in OOMMF and Fidimag on 2 nm cells
-# (numbers from the paper's supplement).
+# It was set by Cortés-Ortuño et al. (doi:10.1088/1367-2630/aaea1c): A = 13 pJ/m, D = 3 mJ/m²,
+# K_u = 0.4 MJ/m³, no demagnetisation. In a wire of 100 nm the spins at the free ends tilt by sin
+# θ = D/(2√(AK)). The first of its 1 nm cells, whose centre is half a nanometre inside, shows
+# 0.61345 in OOMMF, Fidimag and mumax³, all within 5·10⁻⁶. A disk of 100 nm holds a skyrmion, of a
+# radius of 22.030 nm in the paper's solution of the continuum, and of 21.868 nm in OOMMF and
+# Fidimag on 2 nm cells (numbers from the paper's supplement).
 #
 # At an edge, bonds to missing neighbours are left out and nothing else is done. This is what
 # OOMMF's DMI does, and it converges to the natural boundary condition |∂S/∂n| = D/2A.
@@ -259,9 +261,10 @@ check("walls", "D_c (mJ/m²)", 2.903, critical, 0.0145, "½ %: 1 nm cells")
 
 # %% [markdown]
 # ## Coarse cells
-# The energy density of a lattice of skyrmions of FeGe in 0.1 T, in boxes 1.2 helix periods wide,
-# relative to that of the same box with seven times finer plain cells: with plain cells, and with
-# bonds whose helices are right on average over directions (`Film.exact_helix`).
+# How much do coarse cells change the energy density of a lattice of FeGe skyrmions in 0.1 T? The
+# boxes are 1.2 helix periods wide, and the reference is the same box with seven times finer plain
+# cells. Compared with it are plain cells, and bonds whose helices are right on average over
+# directions (`Film.exact_helix`).
 
 # %%
 iron = {"exchange_stiffness": 8.78e-12, "saturation": 384e3, "dmi": 1.58e-3, "thickness": 3e-9}
@@ -410,10 +413,11 @@ for demagnetisation in (True, False):
 # ## Loops
 # The particle of Stoner and Wohlfarth has one spin and an easy axis. In a field at an angle θ to
 # that axis it switches on the astroid, at (cos^⅔ θ + sin^⅔ θ)^(−3/2) of the anisotropy field B_K;
-# beyond 45° its magnetisation along the field passes zero before, at ½ sin 2θ. (A small random
-# kick after each step of the field lets a spin leave a direction that is balanced but no longer
-# stable.) The particle of muMAG's standard problem 2 (5 : 1 : 0.1, field along [111]) has H_c =
-# 0.05707 M_s if it is far smaller than the exchange length.
+# beyond 45° its magnetisation along the field passes zero before, at ½ sin 2θ. (A small random kick
+# after each step of the field lets a spin leave a direction that is balanced but no longer stable.)
+#
+# The particle of muMAG's standard problem 2 (5 : 1 : 0.1, field along [111]) has H_c = 0.05707 M_s
+# if it is far smaller than the exchange length.
 
 # %%
 particle = Film(13e-12, 800e3, anisotropy=1e5, cell=4e-9, thickness=2e-9)
