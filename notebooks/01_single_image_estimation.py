@@ -401,8 +401,8 @@ compared
 # ## 3. Windows and networks
 # *What learns, and from what?* A picture is cut into overlapping windows of 32×32 pixels, one every
 # 8 pixels. Each window is a sample of the same three parameters, so that one simulation yields more
-# than a hundred samples. It is read by the network of the paper's Table I: two layers of learnt 3×3
-# filters (convolutions), and three layers that combine their output:
+# than a hundred samples. A window is read by the network of the paper's Table I: two layers of
+# learnt 3×3 filters (convolutions), and three layers that combine their output:
 
 # %%
 network = WindowedCNN()

@@ -1417,11 +1417,11 @@ study.show(
 # $D_L \lambda/D$. The virtual series begins and ends near the paper's, so its truth and its
 # estimates can be compared with 0.187 and −0.115 meV.
 #
-# **Criterion for K9.** The estimated DMI of the first and the last film of the series lies within
-# 20 % of the truth, or within twice its error, which is the spread over panels divided by the
-# square root of their number (at full size it was twice the spread itself). The unit is a *D*_L
-# that agrees with the paper's within 1 %, which tests the formula and its units, not the numbers of
-# layers.
+# **Criterion for K9.** One statement: the estimated DMI of the first and the last film of the
+# series lies within 20 % of the truth, or within twice its error, which is the spread over panels
+# divided by the square root of their number (at full size it was twice the spread itself). The unit
+# *D*_L has to agree with the paper's within 1 %, which tests the formula and its units, not the
+# numbers of layers.
 
 # %%
 dipolar_mev = domains.dipolar_energy(((2, 1.7), (6, 0.6)), 2.49e-10)
@@ -1575,9 +1575,9 @@ Markdown("\n".join(f"- *{name}*: {' '.join(words) or 'none'}" for name, words in
 #   and blur, *K*_N is read 0.013 too high and *D*_N 0.021 too low on average. The periods come out
 #   3.3 ± 2.0 % too long and 4.3 % off film by film, just within the criterion. (In the run before,
 #   with other films, they were 5.7 % too long, and K8 partly reproduced.)
-# - Correction by simulation, on a laptop, leaves −0.002 and +0.015; the periods are then
-#   0.4 ± 1.1 % too short on average and 2.1 % off film by film, against 4.1 % with the true
-#   parameters, by chance. It stands or falls with the rate of cooling: with the fastest or the
+# - Correction by simulation, on a laptop, leaves −0.002 for *K*_N and +0.015 for *D*_N; the periods
+#   are then 0.4 ± 1.1 % too short on average and 2.1 % off film by film, against 4.1 % with the
+#   true parameters, by chance. It stands or falls with the rate of cooling: with the fastest or the
 #   slowest of the training, *K*_N is off by −0.04 or +0.09 and *D*_N by +0.06 or −0.10. The
 #   full-size run had no correction.
 #
