@@ -1221,14 +1221,14 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 #    (for the period 4π*A*/*D*, by a parabola);
 # 3. works backwards: with the estimate it simulates texture and hysteresis loop.
 #
-# **The network** is no longer the paper's, but it reads the same windows: four convolutions pass
-# over the whole picture at once, and their last filters see 31×31 pixels each, 8 pixels apart. In
-# the paper each window is answered for itself, and the answers are averaged. Here what the windows
-# show is first averaged (its mean and its scatter over the picture), and then answered. So no
-# window has to tell a parameter by itself. For the films by which the method was chosen, the errors
-# of *A*, *D*, *M*_s and 4π*A*/*D* fell from 15, 15, 13 and 4 % to 11, 12, 10 and 3 %; for the new
-# ones of the [appendix](appendix_coverage.ipynb) they are 13, 12, 9 and 3 %. (The full-size run
-# still has the paper's network here.)
+# **The network** is no longer the paper's, but reads nearly the same windows: four convolutions
+# pass over the whole picture at once, and their last filters see 31×31 pixels each, 8 pixels apart.
+# In the paper each window is answered for itself, and the answers are averaged. Here what the
+# windows show is first averaged (its mean and its scatter over the picture), and then answered. So
+# no window has to tell a parameter by itself. For the films by which the method was chosen, the
+# errors of *A*, *D*, *M*_s and 4π*A*/*D* fell from 15, 15, 13 and 4 % to 11, 12, 10 and 3 %; for
+# the new ones of the [appendix](appendix_coverage.ipynb) they are 13, 12, 9 and 3 %. (The full-size
+# run still has the paper's network here.)
 #
 # **Intervals.** Beyond the paper, the answer comes with warnings and with an interval that is to
 # hold the truth in 90 % of cases. It is split-conformal: wide enough for nine tenths of the errors

@@ -1276,7 +1276,8 @@ study.show(
 # The stripe period of a metastable film also depends on how fast it was cooled, which the network
 # was not told and which a picture hardly shows. The network learnt from films of all rates, so its
 # answer suits one rate, and slower films are read with too large a *D* and too small a *K*. The
-# errors of *K*_N and *D*_N in the table below change *K*_eff and so the period.
+# errors of *K*_N and *D*_N in the table below change *K*_eff and so the period. (Its films are read
+# as they are, not through the microscope, which makes the series' *K* and *D* come out too small.)
 #
 # On a laptop, the rate that suits *D*_N best is the fastest, and the one that suits *K*_N lies
 # between the rate of the series and the slowest; at the rate of the series both are read a little

@@ -1334,7 +1334,7 @@ print(kept.relative_to(ROOT))
 #
 # *Why.* Over its range $M_s$ makes domains two fifths smaller and walls two thirds wider. From the
 # lower third of the range to the upper the domains shrink by a quarter; for $D$, far below its
-# critical value, it is some 5 %. So a wrong scale costs $D$ more, and it takes longer to learn.
+# critical value, by some 5 %. So a wrong scale costs $D$ more, and $D$ takes longer to learn.
 # Whether the scales in between come with more training is open. Earlier single trainings, with half
 # as many films of $D$ and 40 000, 65 000 and 80 000 looks at them, had an $R^2$ of −0.09, 0.26 and
 # 0.50 in test B, but the present one, with 65 000 looks and counted in the same way (all cuts
