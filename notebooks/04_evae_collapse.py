@@ -25,7 +25,7 @@
 # **The answer.** *Nearly.*
 # - *At full size*, the generated states have lost half of their variety when γ reaches 1500 to
 #   1900, depending on the training (the paper: 500 to 2000). At γ = 10⁶ (not shown above) each
-#   model draws one lattice from nearly all random codes, lower in energy than any state it learnt
+#   model draws one lattice from most random codes, lower in energy than any state it learnt
 #   from, and one with faults from the rest. It need not be the best lattice that fits: one of three
 #   trainings draws that one, with 30 skyrmions; the other two draw one with 28, which is 3.7·10⁻⁵ J
 #   per site above it.
