@@ -27,7 +27,7 @@ export PROFILE STUDY DEVICE JOBS P PARAMETERS ONLY
 export OMP_WAIT_POLICY ?= passive
 
 # The first Python that is new enough; the pins were made with 3.11.
-PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
 # In the conda environment of environment.yml everything is there already; otherwise use .venv.
