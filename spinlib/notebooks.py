@@ -19,7 +19,7 @@ from typing import Any
 
 # The checkout. Of a package that was installed elsewhere, data and results lie where it is called.
 ROOT = Path(__file__).resolve().parent.parent
-if not (ROOT / "pyproject.toml").exists():
+if not (ROOT / "notebooks" / "profiles.yaml").exists():
     ROOT = Path.cwd()
 REQUIRED = {"profile": "str", "device": "str", "seed": "int", "output": "str"}
 PROFILES = ("smoke", "laptop", "paper")

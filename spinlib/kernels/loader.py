@@ -88,8 +88,11 @@ def _known(flags: tuple[str, ...]) -> tuple[list[str], str]:
         query = [*_compiler(), *some, "-E", "-v", "-x", "c++", os.devnull]
         return subprocess.run(query, capture_output=True, text=True, check=False)
 
-    known = [flag for flag in flags if not ask(flag).returncode]
-    return known, ask(*known).stderr
+    known, answer = list(flags), ask(*flags)
+    if answer.returncode:
+        known = [flag for flag in flags if not ask(flag).returncode]
+        answer = ask(*known)
+    return known, answer.stderr
 
 
 @functools.cache
