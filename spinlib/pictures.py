@@ -299,7 +299,7 @@ def drawn_over(bars: list[tuple[int, int, int, int]]) -> list[str]:
     """Boxes (left, top, right, bottom) of the picture that look like a scale bar."""
     return [
         f"From column {left} to {right} and row {top} to {bottom} from the top left of what was "
-        "read, there is a bar of one shade. If it is a scale bar, it was taken for texture: mask "
+        "read, there is a bar of one shade. If it is a scale bar, it is taken for texture: mask "
         "it (mask=… of read_picture, --mask in a shell) or crop it away, and the words beside it."
         for left, top, right, bottom in bars
     ]
@@ -314,7 +314,7 @@ def left_blank(share: float, box: tuple[int, int, int, int]) -> list[str]:
         f"{100 * share:.0f} % of the pixels lie in areas of exactly one value, where a camera has "
         f"noise; the largest is within columns {left} to {right} and rows {top} to {bottom} from "
         "the top left of what was read. A frame, a caption, the corners of a turned picture, or "
-        "domains that are cut off at white or black: it was taken for texture. Crop or mask it."
+        "domains that are cut off at white or black: it is taken for texture. Crop or mask it."
     ]
 
 

@@ -22,10 +22,10 @@ from spinlib.similarity import noise_level
 # What blur may be, at most, if nobody knows it: pixels, or shares of one that the network sees, as
 # pixels are often finer than the instrument's resolution.
 UNKNOWN_BLUR, OF_SEEN = 2.0, 0.9
-NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 MOST_BEYOND = 0.1  # by which colours may lie beyond 0 to 1, on average over the pixels
 SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
 
+_NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
 _GREY = 0.25  # standard deviation that grey pictures are brought to
 # Shares of the darkest and of the brightest pixels that are cut off. Detectors and programs cut off
 # some as well, and M_s is read off how bright domains are: of pictures that had lost 3 and 5 % it
@@ -170,7 +170,7 @@ def unknown_blur(plan: Plan, conditions: Conditions) -> list[str]:
 
 def stepped(noise: float) -> float:
     """The next of a few levels of noise, so that a series of pictures shares one."""
-    return NOISES ** round(math.log(noise, NOISES)) if noise else 0.0
+    return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
 
 
 def record(

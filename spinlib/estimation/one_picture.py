@@ -52,6 +52,7 @@ from spinlib.thermal_recipes import NAMES, Ranges
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
 
 LARGEST_SEED = 10**15  # ten thousand streams of random numbers follow from each
+_OF_FILE = ("pixel_size", "notes", "coarse_colours", "masked")  # what a picture knows of its file
 _SIMILAR = 30  # known states nearest to the estimate: what goes together in their errors?
 
 
@@ -173,11 +174,11 @@ def _opened(
     about = {
         "conditions": asdict(conditions),
         "file": {
-            name: getattr(picture, name)
-            for name in ("pixel_size", "notes", "coarse_colours", "masked")
-        }
-        | {"bars": bars(picture.pixels), "blank": blank(picture.pixels)}
-        | {"cut_off": observation.cut_off(picture.pixels)},
+            **{name: getattr(picture, name) for name in _OF_FILE},
+            "bars": bars(picture.pixels),
+            "blank": blank(picture.pixels),
+            "cut_off": observation.cut_off(picture.pixels),
+        },
     }
     plan = planning.plan(tuple(pixels.shape[-2:]), conditions, ranges, effort)
     if (few := plan.averaged) > 1:
@@ -286,12 +287,9 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         )
         choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
     for work, each, about in zip(works, learnt, (settings, *settings["others"]), strict=True):
-        pixel, side, file = (
-            work.conditions.pixel_size_nm,
-            min(work.pixels.shape[-2:]),
-            about["file"],
-        )
-        warned += doubts.unresolved(period, pixel, work.plan.cell, pixel * side)
+        pixel, file = work.conditions.pixel_size_nm, about["file"]
+        side = pixel * min(work.pixels.shape[-2:])
+        warned += doubts.unresolved(period, pixel, work.plan.cell, side)
         warned += _at_once(work, about)
         warned += filled_in(*file["masked"], period / about["conditions"]["pixel_size_nm"])
         choices += [
