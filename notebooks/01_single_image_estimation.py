@@ -66,6 +66,7 @@ temperature_K: float = 265.0  # temperature at which it was taken
 field_T: float = 0.18  # field along z, out of the plane of the picture
 thickness_nm: float = 3.0  # thickness of the film
 contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
+levels: str = "ordered"  # what of its levels counts: linear, ordered (their order), unsigned
 blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if unknown
 defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
 anisotropy_range: list[float] = [0.0, 0.0]  # kJ/m³, holds the film's; above 0: axis along z
@@ -116,6 +117,7 @@ effort, own_question = EFFORT[profile], None
 if image:
     own_conditions = Conditions(
         *(temperature_K, field_T, pixel_size_nm, thickness_nm, contrast),
+        levels=levels,
         blur_nm=None if blur_nm < 0 else blur_nm,
         defocus_nm=defocus_nm,
         anisotropy_kJ_m3=tuple(anisotropy_range),
@@ -1282,11 +1284,10 @@ from spinlib.hysteresis import Loop
 from spinlib.microscope import Microscope
 from spinlib.pictures import read_picture
 
+KNOWN = {"thickness_nm": 3.0, "levels": "linear", "blur_nm": 3.0}
 CONDITIONS = {
-    "FeGe": Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, contrast="colour", blur_nm=3.0),
-    "FeGe₀.₅Si₀.₅": Conditions(
-        95.0, 0.16, 0.54, thickness_nm=3.0, contrast="in_plane", blur_nm=3.0
-    ),
+    "FeGe": Conditions(265.0, 0.18, 2.34, contrast="colour", **KNOWN),
+    "FeGe₀.₅Si₀.₅": Conditions(95.0, 0.16, 0.54, contrast="in_plane", **KNOWN),
 }
 RANGES = {
     "FeGe": Ranges((6.5, 0.9, 250.0), (13.5, 1.9, 650.0)),
@@ -1798,10 +1799,11 @@ study.show(
 # another kind of film `anisotropy_range` and `dmi_kind`, and the ranges to search.
 #
 # `contrast` is `colour` (hue and lightness, three channels), `in_plane` (a Lorentz reconstruction),
-# `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Electrons see only the part
-# of the magnetisation that has a curl. Simulated `in_plane` pictures also show the part without,
-# which for bulk DMI is mostly thermal noise of the cells (5 % of the power in 3 nm of FeGe at
-# 265 K). The [README](../README.md#your-own-picture) shows how to ask `estimate` outside this
+# `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Of its `levels` only the
+# order counts, channel by channel, unless you say that they are `linear`. Electrons see only the
+# part of the magnetisation that has a curl. Simulated `in_plane` pictures also show the part
+# without, which for bulk DMI is mostly thermal noise of the cells (5 % of the power in 3 nm of FeGe
+# at 265 K). The [README](../README.md#your-own-picture) shows how to ask `estimate` outside this
 # notebook.
 #
 # If no file is given, the FeGe picture is written to one and read back. Picture and conditions are

@@ -59,7 +59,7 @@ from spinlib import figures
 from spinlib.estimation import EFFORT, Conditions, FieldOfView, Ranges, estimate
 from spinlib.estimation.films import ANISOTROPY
 from spinlib.estimation.intervals import share_with_error
-from spinlib.estimation.planning import helix_period
+from spinlib.estimation.planning import LEVELS, helix_period
 from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.figures import true_minus
 from spinlib.kernels import random_uniform
@@ -331,6 +331,68 @@ study.show(
 slips[["holds", "strange"]].map(lambda share: f"{100 * share:.0f} %")
 
 # %% [markdown]
+# ## When grey levels are not what they seem
+# A grey picture of *m*_z has passed a lamp, a camera and a program, and each may have changed its
+# levels. What counts of them is told by `levels` of the conditions:
+# - *ordered*, as everywhere else on this page: only which of two pixels is brighter, after uneven
+#   light has been evened out;
+# - *linear*: the levels themselves;
+# - *unsigned*: their order, and white may be up or down.
+#
+# The films of the last chapter are photographed in grey, and the pictures changed as lamps and
+# programs change them. Shifts are taken against the answers to the unchanged pictures. *Warned* is
+# the share of pictures of which `estimate` says that they look strange or are unevenly lit.
+
+# %%
+grey = replace(TOLD, contrast="perpendicular")
+plain = photograph(slip_truth, taken=grey)
+rising = torch.linspace(-0.5, 0.5, pixels)  # from the left edge to the right one
+CHANGES = {
+    "nothing": lambda picture: picture,
+    "gamma of 0.85": lambda picture: picture**0.85,
+    "background rising by 20 %": lambda picture: 0.5 + 0.8 * (picture - 0.5) + 0.2 * rising,
+    "light rising by 30 %": lambda picture: 0.85 * picture * (1 + 0.3 * rising),
+    "white and black exchanged": lambda picture: 1 - picture,
+}
+changed = {change: (255 * by(plain)).round() / 255 for change, by in CHANGES.items()}
+cases = [(change, levels) for levels in LEVELS for change in CHANGES]
+found_changes = answers(
+    *(
+        (picture, replace(grey, levels=levels), seed)
+        for change, levels in cases
+        for picture in changed[change]
+    )
+)
+by_case = dict(zip(cases, np.array(found_changes).reshape(len(cases), -1)))
+rows = []
+for (change, levels), given in by_case.items():
+    unchanged = np.log([answer.table["estimate"] for answer in by_case["nothing", levels]])
+    shift = 100 * np.expm1(np.log([answer.table["estimate"] for answer in given]) - unchanged)
+    limits = np.array([answer.table[["low", "high"]].to_numpy() for answer in given])
+    holds = (limits[..., 0] <= slip_true) & (slip_true <= limits[..., 1])
+    doubt = ("does not look like", "evenly lit")
+    warned = [any(d in words for words in answer.warnings for d in doubt) for answer in given]
+    shares = {"holds": holds.mean(), "warned": np.mean(warned)}
+    rows.append(
+        {"levels": levels, "changed by": change} | dict(zip(SYMBOLS, shift.mean(0))) | shares
+    )
+changes = pd.DataFrame(rows)
+shown_changes = [picture[:1] for picture in changed.values()]
+sheet = figures.contact_sheet(
+    torch.cat(shown_changes), list(changed), columns=len(changed), pixel=1e-9 * TOLD.pixel_size_nm
+)
+study.show(
+    sheet,
+    "changed_levels",
+    numbers={"shifts and shares": changes, "parameters": slip_truth[:1]},
+    caption="One grey picture, and what lamps and programs make of it. Black domains point away "
+    "from the reader.",
+)
+changes.pivot(index="changed by", columns="levels")[[*SYMBOLS, "holds", "warned"]].loc[
+    list(CHANGES)
+]
+
+# %% [markdown]
 # ## Another field, grey pictures, films of another kind, and an unknown axis
 # Four more questions, with the same criterion:
 # - *Which picture should one take?* The first of the hidden films are cooled again, in a stronger
@@ -339,6 +401,8 @@ slips[["holds", "strange"]].map(lambda share: f"{100 * share:.0f} %")
 #   `estimate` had to allow for anything up to two pixels.
 # - *What do colours add?* The first hidden films are photographed once more, in grey levels of
 #   *m*_z alone.
+# - *What do levels add to their order?* Colour pictures and grey ones are answered once more,
+#   `estimate` being told that their levels are linear, which here is true.
 # - *Which films can it handle?* An easy axis and the kind of the DMI can be told if they are known
 #   from elsewhere; new films have an interfacial DMI and an easy axis of 20 kJ/m³.
 # - *What if the axis is not known?* Then `estimate` can be told the two values between which it
@@ -372,7 +436,7 @@ in_strong, of_others, of_any_axis = (
 )
 own = [seed + number % networks for number in range(films)]
 sharp = replace(strong, blur_nm=BLUR_NM)
-grey = replace(TOLD, contrast="perpendicular")
+linear, grey_linear = (replace(told, levels="linear") for told in (TOLD, grey))
 in_grey = torch.cat(
     [photograph(part, taken=grey) for _, part in truth[:films].groupby(truth[:films].index // 8)]
 )
@@ -380,6 +444,8 @@ asked = {
     "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
     "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
+    "linear": [(picture, linear, each) for picture, each in zip(photographs, own)],
+    "grey linear": [(picture, grey_linear, each) for picture, each in zip(in_grey, own)],
     "both": [([*two], [TOLD, strong], each) for *two, each in zip(photographs, in_strong, own)],
     "other": [(picture, other, seed) for picture in of_others],
     "unsure": [(picture, unsure, seed) for picture in of_any_axis],
@@ -390,7 +456,9 @@ found_more = answers(*(question for some in zip(*asked.values()) for question in
 found_more = {name: found_more[number :: len(asked)] for number, name in enumerate(asked)}
 by_pictures = {
     f"in {TOLD.field_T:g} T": found[:films],
+    f"in {TOLD.field_T:g} T, linear": found_more["linear"],
     f"in {TOLD.field_T:g} T, grey": found_more["grey"],
+    f"in {TOLD.field_T:g} T, grey, linear": found_more["grey linear"],
     f"in {strong.field_T:g} T": found_more["strong"],
     "both": found_more["both"],
     f"in {strong.field_T:g} T, blur told": found_more["sharp"],

@@ -72,7 +72,10 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     skewness         of the brightness: bright spots on dark ground have a positive one
     waves per pixel  mean of the spectrum
     spread of waves  standard deviation of the spectrum, relative to its mean
-    slope            of the plane nearest to the brightness: its rise from edge to edge
+    slope            rise of the brightness from edge to edge, of planes nearest to what is brighter
+                     and to what is darker than its surroundings: so domains count little, light
+                     does
+    slope of contrast  rise of what lies between the two planes, relative to it
     handedness       in contrast "colour": correlation of m_z and (curl m)_z; near -1 or 1 where all
                      Bloch walls turn one way, near 0 in a mirror or where places turned without
                      spins
@@ -90,11 +93,7 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     k, share = radial_spectrum(pictures)
     mean = share @ k
     spread = np.sqrt(np.maximum(share @ k**2 - mean**2, 0)) / np.maximum(mean, 1e-12)
-    # The nearest plane rises by Σ u g / Σ u² for u from -1/2 to 1/2 across the picture.
-    rises = []
-    for axis in (-2, -1):
-        u = torch.linspace(-0.5, 0.5, grey.shape[axis], dtype=torch.float64)
-        rises.append((grey.mean(-3 - axis) * u).sum(-1) / u.square().sum())
+    slope, of_contrast = _rises(grey)
     turns = {}
     if contrast == "colour":
         turns["handedness"], turns["divergence"] = _turns(pictures)
@@ -113,10 +112,31 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
             "skewness": cubes.numpy(),
             "waves per pixel": mean,
             "spread of waves": spread,
-            "slope": torch.hypot(*rises).numpy(),
+            "slope": slope,
+            "slope of contrast": of_contrast,
         }
         | turns
     )
+
+
+def _rises(grey: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Slope of the brightness of pictures (batch, height, width), and that of their contrast."""
+    v, u = (torch.linspace(-0.5, 0.5, n, dtype=torch.float64) for n in grey.shape[-2:])
+    plane = torch.stack(torch.broadcast_tensors(torch.ones(()), u, v[:, None])).flatten(1)
+    levels = grey.flatten(1)
+    light = levels @ torch.linalg.pinv(plane)  # (batch, 3): in the middle, and rise along x and y
+    for _ in range(3):  # what is bright is better known, the better the light is
+        flat = (levels - light @ plane).reshape(grey.shape).numpy()
+        bright = torch.from_numpy(gaussian_filter(flat, (0, 1, 1)) > 0).flatten(1)
+        halves = [plane * half[:, None] for half in (bright, ~bright)]
+        bright, dark = (
+            (torch.linalg.pinv(half @ plane.T, hermitian=True) @ half @ levels[..., None])[..., 0]
+            for half in halves
+        )
+        light = (bright + dark) / 2
+    apart = bright - dark
+    slopes = light[:, 1:].norm(dim=1), apart[:, 1:].norm(dim=1) / apart[:, 0].abs().clamp_min(1e-30)
+    return tuple(slope.numpy() for slope in slopes)
 
 
 def _turns(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -500,6 +500,27 @@ FAULTS = [
         "test_estimation_observation.py::test_what_a_camera_cuts_off_is_not_seen",
     ),
     Fault(
+        "uneven light: what it multiplies stays",
+        "levels.py",
+        "return (levels / contrast).reshape",
+        "return (levels / contrast.mean(-1, keepdim=True)).reshape",
+        "test_levels.py::test_a_contrast_that_fades_is_restored",
+    ),
+    Fault(
+        "levels of unknown sign: all one way",
+        "estimation/observation.py",
+        "torch.where(sign < 0.5,",
+        "torch.where(sign < 0.0,",
+        "test_estimation_observation.py::test_which_way_is_up_is_drawn_for_each_picture",
+    ),
+    Fault(
+        "slopes: of all pixels, domains included",
+        "similarity.py",
+        "for half in (bright, ~bright)]",
+        "for half in (bright | ~bright, ~bright)]",
+        "test_similarity.py::test_slopes_are_rises_from_edge_to_edge",
+    ),
+    Fault(
         "averages: the mean of what noise leaves is that of the values",
         "estimation/observation.py",
         "if conditions.grey else clipped_mean(seen, plan.clipped)",

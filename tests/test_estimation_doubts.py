@@ -103,6 +103,17 @@ def test_pictures_unlike_all_simulations():
     assert "contrast is 0.9" in sentence and "from 0.3 to 0.5" in sentence
 
 
+def test_pictures_that_are_lit_as_few_simulations_are():
+    known = pd.DataFrame({"slope": [0.0, 0.1, 0.3], "slope of contrast": [0.0, 0.2, 0.4]})
+    known.index = [0.0, doubts.USUAL, 1.0]
+    parts = pd.DataFrame({"slope": [0.02, 0.09, 0.8], "slope of contrast": [0.1, 0.1, 0.1]})
+    assert doubts.unevenly_lit(parts, known) == []  # of parts, the one in the middle counts
+    (brightness,) = doubts.unevenly_lit(parts.add([0.02, 0.0]), known)
+    assert "brightness changes by 0.11, in 97 of 100 simulations by less than 0.1" in brightness
+    (contrast,) = doubts.unevenly_lit(parts.add([0.0, 0.2]), known)
+    assert "contrast changes by 0.3" in contrast
+
+
 def test_resolution():
     assert doubts.unresolved(70.0, 2.3, 4.0, 450.0) == []
     (pixels,) = doubts.unresolved(70.0, 20.0, 4.0, 450.0)

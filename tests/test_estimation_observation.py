@@ -41,7 +41,7 @@ from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
 from spinlib.thermal_recipes import NAMES, Ranges
 
-CONDITIONS = Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, blur_nm=3.0)
+CONDITIONS = Conditions(265.0, 0.18, 2.34, thickness_nm=3.0, levels="linear", blur_nm=3.0)
 RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 
 
@@ -58,6 +58,8 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
+        ({"levels": "gamma"}, "levels are one of linear, ordered, unsigned, not 'gamma'"),
+        ({"levels": "unsigned"}, "'colour' cannot be unsigned: which way is up"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
         ({"pixel_size_nm": 2.34e-9}, "pixel_size_nm = 2.34e-09 makes no sense: is it in another"),
         ({"field_T": -50.0}, "field_T = -50 makes no sense: is it in another"),
@@ -412,6 +414,39 @@ def test_each_picture_is_recorded_with_a_noise_of_its_own():
     flat = (seen - 0.5).flatten(1)
     # The largest of 1770 correlations, with standard errors of 1/√6912.
     assert torch.corrcoef(flat).fill_diagonal_(0).abs().max() < 5.5 / math.sqrt(flat.shape[1])
+
+
+@pytest.mark.parametrize("contrast", ["colour", "in_plane", "perpendicular"])
+def test_of_ordered_levels_no_gamma_is_seen(contrast):
+    """Nor, of grey pictures, a background: where linear levels show both."""
+    spins = textures.helix((48, 48), (4, 3), kind="bulk").double()
+    draw = {"colour": colour, "in_plane": in_plane, "perpendicular": perpendicular}[contrast]
+    shown = 0.1 + 0.8 * draw(spins)[0]
+    shown += 0.02 * torch.randn(shown.shape, generator=torch.Generator().manual_seed(3)).double()
+    changed = [shown**0.6]
+    if contrast == "perpendicular":
+        changed.append(shown + 2 * torch.linspace(0, 1, 48)[:, None])
+        changed.append(0.5 + (shown - 0.5) * torch.linspace(0.8, 1.2, 48)[:, None])
+    for levels, seen in (("ordered", False), ("linear", True)):
+        taken = replace(CONDITIONS, contrast=contrast, levels=levels)
+        for other in changed:
+            off = (observed(other, taken) - observed(shown, taken)).abs().mean()
+            # A background is bent by a gamma, and a little of it remains.
+            assert (off > 0.015) if seen else (off < 0.003)
+
+
+def test_which_way_is_up_is_drawn_for_each_picture():
+    """Half of 200 pictures, to four standard errors, are inverted, the others as they were."""
+    grey = torch.rand((1, 1, 32, 32), generator=torch.Generator().manual_seed(5))
+    grey = grey.repeat(200, 1, 1, 1)
+    ordered, unsigned = (
+        record(grey, 0.0, replace(CONDITIONS, contrast="perpendicular", levels=levels), seed=1)
+        for levels in ("ordered", "unsigned")
+    )
+    # Rounding may exchange the ranks of levels that are nearly equal.
+    same = (unsigned - ordered).abs().mean((1, 2, 3)) < 1e-4
+    inverse = (unsigned - (1 - ordered)).abs().mean((1, 2, 3)) < 1e-4
+    assert (same ^ inverse).all() and abs(same.sum().item() - 100) < 4 * math.sqrt(200) / 2
 
 
 def test_a_camera_has_nothing_beyond_black_and_white():

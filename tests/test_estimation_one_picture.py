@@ -44,7 +44,7 @@ from spinlib.store import DatasetError
 from spinlib.thermal_recipes import NAMES, thermal_states
 from spinlib.weights import TrainingError
 
-CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
+CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, levels="linear", blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
 TINY = Effort(
     **{"values": 2, "drawn": 4, "validation": 8, "held_out": 9, "tested": 4, "cells": 32},
@@ -102,6 +102,21 @@ def test_answer_prints_what_matters(answer):
     assert lines[4:] == [f"Warning: {sentence}" for sentence in answer.warnings]
 
 
+def test_uneven_light_is_noticed_or_taken_off(root):
+    """Light that rises by all of the contrast: of ordered levels it leaves the answer as it was."""
+    grey = replace(CONDITIONS, contrast="perpendicular")
+    shown = picture(grey)
+    lit = shown + torch.linspace(0, 1, shown.shape[-1])
+    given = {"ranges": RANGES, "effort": TINY, "root": root, "progress": False}
+    assert any("is it evenly lit" in words for words in estimate(lit, grey, **given).warnings)
+    ordered = replace(grey, levels="ordered")
+    even, uneven = (estimate(each, ordered, **given) for each in (shown, lit))
+    assert not any("is it evenly lit" in words for words in uneven.warnings)
+    assert any("only the order counts" in words for words in uneven.choices)
+    # The surface of float32 levels is taken off to a few millionths of them.
+    np.testing.assert_allclose(uneven.table["estimate"], even.table["estimate"], rtol=1e-3)
+
+
 @pytest.mark.parametrize("progress", [True, False])
 def test_what_is_doubtful_at_once_is_said_before_the_work(progress, monkeypatch, tmp_path, capsys):
     framed = picture()
@@ -138,7 +153,7 @@ def test_figure_marks_the_truth_where_it_is_known(answer):
 
 SAID = (
     "--temperature-K 265 --field-T 0.05 0.2 --thickness-nm 30 --A 5 12 --D 1 2.2 --M_s 200 600 "
-    "--anisotropy-kJ-m3 0 30 --blur-nm 3"
+    "--anisotropy-kJ-m3 0 30 --levels linear --blur-nm 3"
 ).split()
 
 
@@ -158,7 +173,7 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert shell.main([*files, *SAID, "--pixel-size-nm", "2.34", *out]) == 0
     ((pictures, taken, ranges),) = asked
     assert [picture.vectors for picture in pictures] == [True, False]
-    common = {"thickness_nm": 30, "anisotropy_kJ_m3": (0, 30), "blur_nm": 3}
+    common = {"thickness_nm": 30, "anisotropy_kJ_m3": (0, 30), "levels": "linear", "blur_nm": 3}
     assert taken == [Conditions(265, field, 2.34, **common) for field in (0.05, 0.2)]
     assert ranges == Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
     assert str(answer) in capsys.readouterr().out

@@ -20,7 +20,7 @@ from spinlib.optics import crop
 from spinlib.similarity import radial_spectrum
 from spinlib.thermal_recipes import NAMES, Ranges
 
-CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, blur_nm=4.0)
+CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, levels="linear", blur_nm=4.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
 TINY = Effort(cells=32, again=2)
 GREY = torch.full((3, 60, 60), 0.5)

@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
-from spinlib.estimation.planning import CHANNELS
+from spinlib.estimation.planning import CHANNELS, LEVELS
 from spinlib.files import write_whole
 from spinlib.notebooks import Refused
 from spinlib.picture_files import decode
@@ -80,9 +80,16 @@ def _parser() -> argparse.ArgumentParser:
         "--contrast",
         default=default["contrast"],
         choices=tuple(CHANNELS),
-        help="colour: hue is the direction in the plane, white up, black down (linear, without "
-        "gamma); in_plane: hue and brightness of the part in the plane, full brightness if all is "
-        "in the plane; perpendicular: grey, white up; lorentz_defocus: a defocused picture",
+        help="colour: hue is the direction in the plane, white up, black down; in_plane: "
+        "hue and brightness of the part in the plane, full brightness if all is in the plane; "
+        "perpendicular: grey, white up; lorentz_defocus: a defocused picture",
+    )
+    seen.add_argument(
+        "--levels",
+        default=default["levels"],
+        choices=tuple(LEVELS),
+        help="ordered (default): only which of two pixels is brighter counts; linear: no gamma, "
+        "evenly lit; unsigned: ordered, and white may be up or down (grey pictures)",
     )
     seen.add_argument(
         "--blur-nm",

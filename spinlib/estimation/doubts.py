@@ -17,6 +17,7 @@ NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a pict
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
 NEAR = 0.2  # of the simulated range, within which an estimate is near its end
 ALIKE = 0.4  # correlation of pictures of one place; 460 pairs of other films have up to 0.22
+USUAL = 0.97  # share of the simulations that slope less than a picture whose light is doubted
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 # All simulations turn nearly one way: only another way is strange, or none.
@@ -132,6 +133,17 @@ def unlike(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
                 f"do not hold for it. {_REMEDY.get(name, _OTHERWISE)}"
             )
     return sentences
+
+
+def unevenly_lit(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
+    """Slopes of a picture (rows: its parts) that few simulations have, by `USUAL` of `known`."""
+    return [
+        f"From edge to edge the picture's {what} changes by {value:.2g}, in {100 * USUAL:.0f} of "
+        f"100 simulations by less than {usual:.2g}: is it evenly lit? Of a grey picture whose "
+        "levels are told to be ordered, a smooth background is taken off."
+        for name, what in (("slope", "brightness"), ("slope of contrast", "contrast"))
+        if (value := found[name].median()) > (usual := known[name].loc[USUAL])
+    ]
 
 
 def same_place(pictures: Sequence[torch.Tensor], pixels: Sequence[float]) -> list[str]:

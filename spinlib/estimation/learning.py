@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from spinlib.checkpoints import checkpoint_name
 from spinlib.dataset import dataset
-from spinlib.estimation import observation, planning
+from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.films import FieldOfView, recipe
 from spinlib.estimation.planning import CHANNELS, Conditions, Effort, Plan
 from spinlib.files import wait_for_lock
@@ -32,6 +32,7 @@ from spinlib.weights import read_tensors, write_tensors
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PARTS = ("grid", "drawn", "validation", "held_out", "tested", "again")  # of the simulations
 _PART = 0.7  # of a picture's side that a look of the training sees
+_SPANS = [0.0, doubts.USUAL, 1.0]  # quantiles of the looks that are kept
 
 
 class Bar:
@@ -106,7 +107,7 @@ class Learnt:
 
     answers, parameters   what it says about each of them, normalised, and the truth (states, 3); by
                           purpose: validation, held_out, tested
-    looks                 least and largest number of `similarity.look` over all simulations
+    looks                 numbers of `similarity.look` over all simulations (rows of `_SPANS`)
     noise                 of the simulated pictures
     """
 
@@ -122,7 +123,7 @@ class Learnt:
         for part, table in self.parameters.items():
             tensors[f"answers.{part}"] = torch.tensor(self.answers[part])
             tensors[f"parameters.{part}"] = torch.tensor(table.to_numpy())
-        about = {"network": self.network.settings, "looks": self.looks.to_dict("list")}
+        about = {"network": self.network.settings, "looks": self.looks.to_dict("split")}
         write_tensors(path, tensors, about | {"noise": self.noise})
 
     @classmethod
@@ -142,7 +143,7 @@ class Learnt:
                 part: pd.DataFrame(rows.numpy(), columns=NAMES)
                 for part, rows in parts["parameters"].items()
             },
-            pd.DataFrame(about["looks"]),
+            pd.DataFrame(**about["looks"]),
             about["noise"],
         )
 
@@ -265,10 +266,10 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
             pictures = observation.at_seen_pixels(recorded, plan)
             # Half precision is finer than any camera, and there are thousands of them.
             parts.setdefault(part, []).append(States(pictures.half(), rows))
-            looks.append(look(pictures, work.conditions.contrast).agg(["min", "max"]))
+            looks.append(look(pictures, work.conditions.contrast))
         work.bar.to("simulating", done / len(jobs))
     sets = {name: _joined(batches) for name, batches in parts.items()}
-    return sets, pd.concat(looks).agg(["min", "max"])
+    return sets, pd.concat(looks).quantile(_SPANS)
 
 
 def _joined(batches: list[States]) -> States:

@@ -13,6 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from spinlib.estimation.planning import CHANNELS, Conditions, Plan
 from spinlib.kernels import random_uniform
+from spinlib.levels import evenly_lit, ranked
 from spinlib.microscope import Microscope
 from spinlib.noise import gaussian_noise
 from spinlib.optics import resample
@@ -86,12 +87,18 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
 
 
 def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-    """Grey pictures brought to one mean and one contrast, which files do not keep; colours stay.
+    """Pictures with levels that say no more than they are trusted to (`Conditions.levels`).
 
-    Of m_z a tenth of the pixels at either end is cut off before: see `CUT`.
+    Linear grey levels are brought to one mean and one contrast, which files do not keep; colours
+    stay. Of others the ranks are left, of grey pictures without their background. Of m_z a tenth
+    of the pixels at either end is cut off before: see `CUT`.
     """
+    linear = conditions.levels == "linear"
     if not conditions.grey:
-        return pictures.clamp(0, 1)
+        pictures = pictures.clamp(0, 1)
+        return pictures if linear else ranked(pictures)
+    if not linear:
+        pictures = evenly_lit(pictures)
     if share := CUT.get(conditions.contrast):
         levels = pictures.flatten(1)
         dark, bright = (
@@ -99,7 +106,7 @@ def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
             for part in (share, 1 - share)
         )
         pictures = pictures.clamp(dark, bright)
-    return _with_one_contrast(pictures)
+    return _with_one_contrast(pictures) if linear else ranked(pictures)
 
 
 def _with_one_contrast(pictures: torch.Tensor) -> torch.Tensor:
@@ -182,8 +189,14 @@ def record(
     first: int = 0,
     scatter: float = SCATTER,
 ) -> torch.Tensor:
-    """What a detector with readout noise makes of pictures; a level of `noise` for each its own."""
+    """What a detector with readout noise makes of pictures; a level of `noise` for each its own.
+
+    If nobody knows which way is up, black and white change places in half of them.
+    """
     states = range(first, first + len(pictures))
+    if conditions.levels == "unsigned":
+        sign = random_uniform((1,), seed=seed, states=states, purpose="sign")[:, :, None, None]
+        pictures = torch.where(sign < 0.5, 1 - pictures, pictures)
     random = random_uniform((1,), seed=seed, states=states, purpose="noise level")
     levels = noise * (1 + scatter * (2 * random - 1))
     white = gaussian_noise(torch.zeros_like(pictures), 1.0, seed=seed, states=states)

@@ -229,11 +229,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
     ]
     found = quantities(_together(works, own))
     limits, held = calibrated_intervals(found, **scaled)
-    strange = [
-        words
-        for work, each in zip(works, learnt, strict=True)
-        for words in _strange(work, each.looks)
-    ]
+    looks = [(_look(work), each.looks) for work, each in zip(works, learnt, strict=True)]
+    strange = [words for compared in looks for words in doubts.unlike(*compared)]
     if strange:  # what holds for simulations does not hold for this picture
         limits = Intervals(*(np.full_like(limits.low, end) for end in (-np.inf, np.inf)))
     table = estimate_table(ranges, found, limits)
@@ -286,11 +283,14 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             "narrow."
         )
         choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
-    for work, each, about in zip(works, learnt, (settings, *settings["others"]), strict=True):
+    of_pictures = zip(works, learnt, looks, (settings, *settings["others"]), strict=True)
+    for work, each, compared, about in of_pictures:
         pixel, file = work.conditions.pixel_size_nm, about["file"]
         side = pixel * min(work.pixels.shape[-2:])
         warned += doubts.unresolved(period, pixel, work.plan.cell, side)
         warned += _at_once(work, about)
+        if work.conditions.levels == "linear":
+            warned += doubts.unevenly_lit(*compared)
         warned += filled_in(*file["masked"], period / about["conditions"]["pixel_size_nm"])
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
@@ -348,12 +348,12 @@ def _films(
     return recipe(plan, conditions, simulated, effort, cells=plan.cells[0], seed=seed)
 
 
-def _strange(work: Work, known: pd.DataFrame) -> list[str]:
-    """What the picture, or parts of it as large as simulated ones, has that no simulation has.
+def _look(work: Work) -> pd.DataFrame:
+    """What the picture looks like, or parts of it as large as simulated ones.
 
     Grey levels of the parts are evened out as those of simulated pictures are: the whole picture's
     would leave each part a brightness and a contrast of its own.
     """
     parts = observation.even(tiles(work.pixels, work.plan.pixels), work.conditions)
     seen = observation.at_seen_pixels(parts, work.plan)
-    return doubts.unlike(look(seen, work.conditions.contrast), known)
+    return look(seen, work.conditions.contrast)

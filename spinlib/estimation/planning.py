@@ -27,7 +27,12 @@ from spinlib.thermal_recipes import NAMES, Ranges
 # not far below: the shortest period still takes five and a half cells where it should take eight.
 MARGIN, LOWEST = 0.15, 0.8
 CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
-_WORDS = ("contrast", "dmi_kind")
+LEVELS = {
+    "linear": "with linear levels (no gamma, evenly lit)",
+    "ordered": "of whose levels only the order counts",
+    "unsigned": "of whose levels only the order counts, whichever way is up",
+}
+_WORDS = ("contrast", "levels", "dmi_kind")
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
@@ -60,6 +65,12 @@ class Conditions:
     # get this one; and as grey pictures are brought to one contrast, its size has no effect until
     # pixels are cut off at black and white.
     defocus_nm: float = 0.0
+    # What may be read off the levels of its pixels.
+    # linear    colours and grey levels are those of the contrast: no gamma, evenly lit
+    # ordered   only which of two pixels is brighter, channel by channel: any curve may have changed
+    #           the levels, and uneven light grey ones
+    # unsigned  grey only: nor whether white or black is up
+    levels: str = "ordered"
     # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
     # as the magnetisation's own demagnetising field is not part of it, or between which two values
     # that lies; and the kind of its DMI. D is above 0: in walls between white (+z) and black, spins
@@ -90,6 +101,14 @@ class Conditions:
             raise ValueError(
                 f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
                 f"one of {', '.join(CHANNELS)}."
+            )
+        if not (isinstance(self.levels, str) and self.levels in LEVELS):
+            raise ValueError(f"The levels are one of {', '.join(LEVELS)}, not {self.levels!r}.")
+        if self.levels == "unsigned" and not self.grey:
+            raise ValueError(
+                f"The levels of contrast {self.contrast!r} cannot be unsigned: which way is up is "
+                "part of what colours mean. They are linear, or ordered if a gamma may have "
+                "changed them."
             )
         ends = np.atleast_1d(self.anisotropy_kJ_m3).astype(float)
         if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
@@ -407,7 +426,7 @@ def _taken(conditions: Conditions) -> str:
         f"The film was taken to be {conditions.thickness_nm:g} nm thick, with "
         f"{conditions.dmi_kind} DMI and {axis if low or high else 'no anisotropy'}, at "
         f"{conditions.temperature_K:g} K in {conditions.field_T:g} T, seen in contrast "
-        f"{conditions.contrast!r}."
+        f"{conditions.contrast!r} {LEVELS[conditions.levels]}."
     )
 
 

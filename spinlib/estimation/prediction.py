@@ -62,7 +62,13 @@ def texture_again(
     pairs = [(a, b) for a in range(effort.again) for b in range(a)]
     (a, d), area = parameters[list(NAMES[:2])].to_numpy()[0], (1e-3 * pixel) ** 2
     shape = (conditions.contrast, float(helix_period(a, d)) / pixel, conditions.field_T)
-    density = skyrmions(pictures, *shape) / area
+
+    def count(some: torch.Tensor) -> np.ndarray:
+        found = skyrmions(some, *shape)
+        unsigned = conditions.levels == "unsigned"  # what lies between skyrmions is none
+        return np.maximum(found, skyrmions(1 - some, *shape)) if unsigned else found
+
+    density, of_own = (count(some) / area for some in (pictures, own))
     numbers = {
         "distance of spectra, picture and simulations": float(
             np.mean([spectrum_distance(observed[0], other) for other in simulated])
@@ -70,7 +76,7 @@ def texture_again(
         "distance of spectra among simulations": float(
             np.mean([spectrum_distance(simulated[a], simulated[b]) for a, b in pairs])
         ),
-        "skyrmions per µm², picture": float(skyrmions(own, *shape)[0] / area),
+        "skyrmions per µm², picture": float(of_own[0]),
         "skyrmions per µm², simulations": float(density.mean()),
         "their standard deviation": float(density.std(ddof=1)),
     }
