@@ -263,7 +263,7 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
         draw = {"seed": films.picture_seed}
         for clean, rows, first in _pictures(work, films, copies=part == "training"):
             recorded = observation.record(clean, noise, work.conditions, first=first, **draw)
-            pictures = observation.at_seen_pixels(recorded, plan)
+            pictures = observation.as_seen(recorded, plan, work.conditions)
             # Half precision is finer than any camera, and there are thousands of them.
             parts.setdefault(part, []).append(States(pictures.half(), rows))
             looks.append(look(pictures, work.conditions.contrast))

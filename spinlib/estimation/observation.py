@@ -87,17 +87,14 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
 
 
 def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
-    """Pictures with levels that say no more than they are trusted to (`Conditions.levels`).
+    """Grey pictures brought to one mean and one contrast, which files do not keep; colours stay.
 
-    Linear grey levels are brought to one mean and one contrast, which files do not keep; colours
-    stay. Of others the ranks are left, of grey pictures without their background. Of m_z a tenth
-    of the pixels at either end is cut off before: see `CUT`.
+    Unless their levels are linear, they are lit evenly before. Of m_z a tenth of the pixels at
+    either end is cut off: see `CUT`.
     """
-    linear = conditions.levels == "linear"
     if not conditions.grey:
-        pictures = pictures.clamp(0, 1)
-        return pictures if linear else ranked(pictures)
-    if not linear:
+        return pictures.clamp(0, 1)
+    if conditions.levels != "linear":
         pictures = evenly_lit(pictures)
     if share := CUT.get(conditions.contrast):
         levels = pictures.flatten(1)
@@ -106,7 +103,7 @@ def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
             for part in (share, 1 - share)
         )
         pictures = pictures.clamp(dark, bright)
-    return _with_one_contrast(pictures) if linear else ranked(pictures)
+    return _with_one_contrast(pictures)
 
 
 def _with_one_contrast(pictures: torch.Tensor) -> torch.Tensor:
@@ -222,8 +219,13 @@ def matching_noise(pictures: torch.Tensor, level: float, conditions: Conditions)
     return (low + high) / 2
 
 
-def at_seen_pixels(pictures: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """The middle of pictures of the instrument's pixels with those that the network sees."""
+def as_seen(pictures: torch.Tensor, plan: Plan, conditions: Conditions) -> torch.Tensor:
+    """What the network sees of pictures: their middle, with its own pixels.
+
+    Of levels that are not linear it sees the ranks.
+    """
+    if conditions.levels != "linear":
+        pictures = ranked(pictures)
     ratio = plan.pixels / plan.seen
     shape = tuple(int(n / ratio * (1 + 1e-9)) for n in pictures.shape[-2:])
     return resample(pictures, shape, ratio)

@@ -222,7 +222,7 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         part: Pair(quantities(answers[part]), scaled_quantities(truths[part], ranges))
         for part in truths
     }
-    seen = [observation.at_seen_pixels(work.pixels[None], work.plan) for work in works]
+    seen = [observation.as_seen(work.pixels[None], work.plan, work.conditions) for work in works]
     own = [
         read(each.network, picture, work)
         for each, picture, work in zip(learnt, seen, works, strict=True)
@@ -355,5 +355,5 @@ def _look(work: Work) -> pd.DataFrame:
     would leave each part a brightness and a contrast of its own.
     """
     parts = observation.even(tiles(work.pixels, work.plan.pixels), work.conditions)
-    seen = observation.at_seen_pixels(parts, work.plan)
+    seen = observation.as_seen(parts, work.plan, work.conditions)
     return look(seen, work.conditions.contrast)
