@@ -388,9 +388,9 @@ study.show(
     caption="One grey picture, and what lamps and programs make of it. Black domains point away "
     "from the reader.",
 )
-changes.pivot(index="changed by", columns="levels")[[*SYMBOLS, "holds", "warned"]].loc[
-    list(CHANGES)
-]
+of_case = changes.set_index(["levels", "changed by"])
+percent = of_case[["holds", "warned"]].map(lambda share: f"{100 * share:.0f} %")
+of_case[SYMBOLS].map(lambda shift: true_minus(f"{shift:+.1f} %")).join(percent)
 
 # %% [markdown]
 # ## Another field, grey pictures, films of another kind, and an unknown axis
