@@ -522,7 +522,7 @@ def distorted(monkeypatch, **changes):
 
 def texture(monkeypatch, **changes):
     """That of `estimate`: parts of pictures in half precision, gathered around their edges."""
-    given = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, levels="linear")
+    given = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0)
     ranges = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
     effort = Effort(cells=32, looks=4 * SAMPLES)
     made = plan((60, 60), given, ranges, effort)

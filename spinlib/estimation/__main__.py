@@ -80,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
         "--contrast",
         default=default["contrast"],
         choices=tuple(CHANNELS),
-        help="colour: hue is the direction in the plane, white up, black down; in_plane: "
-        "hue and brightness of the part in the plane, full brightness if all is in the plane; "
-        "perpendicular: grey, white up; lorentz_defocus: a defocused picture",
+        help="colour: hue is the direction in the plane, white up, black down; in_plane: hue and "
+        "brightness of the part in the plane (of linear levels, full brightness if all is in the "
+        "plane); perpendicular: grey, white up; lorentz_defocus: a defocused picture",
     )
     seen.add_argument(
         "--levels",
