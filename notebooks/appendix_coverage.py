@@ -81,8 +81,10 @@ EFFORT_HERE = replace(EFFORT[effort], again=2, loop_films=2, loop_cells=16, loop
 # ## Hidden films
 # Parameters are drawn at random, uniformly over the ranges, because the promise is an average over
 # them. Nothing below looks at them until all answers are in. (Earlier versions of `estimate` were
-# improved by how other films fared. The present ones are new: no choice of method was made with
-# them in sight.)
+# improved by how other films fared. No choice of method was made with the errors of the present
+# ones in sight. That noise is measured on the levels of a picture, not on their ranks, was decided
+# by how it scattered among these films; and that only the order of levels counts, by how answers to
+# films of the third chapter shifted.)
 
 
 # %%

@@ -71,9 +71,9 @@ def estimate(
 
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
                 a list of pictures of one film, in different fields or at different temperatures
-    conditions  temperature, field, pixel size, thickness, contrast and blur; anisotropy, or between
-                which values it lies, and kind of DMI, if the film has another than none and bulk;
-                a list, if there are more pictures
+    conditions  temperature, field, pixel size, thickness, contrast, levels and blur; anisotropy, or
+                between which values it lies, and kind of DMI, if the film has another than none and
+                bulk; a list, if there are more pictures
     ranges      between which values of each parameter to look: these, and a margin on either side,
                 are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
