@@ -549,14 +549,13 @@ of_axis
 #   99 ± 4 % of cases. In the outer tenths of their ranges those of *A*, *D* and *M*_s hold in
 #   77 ± 12, 79 ± 9 and 96 ± 4 % of cases; estimates are drawn towards the middle. On average the
 #   intervals of 4π*A*/*D* reach 6 % to either side and those of *A* and *D* a quarter; root mean
-#   square errors are half to three quarters of that.
+#   square errors are two fifths to three quarters of that.
 # - *Levels* of a picture are best not believed. If they are told to be linear, a gamma of 0.85,
 #   which nobody sees, makes *A* and *D* 21 and 26 % too small, without a warning; a background that
 #   rises by a fifth makes 4π*A*/*D* 23 % too long; and intervals then hold in 41 to 69 % of cases.
-#   A background is pointed out, light that multiplies by 1.3 across the picture in one of eight
-#   cases. Where only the order of levels counts, none of this shifts anything by more than 1 %.
-#   A sign that is told wrongly makes *D* 9 % too large; if it is told to be unknown, it does not
-#   matter.
+#   The background is pointed out, light that rises by 30 % in one of eight cases. Where only the
+#   order of levels counts, none of this shifts anything by more than 1 %. A sign that is told
+#   wrongly makes *D* 9 % too large; if it is told to be unknown, it hardly matters.
 # - *A picture in a stronger field* says more about *D* and *A*. The field that unwinds helices of a
 #   known period *L* goes as *D*²/2*AM*_s = 2π*D*/*LM*_s, so that what a field does to a texture
 #   shows *D* as well as *M*_s. On a laptop the errors of *A* and *D* fall from 15 and 14 % to 11 %;

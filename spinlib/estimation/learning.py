@@ -32,7 +32,7 @@ from spinlib.weights import read_tensors, write_tensors
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PARTS = ("grid", "drawn", "validation", "held_out", "tested", "again")  # of the simulations
 _PART = 0.7  # of a picture's side that a look of the training sees
-_SPANS = [0.0, doubts.USUAL, 1.0]  # quantiles of the looks that are kept
+_QUANTILES = [0.0, doubts.USUAL, 1.0]  # quantiles of the looks that are kept
 
 
 class Bar:
@@ -107,7 +107,7 @@ class Learnt:
 
     answers, parameters   what it says about each of them, normalised, and the truth (states, 3); by
                           purpose: validation, held_out, tested
-    looks                 numbers of `similarity.look` over all simulations (rows of `_SPANS`)
+    looks                 numbers of `similarity.look` over all simulations (rows of `_QUANTILES`)
     noise                 of the simulated pictures
     """
 
@@ -269,7 +269,7 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
             looks.append(look(pictures, work.conditions.contrast))
         work.bar.to("simulating", done / len(jobs))
     sets = {name: _joined(batches) for name, batches in parts.items()}
-    return sets, pd.concat(looks).quantile(_SPANS)
+    return sets, pd.concat(looks).quantile(_QUANTILES)
 
 
 def _joined(batches: list[States]) -> States:
