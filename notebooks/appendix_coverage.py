@@ -44,6 +44,8 @@ hidden_sweeps: int = 1200  # sweeps over which they are cooled
 slip_films: int = 8  # films on which each wrong condition is tried
 strong_field_T: float = 0.2  # field of the second pictures
 axis_range: list[float] = [0.0, 30.0]  # range of the unknown easy axes, kJ/m³
+lift_nm: float = 30.0  # height of the magnetic tip above the films
+lift_range: list[float] = [20.0, 45.0]  # what `estimate` is told of it, nm
 
 # %%
 from dataclasses import replace
@@ -57,13 +59,13 @@ import torch
 
 from spinlib import figures
 from spinlib.estimation import EFFORT, Conditions, FieldOfView, Ranges, estimate
+from spinlib.estimation.conditions import LEVELS
 from spinlib.estimation.films import ANISOTROPY
 from spinlib.estimation.intervals import share_with_error
-from spinlib.estimation.planning import LEVELS, helix_period
+from spinlib.estimation.planning import helix_period
 from spinlib.estimation.quantities import QUANTITIES, symbol_and_unit
 from spinlib.figures import true_minus
 from spinlib.kernels import random_uniform
-from spinlib.microscope import Microscope
 from spinlib.study import Study
 from spinlib.thermal_recipes import NAMES, thermal_states
 from spinlib.training import side_by_side
@@ -114,14 +116,7 @@ def photograph(
         seed=HIDDEN_SEED + seed + 1000 * look,
         **{"cooling": hidden_sweeps, "staying": hidden_sweeps // 4} | film,
     )
-    see = Microscope(
-        taken.contrast,
-        pixel_size=taken.pixel_size_nm,
-        shape=(pixels, pixels),
-        blur=blur_nm,
-        readout=noise,
-        boundary="periodic",
-    )
+    see = taken.microscope(shape=(pixels, pixels), blur=blur_nm, readout=noise, boundary="periodic")
     states = list(parameters.index)  # select the random numbers of each film and picture
     spins = thermal_states(recipe, parameters, states=states, device=study.device).cpu()
     seen = see(spins, hidden_cell_nm, seed=HIDDEN_SEED + seed, states=states, draw=look)
@@ -395,14 +390,16 @@ percent = of_case[["holds", "warned"]].map(lambda share: f"{100 * share:.0f} %")
 of_case[SYMBOLS].map(lambda shift: true_minus(f"{shift:+.1f} %")).join(percent)
 
 # %% [markdown]
-# ## Another field, grey pictures, films of another kind, and an unknown axis
-# Five more questions, with the same criterion:
+# ## Another field, grey pictures, magnetic tips, films of another kind, and an unknown axis
+# Six more questions, with the same criterion:
 # - *Which picture should one take?* The first of the hidden films are cooled again, in a stronger
 #   field. Answers come from this second picture alone, from both together (`estimate` takes lists
 #   of pictures and conditions), and from the second with the blur of the instrument told: so far
 #   `estimate` had to allow for anything up to two pixels.
 # - *What do colours add?* The first hidden films are photographed once more, in grey levels of
 #   *m*_z alone.
+# - *What does a magnetic force microscope tell?* They are felt by a tip, whose magnetic pole is
+#   30 nm above the film; `estimate` is told that it is between 20 and 45 nm.
 # - *What do levels add to their order?* Colour pictures and grey ones are answered once more,
 #   `estimate` being told that their levels are linear, which here is true.
 # - *Which films can it handle?* An easy axis and the kind of the DMI can be told if they are known
@@ -439,13 +436,17 @@ in_strong, of_others, of_any_axis = (
 own = [seed + number % networks for number in range(films)]
 sharp = replace(strong, blur_nm=BLUR_NM)
 linear, grey_linear = (replace(told, levels="linear") for told in (TOLD, grey))
-in_grey = torch.cat(
-    [photograph(part, taken=grey) for _, part in truth[:films].groupby(truth[:films].index // 8)]
+by_tip = replace(TOLD, contrast="magnetic_force", lift_nm=tuple(lift_range))
+first_films = [part for _, part in truth[:films].groupby(truth[:films].index // 8)]
+in_grey, felt = (
+    torch.cat([photograph(part, taken=taken) for part in first_films])
+    for taken in (grey, replace(by_tip, lift_nm=lift_nm))
 )
 asked = {
     "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
     "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
+    "tip": [(picture, by_tip, each) for picture, each in zip(felt, own)],
     "linear": [(picture, linear, each) for picture, each in zip(photographs, own)],
     "grey linear": [(picture, grey_linear, each) for picture, each in zip(in_grey, own)],
     "both": [([*two], [TOLD, strong], each) for *two, each in zip(photographs, in_strong, own)],
@@ -460,6 +461,7 @@ by_pictures = {
     f"in {TOLD.field_T:g} T": found[:films],
     f"in {TOLD.field_T:g} T, linear": found_more["linear"],
     f"in {TOLD.field_T:g} T, grey": found_more["grey"],
+    f"in {TOLD.field_T:g} T, magnetic force": found_more["tip"],
     f"in {TOLD.field_T:g} T, grey, linear": found_more["grey linear"],
     f"in {strong.field_T:g} T": found_more["strong"],
     "both": found_more["both"],

@@ -71,7 +71,7 @@ colour_wheel(axes[0, 1])
 figure
 
 # %% [markdown]
-# ## Five contrasts
+# ## Six contrasts
 # `vector`: three pictures, one per component, as spin-polarised low-energy electron microscopy
 # (SPLEEM) gives them (−1 black, +1 white).
 
@@ -113,6 +113,41 @@ study.show(
 under = Microscope("lorentz_defocus", defocus=-4e-9)(spins, film.cell)
 over = Microscope("lorentz_defocus", defocus=4e-9)(spins, film.cell)
 contact_sheet(torch.cat([under, over]), ["d = −4 nm", "d = +4 nm"], pixel=film.cell)
+
+# %% [markdown]
+# `magnetic_force`: a tip scans the film at some height (`lift`) and feels the gradient of the field
+# above it. Fine textures fade with height, a period *L* as exp(−2π `lift`/*L*). Besides the charges
+# of the surfaces, those of the walls count. Bloch walls, as here, have none. Those of Néel walls
+# work against the surface of the domain that spins point away from, and with that of the domain
+# they point to. So above a film with an interfacial DMI > 0, where they point from white to black,
+# a helix has no field at all, and the little that is seen of skyrmions is of the other sign; with
+# DMI < 0, as of cobalt on platinum, domains stand out. (Each picture is scaled to its own largest
+# signal, as such microscopes do.)
+
+# %%
+to_neel = torch.stack([-spins[:, 1], spins[:, 0], spins[:, 2]], dim=1)  # turned in their places
+reversed_neel = to_neel * torch.tensor([-1.0, -1.0, 1.0])[:, None, None]
+neel = {"D > 0": to_neel, "D < 0": reversed_neel}
+tip = {"contrast": "magnetic_force", "thickness": film.thickness, "boundary": "periodic"}
+heights = (5e-9, 20e-9)
+felt = {
+    f"Bloch walls, lift {1e9 * lift:.0f} nm": Microscope(**tip, lift=lift)(spins, film.cell)
+    for lift in heights
+} | {
+    f"Néel walls, {sign}, lift {1e9 * heights[1]:.0f} nm": Microscope(**tip, lift=heights[1])(
+        some, film.cell
+    )
+    for sign, some in neel.items()
+}
+sheet = contact_sheet(torch.cat(list(felt.values())), list(felt), pixel=film.cell)
+study.show(
+    sheet,
+    "magnetic_force",
+    caption="The film above as a magnetic force microscope shows it, from two heights; and what it "
+    "would show if the same spins were turned by a right angle, each in its place, so that walls "
+    "are of Néel's kind: their charges and the surfaces' nearly cancel if D > 0, and add up if "
+    "D < 0.",
+)
 
 # %% [markdown]
 # ## What an instrument loses

@@ -118,6 +118,42 @@ def lorentz_defocus(
     return (0.5 * (1 + displacement * curl)).clamp(0, 1)[:, None]
 
 
+def magnetic_force(
+    spins: torch.Tensor, lift: float, thickness: float, boundary: Boundary = "open"
+) -> torch.Tensor:
+    """One grey channel, as magnetic force microscopy shows the field above a film.
+
+    A long tip along z ends in one magnetic pole, whose oscillation feels the gradient of the force
+    on it: dH_z/dz at its height h, the `lift`, above the surface of a film of the `thickness` t.
+    Of waves k in the film, uniform through its thickness,
+
+        -dH_z/dz = M_s/2 exp(-kh) [1 - exp(-kt)] [k m_z - i (k_x m_x + k_y m_y)],
+
+    the field of the charges of its surfaces and of those of its walls. The picture is mid-grey
+    where this is 0, and scaled to its largest, as such microscopes do: white is as of domains
+    along +z. Lengths are in pixels. An open edge mirrors the film, which goes on beyond it.
+    """
+    height, width = spins.shape[-2:]
+    if boundary == "open":
+        spins = torch.cat([spins, spins.flip(-1)], -1)
+        spins = torch.cat([spins, spins.flip(-2)], -2)
+    shape = spins.shape[-2:]
+    draw = {"dtype": spins.dtype, "device": spins.device}
+    along_y = 2 * math.pi * torch.fft.fftfreq(shape[0], **draw)[:, None]
+    along_x = 2 * math.pi * torch.fft.rfftfreq(shape[1], **draw)[None]
+    wave = torch.hypot(along_x, along_y)
+    seen = torch.exp(-wave * lift) * -torch.expm1(-wave * thickness)
+    seen = seen / (wave * seen).max().clamp_min(1e-30)  # of any m_z that waves, 1 at most is left
+    # The shortest wave along an axis has no direction.
+    along_x, along_y = (k * (k.abs() < math.pi * (1 - 1e-6)) for k in (along_x, along_y))
+    x, y, z = torch.fft.rfft2(spins).unbind(1)
+    signal = torch.fft.irfft2(seen * (wave * z - 1j * (along_x * x + along_y * y)), s=shape)
+    signal = signal[..., :height, :width]
+    # What is a thousand times weaker than it could be is not drawn out.
+    largest = signal.abs().amax((-2, -1), keepdim=True).clamp_min(1e-3)
+    return (0.5 * (1 + signal / largest))[:, None]
+
+
 def _derivative(field: torch.Tensor, axis: int, boundary: Boundary) -> torch.Tensor:
     """Central difference per pixel; one-sided at an open edge."""
     if boundary == "periodic":

@@ -19,15 +19,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from spinlib.contrast import colour, in_plane, lorentz_defocus, perpendicular
+from spinlib.contrast import colour, in_plane, lorentz_defocus, magnetic_force, perpendicular
 from spinlib.hamiltonian import Boundary, check_spins
 from spinlib.noise import States, drift, gaussian_noise, poisson_noise, vector_noise
-from spinlib.optics import blur_and_resample
+from spinlib.optics import blur_and_resample, crop
 
-# What draws averaged vectors as pictures; two contrasts are not of this form: vectors themselves,
-# and one that needs a length.
+# What draws averaged vectors as pictures; three contrasts are not of this form: vectors themselves,
+# and two that need lengths.
 _DRAWN = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane}
-CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus")
+CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus", "magnetic_force")
+_LENGTHS = {"defocus": "lorentz_defocus", "lift": "magnetic_force", "thickness": "magnetic_force"}
 
 LARGEST = 1e6  # of any setting: white is 1, and lengths are compared with the cell's as well
 MAX_PIXELS = 100_000_000  # of a picture
@@ -36,6 +37,13 @@ MAX_PIXELS = 100_000_000  # of a picture
 def _is_number(value: object) -> bool:
     # Compared, because math.isfinite stumbles over integers beyond all floats.
     return isinstance(value, int | float | np.number) and -math.inf < value < math.inf
+
+
+def _room(size: tuple[int, int], cell: float, pixel: float) -> tuple[int, int]:
+    """How many whole pixels (height, width) a sample of `size` cells has."""
+    # The small excess lets a sample of exactly n pixels have n of them in spite of rounding.
+    height, width = (int(n * cell / pixel * (1 + 1e-9)) for n in size)
+    return height, width
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,9 @@ class Microscope:
     contrast_drift: float = 0.0  # standard deviation of the relative contrast between pictures
     brightness_drift: float = 0.0  # standard deviation of the brightness between pictures
     defocus: float = 0.0  # lorentz_defocus only: the electron displacement, a length with sign
-    boundary: Boundary = "open"  # what blur and defocus meet beyond the edge
+    lift: float = 0.0  # magnetic_force only: of the tip's pole above the film, a length
+    thickness: float = 0.0  # magnetic_force only: of the film, a length
+    boundary: Boundary = "open"  # what blur, defocus and the tip meet beyond the edge
 
     def __post_init__(self) -> None:
         if not (isinstance(self.contrast, str) and self.contrast in CONTRASTS):
@@ -70,7 +80,8 @@ class Microscope:
             )
         if not (isinstance(self.boundary, str) and self.boundary in ("open", "periodic")):
             raise ValueError(f"The boundary is 'open' or 'periodic', not {self.boundary!r}.")
-        for name in ("blur", "noise", "readout", "contrast_drift", "brightness_drift"):
+        names = ("blur", "noise", "readout", "contrast_drift", "brightness_drift")
+        for name in (*names, "lift", "thickness"):
             value = getattr(self, name)
             if not (_is_number(value) and 0 <= value <= LARGEST):
                 raise ValueError(
@@ -92,18 +103,19 @@ class Microscope:
                 raise ValueError(
                     f"A picture with the shape {self.shape} is empty; give at least (1, 1)."
                 )
-        if (self.contrast == "lorentz_defocus") != (self.defocus != 0):
-            raise ValueError(
-                f"Contrast {self.contrast!r} with defocus {self.defocus!r}: the contrast "
-                "'lorentz_defocus' needs a defocus other than 0, and no other contrast takes one."
-            )
+        for name, contrast in _LENGTHS.items():
+            if (self.contrast == contrast) != ((value := getattr(self, name)) != 0):
+                raise ValueError(
+                    f"Contrast {self.contrast!r} with {name} {value!r}: the contrast {contrast!r} "
+                    f"needs a {name} other than 0, and no other contrast takes one."
+                )
 
     def geometry(self, size: tuple[int, int], cell: float) -> tuple[tuple[int, int], float]:
         """Picture shape (height, width) and pixel side for a sample of `size` cells."""
         if not (_is_number(cell) and cell > 0):
             raise ValueError(f"A cell of side {cell!r} cannot be looked at; give a number > 0.")
-        for name, length in (("blur", self.blur), ("defocus", self.defocus)):
-            if abs(length) > 1000 * max(size) * cell:
+        for name in ("blur", *_LENGTHS):
+            if abs(length := getattr(self, name)) > 1000 * max(size) * cell:
                 raise ValueError(
                     f"A {name} of {length:g} is a thousand times larger than the sample of "
                     f"{size[0]}x{size[1]} cells of {cell:g}; give it in the unit of the cell."
@@ -120,8 +132,7 @@ class Microscope:
                 f"A pixel_size of {pixel:g} does not suit {size[0]}x{size[1]} cells of {cell:g}; "
                 "give it in the unit of the cell."
             )
-        # The small excess lets a sample of exactly n pixels have n of them in spite of rounding.
-        largest = tuple(int(n * cell / pixel * (1 + 1e-9)) for n in size)
+        largest = _room(size, cell, pixel)
         shape = largest if shape is None else shape
         if min(shape) < 1 or any(p > n for p, n in zip(shape, largest, strict=True)):
             raise ValueError(
@@ -153,7 +164,10 @@ class Microscope:
         check_spins(spins)
         shape, pixel = self.geometry(tuple(spins.shape[-2:]), cell)
         stream = {"seed": seed, "states": states, "draw": draw}
-        vectors = spins
+        vectors, seen = spins, shape
+        if self.contrast == "magnetic_force":  # the field of what lies beyond reaches into it
+            room = _room(tuple(spins.shape[-2:]), cell, pixel)
+            shape = tuple(n + 2 * ((most - n) // 2) for n, most in zip(seen, room, strict=True))
         if self.contrast == "perpendicular" and self.noise == 0:
             vectors = spins[:, 2:]  # spares the optics of two components that nobody sees
         vectors = blur_and_resample(vectors, self.blur / cell, shape, pixel / cell, self.boundary)
@@ -161,16 +175,16 @@ class Microscope:
             vectors = vector_noise(vectors, self.noise, **stream)
         # Opposite edges of a picture meet only if it shows the whole of a periodic sample.
         whole = np.allclose(np.multiply(shape, pixel), np.multiply(spins.shape[-2:], cell))
-        pictures = self._develop(vectors, self.defocus / pixel, self.boundary if whole else "open")
-        return self._detect(pictures, stream)
+        pictures = self._develop(vectors, pixel, self.boundary if whole else "open")
+        return self._detect(crop(pictures, seen), stream)
 
-    def _develop(
-        self, vectors: torch.Tensor, displacement: float, boundary: Boundary
-    ) -> torch.Tensor:
+    def _develop(self, vectors: torch.Tensor, pixel: float, boundary: Boundary) -> torch.Tensor:
         if self.contrast == "vector":
             return vectors
         if self.contrast == "lorentz_defocus":
-            return lorentz_defocus(vectors, displacement, boundary)
+            return lorentz_defocus(vectors, self.defocus / pixel, boundary)
+        if self.contrast == "magnetic_force":
+            return magnetic_force(vectors, self.lift / pixel, self.thickness / pixel, boundary)
         return _DRAWN[self.contrast](vectors)
 
     def _detect(self, pictures: torch.Tensor, stream: dict) -> torch.Tensor:

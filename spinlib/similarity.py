@@ -168,7 +168,9 @@ def core_map(
 ) -> torch.Tensor:
     """A map (batch, height, width) that is high in the cores of skyrmions.
 
-    colour, perpendicular    m_z against the field along z
+    colour, perpendicular, magnetic_force
+                             m_z, or the grey level, against the field along z (but above films of
+                             an interfacial D > 0, what magnetic_force shows are not the cores)
     in_plane                 (curl m)_z, as Bloch walls turn about cores; or div m, if it is
                              stronger, as Néel walls point away from them or towards them
     lorentz_defocus          the grey level, which is that curl
@@ -184,7 +186,7 @@ def core_map(
     against = -1.0 if field >= 0 else 1.0
     if contrast == "colour":
         return smooth(against * vectors_from_colour(pictures.float(), unit=False)[0][:, 2])
-    if contrast == "perpendicular":
+    if contrast in ("perpendicular", "magnetic_force"):
         return smooth(against * pictures[:, 0])
     if contrast == "in_plane":
         x, y = in_plane_vectors(pictures)

@@ -89,6 +89,13 @@ def random_spins(batch: int, height: int, width: int, seed: int = 0) -> torch.Te
     return spins / spins.norm(dim=1, keepdim=True)
 
 
+# Settings that a contrast needs, in cells.
+SETTINGS_OF = {
+    "lorentz_defocus": {"defocus": 0.5},
+    "magnetic_force": {"lift": 3.0, "thickness": 2.0},
+}
+
+
 def blur(field: torch.Tensor, sigma: float, boundary: str = "open") -> torch.Tensor:
     """A picture blurred, in pixels that are its cells."""
     return blur_and_resample(field, sigma, field.shape[-2:], 1, boundary)

@@ -1,18 +1,22 @@
 """Contrasts against colour solids, curls and their own inverses."""
 
+import itertools
 import math
 
 import pytest
 import torch
 from conftest import random_spins
 
+from spinlib import textures
 from spinlib.contrast import (
     colour,
     in_plane,
     lorentz_defocus,
+    magnetic_force,
     perpendicular,
     vectors_from_colour,
 )
+from spinlib.symmetry import Operation, act
 
 
 def degrees_between(a, b):
@@ -109,6 +113,65 @@ def test_defocus_sign_follows_the_sense_of_a_vortex():
     assert (
         lorentz_defocus(vortex, 0.5)[0, 0, 5, 5] > 0.5 > lorentz_defocus(vortex, -0.5)[0, 0, 5, 5]
     )
+
+
+@pytest.mark.parametrize("kind", ["bulk", "interfacial"])
+def test_magnetic_force_is_that_of_all_dipoles(kind):
+    """Against a sum over the dipoles of all cells, in layers, of a film and its repetitions.
+
+    A uniform film has no field, so dipoles are counted from one that points along +z, which leaves
+    those of the skyrmion.
+    """
+    size, lift, thickness, layers = 24, 3.0, 2.0, 6
+    spins = textures.skyrmions((size, size), [(12.0, 12.0)], 5.0, kind)
+    moments = spins[0].double().flatten(1) * thickness / layers
+    moments[2] -= thickness / layers
+    at = torch.cartesian_prod(*2 * [torch.arange(size).double()]).T  # rows and columns
+    gradient = torch.zeros(size * size, dtype=torch.float64)
+    for layer in range(layers):
+        z = lift + thickness * (layer + 0.5) / layers
+        for up, right in itertools.product((-size, 0, size), repeat=2):
+            y, x = (a[:, None] - a + shift for a, shift in zip(at, (up, right), strict=True))
+            r = (x * x + y * y + z * z).sqrt()
+            along = moments[0] * x + moments[1] * y + moments[2] * z
+            # H_z = (3 z m·r / r⁵ - m_z / r³) / 4π, and its slope along z.
+            slope = 3 * (along + 2 * z * moments[2]) / r**5 - 15 * z * z * along / r**7
+            gradient -= slope.sum(1)
+    expected = gradient.reshape(size, size)
+    expected -= expected.mean()  # what farther repetitions would add, and hardly varies
+    seen = 2 * magnetic_force(spins, lift, thickness, "periodic")[0, 0].double() - 1
+    # Layers leave 1/24 of a second difference, and repetitions farther than 36 cells some more.
+    torch.testing.assert_close(seen, expected / expected.abs().max(), atol=3e-3, rtol=0)
+
+
+def test_a_helix_of_neel_walls_has_its_field_on_one_side():
+    """Charges of surfaces and walls cancel above the film if D > 0, and add up if D < 0.
+
+    Where D > 0, spins in walls point away from domains along +z, whose surface is positive.
+    """
+    helix = textures.helix((8, 64), (3, 0), "interfacial")
+    for sign, left in ((1, 0.0), (-1, 0.5)):
+        turned = helix * torch.tensor([sign, sign, 1.0])[:, None, None]
+        seen = magnetic_force(turned, 4.0, 2.0, "periodic")
+        assert (seen - 0.5).abs().max() == pytest.approx(left, abs=1e-3)  # rounding, drawn out
+
+
+def test_a_uniform_film_is_mid_grey_and_white_is_up():
+    flat = textures.uniform((16, 16), (0.6, 0.0, 0.8))
+    for boundary in ("open", "periodic"):
+        seen = magnetic_force(flat, 2.0, 1.0, boundary)
+        torch.testing.assert_close(seen, torch.full_like(seen, 0.5))
+    spot = textures.uniform((32, 32), (0.0, 0.0, -1.0))
+    spot[..., 14:18, 14:18] *= -1
+    seen = magnetic_force(spot, 3.0, 1.0)
+    assert seen.max() == 1 and seen[0, 0, 15:17, 15:17].min() > 0.95
+
+
+def test_magnetic_force_turns_with_the_sample():
+    spins = random_spins(1, 15, 18)
+    straight = magnetic_force(spins, 1.0, 2.0)
+    turned = magnetic_force(act(spins, Operation(1)), 1.0, 2.0)
+    torch.testing.assert_close(turned, torch.rot90(straight, 1, (-1, -2)), atol=1e-5, rtol=0)
 
 
 def test_colour_gradient_is_the_slope():

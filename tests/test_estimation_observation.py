@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from spinlib import textures
-from spinlib.contrast import colour, in_plane, perpendicular, vectors_from_colour
+from spinlib.contrast import colour, in_plane, magnetic_force, perpendicular, vectors_from_colour
+from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
+    SCATTER,
     as_seen,
     averaged,
     clipped_mean,
@@ -24,18 +26,18 @@ from spinlib.estimation.observation import (
     opened,
     record,
     see,
+    stepped,
     unknown_blur,
 )
 from spinlib.estimation.planning import (
     EFFORT,
-    Conditions,
     Effort,
     check_kinds,
     check_series,
     helix_period,
     plan,
 )
-from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
+from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
@@ -58,6 +60,11 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
+        ({"contrast": "magnetic_force"}, "needs a lift"),
+        ({"contrast": "magnetic_force", "lift_nm": (0.0, 40.0)}, "needs a lift"),
+        ({"contrast": "magnetic_force", "lift_nm": -5.0}, "lift is -5.0"),
+        ({"contrast": "magnetic_force", "lift_nm": (40.0, 20.0)}, "a number of nm above the film"),
+        ({"lift_nm": 30.0}, "needs a lift"),
         ({"levels": "gamma"}, "levels are one of linear, ordered, unsigned, not 'gamma'"),
         ({"levels": "unsigned"}, "'colour' cannot be unsigned: which way is up"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
@@ -70,6 +77,15 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 def test_conditions_are_refused_in_words(wrong, words):
     with pytest.raises(ValueError, match=words):
         replace(CONDITIONS, **wrong)
+
+
+def test_vectors_are_seen_by_a_tip_half_way(tmp_path):
+    spins = textures.skyrmions((48, 48), [(24, 24)], 20.0, "bulk")
+    np.save(tmp_path / "spins.npy", spins[0].numpy())
+    taken = replace(CONDITIONS, contrast="magnetic_force", lift_nm=(10.0, 30.0))
+    pixel = taken.pixel_size_nm
+    shown = even(magnetic_force(spins, 20.0 / pixel, taken.thickness_nm / pixel), taken)[0]
+    torch.testing.assert_close(observed(tmp_path / "spins.npy", taken), shown, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("contrast", ["colour", "in_plane", "perpendicular"])
@@ -346,6 +362,7 @@ def test_cells_resolve_the_walls_of_a_hard_axis():
         ({"anisotropy_kJ_m3": (30.0, 0.0)}, "the lowest and the highest"),
         ({"anisotropy_kJ_m3": (0.0, 10.0, 30.0)}, "the lowest and the highest"),
         ({"dmi_kind": "both"}, "bulk or interfacial, not 'both'"),
+        ({"dmi_sign": 0}, "1 or -1, not 0"),
         (
             {"dmi_kind": "interfacial", "contrast": "lorentz_defocus", "defocus_nm": 5.0},
             "no contrast in lorentz_defocus",
@@ -355,6 +372,26 @@ def test_cells_resolve_the_walls_of_a_hard_axis():
 def test_films_that_are_none_are_refused(changed, words):
     with pytest.raises(ValueError, match=words):
         replace(CONDITIONS, **changed)
+
+
+@pytest.mark.parametrize("kind", ["bulk", "interfacial"])
+def test_a_film_of_the_other_sign_is_one_with_its_spins_reversed_in_the_plane(kind):
+    """Energy against energy, with all terms; and it is the reversed one that is seen."""
+    size = (24, 24)
+    spins = textures.skyrmions(size, [(8, 8), (16, 14)], 6.0, kind) + 0.3 * textures.random(size)
+    spins = spins / spins.norm(dim=1, keepdim=True)
+    turned = spins * torch.tensor([-1.0, -1.0, 1.0])[:, None, None]
+    film = Film(8e-12, 4e5, 1.6e-3, cell=2e-9, thickness=3e-9, dmi_kind=kind, anisotropy=2e4)
+    one, other = (
+        float(replace(film, dmi=dmi).hamiltonian(0.1).energy(state))
+        for dmi, state in ((film.dmi, spins), (-film.dmi, turned))
+    )
+    assert other == pytest.approx(one, rel=1e-5)  # float32
+    made = plan((96, 96), CONDITIONS, RANGES, EFFORT["smoke"])
+    below = see(spins, made, replace(CONDITIONS, dmi_sign=-1), seed=1)
+    assert torch.equal(below, see(turned, made, CONDITIONS, seed=1))
+    said = plan((96, 96), replace(CONDITIONS, dmi_sign=-1), RANGES, EFFORT["smoke"]).notes[0]
+    assert "with bulk DMI below 0 and no anisotropy" in said
 
 
 def test_one_texture_on_cells_of_two_sizes_gives_one_picture():
@@ -372,7 +409,7 @@ def test_one_texture_on_cells_of_two_sizes_gives_one_picture():
 
 def test_a_simulated_film_is_seen_without_edges():
     spins = textures.random((24, 24), states=[1])
-    see_film = CONDITIONS.microscope(24, 5.0)
+    see_film = CONDITIONS.microscope(shape=(24, 24), blur=5.0, boundary="periodic")
     moved = see_film(spins.roll(7, -1), 2.34) - see_film(spins, 2.34).roll(7, -1)
     assert moved.abs().max() < 1e-5  # float32, of colours from 0 to 1
 
@@ -401,6 +438,46 @@ def test_each_film_is_seen_with_a_blur_of_its_own(given, low, high):
     torch.testing.assert_close(part, seen[58:])
 
 
+@pytest.mark.parametrize(("given", "low", "high"), [(30.0, 24.0, 36.0), ((10.0, 50.0), 10.0, 50.0)])
+def test_each_film_is_seen_by_a_tip_at_a_height_of_its_own(given, low, high):
+    """Of waves q and 2q the ratio falls as exp(-qh): so h is read back from each picture."""
+    conditions = replace(CONDITIONS, contrast="magnetic_force", lift_nm=given, blur_nm=0.0)
+    made = plan((96, 96), conditions, RANGES, EFFORT["smoke"])
+    side = made.cells[0]
+    film = sum(textures.helix((side, side), (waves, 0), "bulk") for waves in (2, 4))
+
+    def ratio(pictures: torch.Tensor) -> torch.Tensor:
+        waves = torch.fft.rfft(pictures[:, 0].double().mean(1)).abs()
+        return waves[:, 4] / waves[:, 2]
+
+    seen = see(film.repeat(60, 1, 1, 1), made, conditions, seed=1)
+    settings = {"shape": (made.pixels,) * 2, "boundary": "periodic"}
+    known = conditions.microscope(30.0, **settings)(film, made.box / side)
+    q = 2 * math.pi * 2 / made.box
+    heights = 30.0 - (ratio(seen) / ratio(known)).log() / q
+    assert heights.min() > low - 0.01 and heights.max() < high + 0.01  # rounding of float32
+    # Uniform: four standard errors of 60 numbers, and ends within a tenth, but once in 500.
+    assert abs(heights.mean() - (low + high) / 2) < 4 * (high - low) / math.sqrt(12 * 60)
+    assert heights.min() < low + 0.1 * (high - low) and heights.max() > high - 0.1 * (high - low)
+    part = see(film.repeat(2, 1, 1, 1), made, conditions, seed=1, first=58)
+    torch.testing.assert_close(part, seen[58:])
+
+
+def test_lifts_that_leave_nothing_are_said_and_refused():
+    short, long = helix_period(5.0, 2.2), helix_period(12.0, 1.0)
+
+    def notes(*ends: float) -> str:
+        above = replace(CONDITIONS, contrast="magnetic_force", lift_nm=ends)
+        return "\n".join(plan((192, 192), above, RANGES, EFFORT["laptop"]).notes)
+
+    assert "by a tip 20 to 28 nm above it" in notes(20.0, 28.0)
+    assert "mostly noise" not in notes(20.0, 0.99 * short)
+    said = notes(20.0, 1.01 * short)
+    assert "is 0.002 of that at the film: such pictures are mostly noise" in said
+    with pytest.raises(ValueError, match=r"feels no helix of the ranges.* lift in nm"):
+        notes(2.01 * long, 3 * long)
+
+
 def test_each_picture_is_recorded_with_a_noise_of_its_own():
     grey = torch.full((60, 3, 48, 48), 0.5)
     seen = record(grey, 0.05, CONDITIONS, seed=1)
@@ -414,6 +491,16 @@ def test_each_picture_is_recorded_with_a_noise_of_its_own():
     flat = (seen - 0.5).flatten(1)
     # The largest of 1770 correlations, with standard errors of 1/√6912.
     assert torch.corrcoef(flat).fill_diagonal_(0).abs().max() < 5.5 / math.sqrt(flat.shape[1])
+
+
+@pytest.mark.parametrize(("grey", "most"), [(False, 0.05), (True, 0.1)])
+def test_a_series_of_pictures_shares_a_few_levels_of_noise(grey, most):
+    levels = [stepped(noise, grey) for noise in np.geomspace(0.01, 1.0, 500)]
+    off = np.log(levels / np.geomspace(0.01, 1.0, 500))
+    # Not farther than half of what each picture's own noise goes up and down.
+    assert np.abs(off).max() < most < 0.51 * SCATTER
+    assert len(set(levels)) == pytest.approx(math.log(100) / (2 * most), abs=4)
+    assert stepped(0.0, grey) == 0.0
 
 
 @pytest.mark.parametrize("contrast", ["colour", "in_plane", "perpendicular"])

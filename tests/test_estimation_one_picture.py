@@ -187,6 +187,9 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert shell.main(one) == 0
     assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
     assert asked[1][1][0].field_T == -0.05
+    for said, lift in ((["30"], 30.0), (["20", "40"], (20.0, 40.0))):
+        assert shell.main([*one, "--contrast", "magnetic_force", "--lift-nm", *said]) == 0
+        assert asked[-1][1][0].lift_nm == lift
 
 
 def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):

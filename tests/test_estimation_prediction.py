@@ -10,8 +10,9 @@ import torch
 from spinlib import textures
 from spinlib.estimation import prediction
 from spinlib.estimation.answer import Estimate
+from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import ANISOTROPY
-from spinlib.estimation.planning import Conditions, Effort, plan
+from spinlib.estimation.planning import Effort, plan
 from spinlib.estimation.prediction import loops, magnetisation, texture_again, volume
 from spinlib.estimation.quantities import QUANTITIES
 from spinlib.hysteresis import Loop

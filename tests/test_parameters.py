@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from conftest import SETTINGS_OF
 from hypothesis import HealthCheck, given, settings
 
 from spinlib import textures
@@ -104,8 +105,9 @@ SETTINGS = [field.name for field in fields(Microscope)]
 @given(changes(*SETTINGS), st.sampled_from(CONTRASTS), st.one_of(st.just(1.0), STRANGERS))
 def test_microscopes(change, contrast, cell):
     def make():
-        valid = {"contrast": contrast, "defocus": float(contrast == "lorentz_defocus")}
-        return Microscope(**(valid | change))(SPINS, cell)
+        return Microscope(**({"contrast": contrast} | SETTINGS_OF.get(contrast, {}) | change))(
+            SPINS, cell
+        )
 
     made = outcome(make, [*change, *["cell"][: type(cell) is not float or cell != 1.0]])
     assert made is None or (finite(made) and made.numel() > 0)

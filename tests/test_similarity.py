@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import discs
+from conftest import SETTINGS_OF, discs
 
 from spinlib import textures
 from spinlib.contrast import in_plane
-from spinlib.estimation.planning import CHANNELS
+from spinlib.estimation.conditions import CHANNELS
 from spinlib.kernels import random_normal
 from spinlib.microscope import Microscope
 from spinlib.similarity import (
@@ -194,14 +194,17 @@ def film_with(centres, kind: str = "bulk") -> torch.Tensor:
 @pytest.mark.parametrize(
     "contrast",
     # All that can be estimated from: `estimate` counts skyrmions in its last step.
-    [Microscope(name, defocus=float(name == "lorentz_defocus")) for name in CHANNELS],
+    [Microscope(name, **SETTINGS_OF.get(name, {})) for name in CHANNELS],
     ids=lambda microscope: microscope.contrast,
 )
 def test_skyrmions_are_counted(contrast, kind):
     if (contrast.contrast, kind) == ("lorentz_defocus", "interfacial"):
         return  # has no curl, and so no picture
     centres = [(20.0, 20.0), (50.0, 22.0), (76.0, 30.0), (34.0, 60.0), (70.0, 70.0)]
-    pictures = contrast(film_with(centres, kind))
+    film = film_with(centres, kind)
+    if (contrast.contrast, kind) == ("magnetic_force", "interfacial"):
+        film[:, :2] *= -1  # above those of D > 0, charges of cores and walls nearly cancel
+    pictures = contrast(film)
     assert core_map(pictures, contrast.contrast).shape == (1, SIZE, SIZE)
     found = skyrmions(pictures, contrast.contrast, PERIOD)
     assert found.tolist() == [pytest.approx(5 / (SIZE - 1) ** 2)]

@@ -1,7 +1,8 @@
 """From one picture to A, D and M_s, with intervals, and back: simulations with the estimate.
 
     picture, or several of one film; conditions, ranges
-        │  planning      what is known, and how large and fine films have to be
+        │  conditions    what is known
+        │  planning      how large and fine films have to be
         │  films         the films that are simulated
         │  observation   the picture, and films seen as the instrument saw them
         ▼
@@ -23,10 +24,11 @@ to make it from a shell.
 """
 
 from spinlib.estimation.answer import Estimate
+from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import FieldOfView
 from spinlib.estimation.observation import observed
 from spinlib.estimation.one_picture import estimate
-from spinlib.estimation.planning import EFFORT, Conditions, plan
+from spinlib.estimation.planning import EFFORT, plan
 from spinlib.estimation.prediction import loops, magnetisation, texture_again
 from spinlib.estimation.quantities import PERIOD
 from spinlib.thermal_recipes import Ranges

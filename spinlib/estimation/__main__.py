@@ -19,7 +19,7 @@ import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
-from spinlib.estimation.planning import CHANNELS, LEVELS
+from spinlib.estimation.conditions import CHANNELS, LEVELS
 from spinlib.files import write_whole
 from spinlib.notebooks import Refused
 from spinlib.picture_files import decode
@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         "--anisotropy-kJ-m3", nargs="+", default=[0.0], help="one value, or low and high", **number
     )
     film.add_argument("--dmi-kind", default=default["dmi_kind"], choices=("bulk", "interfacial"))
+    film.add_argument(
+        "--dmi-sign",
+        default=default["dmi_sign"],
+        help="1 (default), or -1 for D below 0, of which the size is given and estimated",
+        **number,
+    )
     seen = parser.add_argument_group("of the instrument")
     seen.add_argument(
         "--contrast",
@@ -82,7 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(CHANNELS),
         help="colour: hue is the direction in the plane, white up, black down; in_plane: hue and "
         "brightness of the part in the plane (of linear levels, full brightness if all is in the "
-        "plane); perpendicular: grey, white up; lorentz_defocus: a defocused picture",
+        "plane); perpendicular: grey, white up; lorentz_defocus: a defocused picture; "
+        "magnetic_force: of a magnetic force microscope, white over domains along +z",
     )
     seen.add_argument(
         "--levels",
@@ -101,6 +108,13 @@ def _parser() -> argparse.ArgumentParser:
         "--defocus-nm",
         default=default["defocus_nm"],
         help="of lorentz_defocus: how far the film shifts the electrons",
+        **number,
+    )
+    seen.add_argument(
+        "--lift-nm",
+        nargs="+",
+        default=[0.0],
+        help="of magnetic_force: the tip's pole above the film, one value, or low and high",
         **number,
     )
     seen.add_argument(
@@ -129,8 +143,9 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
         for field in fields(Conditions)
         if field.name not in own
     }
-    if len(axis := common["anisotropy_kJ_m3"]) == 1:
-        common["anisotropy_kJ_m3"] = axis[0]
+    for name in ("anisotropy_kJ_m3", "lift_nm"):
+        if len(ends := common[name]) == 1:
+            common[name] = ends[0]
     conditions = []
     for number, picture in enumerate(pictures):
         values = {}

@@ -25,10 +25,9 @@ _SPANS = {"handedness": 2.0, "divergence": 2.0, "divergence share": 1.0}
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
 _REMEDY = {
     "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
-    "its DMI interfacial (dmi_kind)?",
+    "its DMI interfacial (dmi_kind) or below 0 (dmi_sign)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
-    "(dmi_kind) or sign (an interfacial one below 0 looks like one above 0 with hue half a turn "
-    "further)?",
+    "(dmi_kind) or sign (dmi_sign)?",
     "divergence share": "Is it mirrored, was the top row of an array taken for the lowest, does "
     "hue turn the other way or begin elsewhere (red is +x, yellow-green +y), or is its DMI "
     "interfacial (dmi_kind)?",

@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 
 from spinlib.dataset import recipe_hash
-from spinlib.estimation.planning import Conditions, Effort, Plan
+from spinlib.estimation.conditions import Conditions
+from spinlib.estimation.planning import Effort, Plan
 from spinlib.film import Film
 from spinlib.hamiltonian import Kind
 from spinlib.kernels import random_uniform

@@ -19,8 +19,9 @@ from tqdm.auto import tqdm
 from spinlib.checkpoints import checkpoint_name
 from spinlib.dataset import dataset
 from spinlib.estimation import doubts, observation, planning
+from spinlib.estimation.conditions import CHANNELS, Conditions
 from spinlib.estimation.films import FieldOfView, recipe
-from spinlib.estimation.planning import CHANNELS, Conditions, Effort, Plan
+from spinlib.estimation.planning import Effort, Plan
 from spinlib.files import wait_for_lock
 from spinlib.networks.texture_cnn import STEP, WINDOW, TextureCNN
 from spinlib.similarity import look, noise_level
@@ -225,7 +226,7 @@ def _noise(work: Work) -> float:
         ]
     )
     noise = observation.matching_noise(some, noise_level(work.pixels), work.conditions)
-    return observation.stepped(noise)
+    return observation.stepped(noise, work.conditions.grey)
 
 
 def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from spinlib.estimation.planning import CHANNELS, Conditions, Plan
+from spinlib.estimation.conditions import CHANNELS, Conditions
+from spinlib.estimation.planning import Plan
 from spinlib.kernels import random_uniform
 from spinlib.levels import evenly_lit, ranked
-from spinlib.microscope import Microscope
 from spinlib.noise import gaussian_noise
 from spinlib.optics import resample
 from spinlib.pictures import Picture, PictureError, read_picture
@@ -26,13 +26,15 @@ UNKNOWN_BLUR, OF_SEEN = 2.0, 0.9
 MOST_BEYOND = 0.1  # by which colours may lie beyond 0 to 1, on average over the pixels
 SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
 
-_NOISES = 1.1  # ratio of neighbouring levels: half a step is little beside their own scatter
+# Ratio of neighbouring levels of noise: half a step is less than their own scatter. The noise of
+# grey pictures is relative to their contrast, which is another for each film: they get fewer.
+_STEP, _STEP_OF_GREY = 1.1, 1.2
 _GREY = 0.25  # standard deviation that grey pictures are brought to
 # Shares of the darkest and of the brightest pixels that are cut off. Detectors and programs cut off
 # some as well, and M_s is read off how bright domains are: of pictures that had lost 3 and 5 % it
 # came out 15 % too low, and 4 % too high of the same ones before. Walls in lorentz_defocus are too
 # few to lose their extremes.
-CUT = {"perpendicular": 0.1}
+CUT = {"perpendicular": 0.1, "magnetic_force": 0.1}
 
 
 def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
@@ -64,8 +66,7 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
             f"{source} is (channels, height, width) of finite numbers, not {tuple(pixels.shape)}."
         )
     if picture.vectors:  # are drawn as the instrument would show them
-        look = Microscope(conditions.contrast, defocus=conditions.defocus_nm)
-        pixels = look(2 * pixels[None].float() - 1, conditions.pixel_size_nm)[0]
+        pixels = conditions.microscope()(2 * pixels[None].float() - 1, conditions.pixel_size_nm)[0]
     channels = CHANNELS[conditions.contrast]
     if len(pixels) != channels:
         raise PictureError(
@@ -123,19 +124,34 @@ def see(
     """Pictures of simulated films with the instrument's pixels, without its noise.
 
     Each film is seen with a blur of its own: up and down by `SCATTER` from the one that is known,
-    or anything up to `most_blur`.
+    or anything up to `most_blur`. So is each with a tip at a height of its own, if it takes one.
+    Films are of D > 0; if the picture's is not, their spins are reversed in the plane, which takes
+    no energy with D < 0.
     """
     states = range(first, first + len(spins))
-    random = random_uniform((1,), seed=seed, states=states, purpose="blur")[:, 0].tolist()
+    chances = (
+        random_uniform((1,), seed=seed, states=states, purpose=purpose)[:, 0].tolist()
+        for purpose in ("blur", "lift")
+    )
     known, cell = conditions.blur_nm, plan.box / spins.shape[-1]
+    low, high = conditions.lifts
+    if low == high:
+        low, high = (1 - SCATTER) * low, (1 + SCATTER) * high
+    signs = spins.new_tensor([conditions.dmi_sign, conditions.dmi_sign, 1.0])[:, None, None]
     pictures = []
-    for film, number in zip(spins, random, strict=True):
+    for film, number, height in zip(spins * signs, *chances, strict=True):
         unknown = most_blur(plan, conditions) * number
         blur = unknown if known is None else known * (1 + SCATTER * (2 * number - 1))
         # To a twentieth of a pixel, so that the optics are made once for many films.
         step = conditions.pixel_size_nm / 20
         blur = step * round(blur / step)
-        pictures.append(conditions.microscope(plan.pixels, blur)(film[None], cell))
+        see = conditions.microscope(
+            low + (high - low) * height,
+            shape=(plan.pixels, plan.pixels),
+            blur=blur,
+            boundary="periodic",
+        )
+        pictures.append(see(film[None], cell))
     seen = torch.cat(pictures)
     return _with_one_contrast(seen) if conditions.grey else clipped_mean(seen, plan.clipped)
 
@@ -172,9 +188,10 @@ def unknown_blur(plan: Plan, conditions: Conditions) -> list[str]:
     ]
 
 
-def stepped(noise: float) -> float:
+def stepped(noise: float, grey: bool = False) -> float:
     """The next of a few levels of noise, so that a series of pictures shares one."""
-    return _NOISES ** round(math.log(noise, _NOISES)) if noise else 0.0
+    step = _STEP_OF_GREY if grey else _STEP
+    return step ** round(math.log(noise, step)) if noise else 0.0
 
 
 def record(

@@ -17,10 +17,11 @@ import torch
 from spinlib.checkpoints import checkpoint_name
 from spinlib.estimation import doubts, observation, planning
 from spinlib.estimation.answer import Estimate
+from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.intervals import Intervals, nearest
 from spinlib.estimation.learning import Bar, Work, learn, read
-from spinlib.estimation.planning import EFFORT, Conditions, Effort, Plan
+from spinlib.estimation.planning import EFFORT, Effort, Plan
 from spinlib.estimation.prediction import loops, texture_again
 from spinlib.estimation.quantities import (
     PERIOD,

@@ -1,4 +1,4 @@
-"""What is known about a picture, and the films that are simulated for it.
+"""The films that are simulated for a picture, by what is known about it.
 
     conditions, ranges ──► plan: box, cells, pixels ──► recipe of the films
 
@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spinlib.dipolar import THICKEST
+from spinlib.estimation.conditions import LEVELS, Conditions
 from spinlib.film import VACUUM_PERMEABILITY, thermal_energy
-from spinlib.hamiltonian import Kind
-from spinlib.microscope import Microscope
 from spinlib.networks.texture_cnn import WINDOW
 from spinlib.pictures import PictureError
 from spinlib.thermal_recipes import NAMES, Ranges
@@ -26,131 +25,12 @@ from spinlib.thermal_recipes import NAMES, Ranges
 # middle of what was simulated, and at an end of the ranges intervals would hold too seldom. But
 # not far below: the shortest period still takes five and a half cells where it should take eight.
 MARGIN, LOWEST = 0.15, 0.8
-CHANNELS = {"colour": 3, "in_plane": 3, "perpendicular": 1, "lorentz_defocus": 1}
-LEVELS = {
-    "linear": "with linear levels (no gamma, evenly lit)",
-    "ordered": "of whose levels only the order counts",
-    "unsigned": "of whose levels only the order counts, whichever way is up",
-}
-_WORDS = ("contrast", "levels", "dmi_kind")
-# Between which magnitudes a number that is not 0 lies, unless it is in another unit.
-_SENSIBLE = {
-    "temperature_K": (1e-3, 1e4),
-    "field_T": (0.0, 20.0),
-    "pixel_size_nm": (1e-3, 1e5),
-    "thickness_nm": (0.1, 1e5),
-    "blur_nm": (1e-3, 1e5),
-    "defocus_nm": (1e-3, 1e5),
-    "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
-}
 # Of an effort's numbers: what a spread, a straight line or a distance takes, where it is not 1.
 _LEAST = {"drawn": 0, "validation": 3, "held_out": 2, "tested": 2, "again": 2}
 _LEAST |= {"cells": 8, "loop_cells": 4}
 BATCH = 33  # states of a data set: the progress bar moves with each
 MOST = 100 * BATCH  # states of one kind: a hundred seeds are kept for each
 _SENSIBLE_RANGES = ((1e-3, 1e3), (1e-4, 1e2), (1.0, 1e4))  # of A, D and M_s
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Under what conditions a picture was taken."""
-
-    temperature_K: float
-    field_T: float  # along z, out of the picture
-    pixel_size_nm: float
-    thickness_nm: float = 1.0  # of the film
-    contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus: see Microscope
-    blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
-    # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
-    # get this one; and as grey pictures are brought to one contrast, its size has no effect until
-    # pixels are cut off at black and white.
-    defocus_nm: float = 0.0
-    # What may be read off the levels of its pixels.
-    # linear    colours and grey levels are those of the contrast: no gamma, evenly lit
-    # ordered   only which of two pixels is brighter, channel by channel: any curve may have changed
-    #           the levels, and uneven light grey ones
-    # unsigned  grey only: nor whether white or black is up
-    levels: str = "ordered"
-    # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
-    # as the magnetisation's own demagnetising field is not part of it, or between which two values
-    # that lies; and the kind of its DMI. D is above 0: in walls between white (+z) and black, spins
-    # point towards black (interfacial), or to the right of someone who looks there (bulk).
-    anisotropy_kJ_m3: float | tuple[float, float] = 0.0
-    dmi_kind: Kind = "bulk"
-
-    def __post_init__(self) -> None:
-        # Numbers of whatever kind, as a table gives them, become floats: equal ones are the same.
-        for name in (field.name for field in fields(self) if field.name not in _WORDS):
-            value = getattr(self, name)
-            try:
-                if name == "anisotropy_kJ_m3" and np.ndim(value):
-                    object.__setattr__(self, name, tuple(map(float, value)))
-                elif not (value is None and name == "blur_nm"):
-                    object.__setattr__(self, name, float(value))
-            except (TypeError, ValueError):
-                raise ValueError(
-                    f"The {name} of the conditions is {value!r:.80}; give a number."
-                ) from None
-        for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
-        if not math.isfinite(self.field_T):
-            raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
-        if not (isinstance(self.contrast, str) and self.contrast in CHANNELS):
-            raise ValueError(
-                f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
-                f"one of {', '.join(CHANNELS)}."
-            )
-        if not (isinstance(self.levels, str) and self.levels in LEVELS):
-            raise ValueError(f"The levels are one of {', '.join(LEVELS)}, not {self.levels!r}.")
-        if self.levels == "unsigned" and not self.grey:
-            raise ValueError(
-                f"The levels of contrast {self.contrast!r} cannot be unsigned: which way is up is "
-                "part of what colours mean. They are linear, or ordered if a gamma may have "
-                "changed them."
-            )
-        ends = np.atleast_1d(self.anisotropy_kJ_m3).astype(float)
-        if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
-            raise ValueError(
-                f"The anisotropy_kJ_m3 is {self.anisotropy_kJ_m3!r}; give a number of kJ/m³, above "
-                "0 for an easy axis along z, or the lowest and the highest that it may be."
-            )
-        if self.dmi_kind not in ("bulk", "interfacial"):
-            raise ValueError(f"The dmi_kind is bulk or interfacial, not {self.dmi_kind!r}.")
-        if self.dmi_kind == "interfacial" and self.contrast == "lorentz_defocus":
-            raise ValueError(
-                "Walls of an interfacial DMI have no curl, and so no contrast in lorentz_defocus: "
-                "nothing can be estimated from such a picture."
-            )
-        if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
-            raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
-        for name, (least, most) in _SENSIBLE.items():
-            for value in filter(None, np.ravel(getattr(self, name))):
-                if not least <= abs(value) <= most:
-                    raise ValueError(f"{name} = {value:g} makes no sense: is it in another unit?")
-        self.microscope(1, 0.0)  # refuses a defocus where there is none, and none where one is due
-
-    @property
-    def anisotropies(self) -> tuple[float, float]:
-        """The lowest and the highest anisotropy that the film may have, kJ/m³."""
-        low, high = np.broadcast_to(self.anisotropy_kJ_m3, 2).tolist()
-        return low, high
-
-    @property
-    def grey(self) -> bool:
-        return CHANNELS[self.contrast] == 1
-
-    def microscope(self, pixels: int, blur: float) -> Microscope:
-        """The instrument, for square pictures of so many pixels; lengths in nm, without noise."""
-        return Microscope(
-            self.contrast,
-            pixel_size=self.pixel_size_nm,
-            shape=(pixels, pixels),
-            blur=blur,
-            defocus=self.defocus_nm,
-            boundary="periodic",
-        )
 
 
 @dataclass(frozen=True)
@@ -257,7 +137,7 @@ def check_series(pictures: int, conditions: Sequence[Conditions]) -> None:
                 "The conditions are Conditions(temperature_K=…, field_T=…, pixel_size_nm=…), not "
                 f"{each!r:.80}."
             )
-    for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind"):
+    for name in ("thickness_nm", "anisotropy_kJ_m3", "dmi_kind", "dmi_sign"):
         values = list(dict.fromkeys(getattr(each, name) for each in conditions))
         if len(values) > 1:
             raise ValueError(
@@ -327,6 +207,12 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         raise ValueError(
             f"A blur of {conditions.blur_nm:g} nm wipes out every helix of the ranges, as the "
             f"longest has a period of {long:.3g} nm: is it in nm?"
+        )
+    # Two periods above it exp(-4π), some millionths, is left of a helix's field.
+    if (lift := conditions.lifts[0]) > 2 * long:
+        raise ValueError(
+            f"A tip {lift:g} nm above the film feels no helix of the ranges, as the longest has a "
+            f"period of {long:.3g} nm: is its lift in nm?"
         )
     side = pixel * min(shape)
     if side < short:
@@ -403,6 +289,18 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"With a defocus_nm of {conditions.defocus_nm:g}, sharp pictures of helices with a "
             f"period below {clipped:.3g} nm would go beyond black and white, and are cut off there."
         )
+    if conditions.lifts[1] > short:
+        notes.append(
+            f"{conditions.lifts[1]:g} nm above the film, the field of helices with the shortest "
+            f"period in the ranges, {short:.3g} nm, is {{:.1g}} of that at the film: such pictures "
+            "are mostly noise.".format(math.exp(-2 * math.pi * conditions.lifts[1] / short))
+        )
+    if conditions.lifts[1] and conditions.dmi_kind == "interfacial" and conditions.dmi_sign > 0:
+        notes.append(
+            "Above a film of an interfacial DMI above 0, the charges of walls work against those "
+            "of domains, so that little is seen; above one below 0, such as Co on Pt, they add up: "
+            "tell its dmi_sign."
+        )
     if (anisotropies := conditions.anisotropies)[0] < anisotropies[1]:
         notes.append(
             "Simulated films have an anisotropy of their own each, between {:g} and {:g} kJ/m³: "
@@ -422,11 +320,15 @@ def _taken(conditions: Conditions) -> str:
     """What a film was taken to be, as what nobody says is easily forgotten."""
     low, high = conditions.anisotropies
     axis = f"an anisotropy of {low:g}" + (f" to {high:g} kJ/m³" if high > low else " kJ/m³")
+    lowest, highest = conditions.lifts
+    above = f"{lowest:g}" + (f" to {highest:g}" if highest > lowest else "")
+    below = " below 0" if conditions.dmi_sign < 0 else ""
+    tip = f" by a tip {above} nm above it" if highest else ""
     return (
         f"The film was taken to be {conditions.thickness_nm:g} nm thick, with "
-        f"{conditions.dmi_kind} DMI and {axis if low or high else 'no anisotropy'}, at "
+        f"{conditions.dmi_kind} DMI{below} and {axis if low or high else 'no anisotropy'}, at "
         f"{conditions.temperature_K:g} K in {conditions.field_T:g} T, seen in contrast "
-        f"{conditions.contrast!r} {LEVELS[conditions.levels]}."
+        f"{conditions.contrast!r}{tip} {LEVELS[conditions.levels]}."
     )
 
 

@@ -7,9 +7,10 @@ import pandas as pd
 import torch
 
 from spinlib import textures
+from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import anisotropy_of, recipe
 from spinlib.estimation.observation import record, see
-from spinlib.estimation.planning import Conditions, Effort, Plan, helix_period
+from spinlib.estimation.planning import Effort, Plan, helix_period
 from spinlib.film import VACUUM_PERMEABILITY, Film
 from spinlib.hysteresis import Loop, hysteresis
 from spinlib.optics import crop

@@ -1,0 +1,160 @@
+"""What is known about a picture: under what conditions it was taken, of what kind of film.
+
+Lengths are in nm.
+"""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from spinlib.hamiltonian import Kind
+from spinlib.microscope import Microscope
+
+CHANNELS = {"colour": 3, "in_plane": 3}
+CHANNELS |= {"perpendicular": 1, "lorentz_defocus": 1, "magnetic_force": 1}
+LEVELS = {
+    "linear": "with linear levels (no gamma, evenly lit)",
+    "ordered": "of whose levels only the order counts",
+    "unsigned": "of whose levels only the order counts, whichever way is up",
+}
+_WORDS = ("contrast", "levels", "dmi_kind")
+_BETWEEN = ("lift_nm", "anisotropy_kJ_m3")  # one value, or the lowest and the highest
+# Between which magnitudes a number that is not 0 lies, unless it is in another unit.
+_SENSIBLE = {
+    "temperature_K": (1e-3, 1e4),
+    "field_T": (0.0, 20.0),
+    "pixel_size_nm": (1e-3, 1e5),
+    "thickness_nm": (0.1, 1e5),
+    "blur_nm": (1e-3, 1e5),
+    "defocus_nm": (1e-3, 1e5),
+    "lift_nm": (1e-3, 1e5),
+    "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
+}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under what conditions a picture was taken."""
+
+    temperature_K: float
+    field_T: float  # along z, out of the picture
+    pixel_size_nm: float
+    thickness_nm: float = 1.0  # of the film
+    contrast: str = "colour"  # one of `CHANNELS`: see Microscope
+    blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
+    # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
+    # get this one; and as grey pictures are brought to one contrast, its size has no effect until
+    # pixels are cut off at black and white.
+    defocus_nm: float = 0.0
+    # magnetic_force only: how far above the film the tip's magnetic pole is, or between which two
+    # values that lies. The pole is some way up the tip, and how far is seldom known.
+    lift_nm: float | tuple[float, float] = 0.0
+    # What may be read off the levels of its pixels.
+    # linear    colours and grey levels are those of the contrast: no gamma, evenly lit
+    # ordered   only which of two pixels is brighter, channel by channel: any curve may have changed
+    #           the levels, and uneven light grey ones
+    # unsigned  grey only: nor whether white or black is up
+    levels: str = "ordered"
+    # What is known of the film from elsewhere: its easy axis along z (an easy plane, if negative),
+    # as the magnetisation's own demagnetising field is not part of it, or between which two values
+    # that lies; and kind and sign of its DMI. If D > 0, sign 1, spins in walls between white (+z)
+    # and black point towards black (interfacial), or to the right of someone who looks there
+    # (bulk); if D < 0, sign -1, as of Co on Pt, the other way. Ranges and answer are of |D|.
+    anisotropy_kJ_m3: float | tuple[float, float] = 0.0
+    dmi_kind: Kind = "bulk"
+    dmi_sign: float = 1
+
+    def __post_init__(self) -> None:
+        # Numbers of whatever kind, as a table gives them, become floats: equal ones are the same.
+        for name in (field.name for field in fields(self) if field.name not in _WORDS):
+            value = getattr(self, name)
+            try:
+                if name in _BETWEEN and np.ndim(value):
+                    object.__setattr__(self, name, tuple(map(float, value)))
+                elif not (value is None and name == "blur_nm"):
+                    object.__setattr__(self, name, float(value))
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"The {name} of the conditions is {value!r:.80}; give a number."
+                ) from None
+        for name in ("temperature_K", "pixel_size_nm", "thickness_nm"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise ValueError(f"The picture's {name} is {value!r}; give a number above 0.")
+        if not math.isfinite(self.field_T):
+            raise ValueError(f"The field_T is {self.field_T!r}; give a number of tesla along z.")
+        if not (isinstance(self.contrast, str) and self.contrast in CHANNELS):
+            raise ValueError(
+                f"Pictures of contrast {self.contrast!r} cannot be estimated from; the contrast is "
+                f"one of {', '.join(CHANNELS)}."
+            )
+        if not (isinstance(self.levels, str) and self.levels in LEVELS):
+            raise ValueError(f"The levels are one of {', '.join(LEVELS)}, not {self.levels!r}.")
+        if self.levels == "unsigned" and not self.grey:
+            raise ValueError(
+                f"The levels of contrast {self.contrast!r} cannot be unsigned: which way is up is "
+                "part of what colours mean. They are linear, or ordered if a gamma may have "
+                "changed them."
+            )
+        for name, what in zip(
+            _BETWEEN,
+            ("nm above the film, above 0", "kJ/m³, above 0 for an easy axis along z"),
+            strict=True,
+        ):
+            ends = np.atleast_1d(value := getattr(self, name)).astype(float)
+            if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
+                raise ValueError(
+                    f"The {name} is {value!r}; give a number of {what}, or the lowest and the "
+                    "highest that it may be."
+                )
+        if self.dmi_kind not in ("bulk", "interfacial"):
+            raise ValueError(f"The dmi_kind is bulk or interfacial, not {self.dmi_kind!r}.")
+        if self.dmi_sign not in (1, -1):
+            raise ValueError(f"The dmi_sign is 1 or -1, not {self.dmi_sign:g}.")
+        if self.dmi_kind == "interfacial" and self.contrast == "lorentz_defocus":
+            raise ValueError(
+                "Walls of an interfacial DMI have no curl, and so no contrast in lorentz_defocus: "
+                "nothing can be estimated from such a picture."
+            )
+        if self.blur_nm is not None and not (math.isfinite(self.blur_nm) and self.blur_nm >= 0):
+            raise ValueError(f"The blur_nm is {self.blur_nm!r}; give a number >= 0, or None.")
+        for name, (least, most) in _SENSIBLE.items():
+            for value in filter(None, np.ravel(getattr(self, name))):
+                if not least <= abs(value) <= most:
+                    raise ValueError(f"{name} = {value:g} makes no sense: is it in another unit?")
+        # These refuse a setting of a contrast that is not there, and none where one is due.
+        self.microscope(lift=self.lifts[0])
+        self.microscope()
+
+    @property
+    def anisotropies(self) -> tuple[float, float]:
+        """The lowest and the highest anisotropy that the film may have, kJ/m³."""
+        low, high = np.broadcast_to(self.anisotropy_kJ_m3, 2).tolist()
+        return low, high
+
+    @property
+    def lifts(self) -> tuple[float, float]:
+        """The lowest and the highest that the tip's pole may be above the film, nm."""
+        low, high = np.broadcast_to(self.lift_nm, 2).tolist()
+        return low, high
+
+    @property
+    def grey(self) -> bool:
+        return CHANNELS[self.contrast] == 1
+
+    def microscope(self, lift: float | None = None, **settings: Any) -> Microscope:
+        """The instrument, without blur and noise; lengths in nm.
+
+        The tip is half-way between the lowest and the highest that it may be, if no `lift` is said.
+        """
+        above = {} if self.contrast != "magnetic_force" else {"thickness": self.thickness_nm}
+        return Microscope(
+            self.contrast,
+            pixel_size=self.pixel_size_nm,
+            defocus=self.defocus_nm,
+            lift=sum(self.lifts) / 2 if lift is None else lift,
+            **above,
+            **settings,
+        )
