@@ -446,7 +446,7 @@ asked = {
     "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
     "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
-    "tip": [(picture, by_tip, each) for picture, each in zip(felt, own)],
+    "tip": [(picture, by_tip, seed) for picture in felt],
     "linear": [(picture, linear, each) for picture, each in zip(photographs, own)],
     "grey linear": [(picture, grey_linear, each) for picture, each in zip(in_grey, own)],
     "both": [([*two], [TOLD, strong], each) for *two, each in zip(photographs, in_strong, own)],
@@ -461,7 +461,6 @@ by_pictures = {
     f"in {TOLD.field_T:g} T": found[:films],
     f"in {TOLD.field_T:g} T, linear": found_more["linear"],
     f"in {TOLD.field_T:g} T, grey": found_more["grey"],
-    f"in {TOLD.field_T:g} T, magnetic force": found_more["tip"],
     f"in {TOLD.field_T:g} T, grey, linear": found_more["grey linear"],
     f"in {strong.field_T:g} T": found_more["strong"],
     "both": found_more["both"],
@@ -471,6 +470,35 @@ together = pd.concat(
     {name: judged(some, truth[:films], networks)[0] for name, some in by_pictures.items()}
 )
 together.drop(columns="open intervals")
+
+# %% [markdown]
+# The same films felt by a magnetic tip (one network for each level of noise, relative to the
+# picture's contrast):
+
+# %%
+tip_coverage, tip_numbers = judged(found_more["tip"], truth[:films], 1)
+shown = min(4, films)
+sheet = figures.contact_sheet(
+    [*photographs[:shown], *felt[:shown]],
+    ["$4\\pi A/D$ = {:.0f} nm, $M_s$ {:.0f}".format(*row[[3, 2]]) for row in true[:shown]]
+    + ["felt"] * shown,
+    columns=shown,
+    pixel=1e-9 * TOLD.pixel_size_nm,
+    width=2.2,
+)
+study.show(
+    sheet,
+    "magnetic_force",
+    numbers={
+        "answers": tip_coverage.reset_index(names="quantity"),
+        "truth": tip_numbers["truth"],
+        "estimates": tip_numbers["estimate"],
+    },
+    caption="The first hidden films as they are photographed in colours, and as a magnetic tip "
+    f"feels them {lift_nm:g} nm above. Each felt picture is scaled to its largest signal, so that "
+    "noise looks stronger where fine textures leave little of it.",
+)
+tip_coverage
 
 # %% [markdown]
 # The films of another kind:

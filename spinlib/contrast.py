@@ -142,12 +142,12 @@ def magnetic_force(
     along_y = 2 * math.pi * torch.fft.fftfreq(shape[0], **draw)[:, None]
     along_x = 2 * math.pi * torch.fft.rfftfreq(shape[1], **draw)[None]
     wave = torch.hypot(along_x, along_y)
-    seen = torch.exp(-wave * lift) * -torch.expm1(-wave * thickness)
-    seen = seen / (wave * seen).max().clamp_min(1e-30)  # of any m_z that waves, 1 at most is left
+    left = torch.exp(-wave * lift) * -torch.expm1(-wave * thickness)
+    left = left / (wave * left).max().clamp_min(1e-30)  # 1 of the wave of m_z that is felt best
     # The shortest wave along an axis has no direction.
     along_x, along_y = (k * (k.abs() < math.pi * (1 - 1e-6)) for k in (along_x, along_y))
     x, y, z = torch.fft.rfft2(spins).unbind(1)
-    signal = torch.fft.irfft2(seen * (wave * z - 1j * (along_x * x + along_y * y)), s=shape)
+    signal = torch.fft.irfft2(left * (wave * z - 1j * (along_x * x + along_y * y)), s=shape)
     signal = signal[..., :height, :width]
     # What is a thousand times weaker than it could be is not drawn out.
     largest = signal.abs().amax((-2, -1), keepdim=True).clamp_min(1e-3)
