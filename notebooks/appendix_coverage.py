@@ -399,7 +399,8 @@ of_case[SYMBOLS].map(lambda shift: true_minus(f"{shift:+.1f} %")).join(percent)
 # - *What do colours add?* The first hidden films are photographed once more, in grey levels of
 #   *m*_z alone.
 # - *What does a magnetic force microscope tell?* They are felt by a tip, whose magnetic pole is
-#   30 nm above the film; `estimate` is told that it is between 20 and 45 nm.
+#   30 nm above the film; `estimate` is told that it is between 20 and 45 nm. Each film is scanned
+#   for long enough to have the same noise, 7 % of the picture from black to white.
 # - *What do levels add to their order?* Colour pictures and grey ones are answered once more,
 #   `estimate` being told that their levels are linear, which here is true.
 # - *Which films can it handle?* An easy axis and the kind of the DMI can be told if they are known
@@ -472,8 +473,7 @@ together = pd.concat(
 together.drop(columns="open intervals")
 
 # %% [markdown]
-# The same films felt by a magnetic tip (one network for each level of noise, relative to the
-# picture's contrast):
+# The same films felt by a magnetic tip:
 
 # %%
 tip_coverage, tip_numbers = judged(found_more["tip"], truth[:films], 1)
@@ -495,8 +495,8 @@ study.show(
         "estimates": tip_numbers["estimate"],
     },
     caption="The first hidden films as they are photographed in colours, and as a magnetic tip "
-    f"feels them {lift_nm:g} nm above. Each felt picture is scaled to its largest signal, so that "
-    "noise looks stronger where fine textures leave little of it.",
+    f"feels them {lift_nm:g} nm above. Each felt picture is scaled to its largest signal, and has "
+    "the same noise on that scale, however much of its texture is left at that height.",
 )
 tip_coverage
 

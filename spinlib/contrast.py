@@ -131,9 +131,11 @@ def magnetic_force(
 
     the field of the charges of its surfaces and of those of its walls. The picture is mid-grey
     where this is 0, and scaled to its largest, as such microscopes do: white is as of domains
-    along +z. Lengths are in pixels. An open edge mirrors the film, which goes on beyond it.
+    along +z. Lengths are in pixels. An open edge mirrors the film, which goes on beyond it; as far
+    inside as the tip is high, that is a guess, and a poor one where charges nearly cancel.
     """
-    height, width = spins.shape[-2:]
+    height, width, kind = *spins.shape[-2:], spins.dtype
+    spins = spins.to(torch.promote_types(kind, torch.float32))  # no transforms of half precision
     if boundary == "open":
         spins = torch.cat([spins, spins.flip(-1)], -1)
         spins = torch.cat([spins, spins.flip(-2)], -2)
@@ -151,7 +153,7 @@ def magnetic_force(
     signal = signal[..., :height, :width]
     # What is a thousand times weaker than it could be is not drawn out.
     largest = signal.abs().amax((-2, -1), keepdim=True).clamp_min(1e-3)
-    return (0.5 * (1 + signal / largest))[:, None]
+    return (0.5 * (1 + signal / largest))[:, None].to(kind)
 
 
 def _derivative(field: torch.Tensor, axis: int, boundary: Boundary) -> torch.Tensor:

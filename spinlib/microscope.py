@@ -30,6 +30,7 @@ _DRAWN = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane
 CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus", "magnetic_force")
 _LENGTHS = {"defocus": "lorentz_defocus", "lift": "magnetic_force", "thickness": "magnetic_force"}
 
+_REACH = 8  # lifts and thicknesses: from farther away a tip feels a mirror as well as the film
 LARGEST = 1e6  # of any setting: white is 1, and lengths are compared with the cell's as well
 MAX_PIXELS = 100_000_000  # of a picture
 
@@ -133,19 +134,28 @@ class Microscope:
                 "give it in the unit of the cell."
             )
         largest = _room(size, cell, pixel)
-        shape = largest if shape is None else shape
+        shape = largest if shape is None else (int(shape[0]), int(shape[1]))
         if min(shape) < 1 or any(p > n for p, n in zip(shape, largest, strict=True)):
             raise ValueError(
                 f"A picture of {shape[0]}x{shape[1]} pixels of {pixel:g} does not fit on a sample "
                 f"of {size[0]}x{size[1]} cells of {cell:g}: there is room for {largest[0]}x"
                 f"{largest[1]} pixels. Choose fewer or smaller pixels."
             )
-        if shape[0] * shape[1] > MAX_PIXELS:
+        high, wide = self._felt(shape, largest, pixel)
+        if high * wide > MAX_PIXELS:
             raise ValueError(
-                f"A picture of {shape[0]}x{shape[1]} pixels has more than {MAX_PIXELS / 1e6:g} "
+                f"A picture of {high}x{wide} pixels has more than {MAX_PIXELS / 1e6:g} "
                 f"million: choose larger pixels than a pixel_size of {pixel:g}."
             )
         return shape, pixel
+
+    def _felt(self, shape: tuple[int, int], room: tuple[int, int], pixel: float) -> tuple[int, int]:
+        """Pixels that a picture depends on: a tip feels what lies beyond, to all sides alike."""
+        if self.contrast != "magnetic_force":
+            return shape
+        reach = math.ceil(_REACH * (self.lift + self.thickness) / pixel)
+        high, wide = (n + 2 * min((m - n) // 2, reach) for n, m in zip(shape, room, strict=True))
+        return high, wide
 
     def __call__(
         self,
@@ -164,10 +174,8 @@ class Microscope:
         check_spins(spins)
         shape, pixel = self.geometry(tuple(spins.shape[-2:]), cell)
         stream = {"seed": seed, "states": states, "draw": draw}
-        vectors, seen = spins, shape
-        if self.contrast == "magnetic_force":  # the field of what lies beyond reaches into it
-            room = _room(tuple(spins.shape[-2:]), cell, pixel)
-            shape = tuple(n + 2 * ((most - n) // 2) for n, most in zip(seen, room, strict=True))
+        vectors, seen = spins, shape  # of which a part is shown in the end
+        shape = self._felt(seen, _room(tuple(spins.shape[-2:]), cell, pixel), pixel)
         if self.contrast == "perpendicular" and self.noise == 0:
             vectors = spins[:, 2:]  # spares the optics of two components that nobody sees
         vectors = blur_and_resample(vectors, self.blur / cell, shape, pixel / cell, self.boundary)

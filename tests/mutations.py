@@ -433,10 +433,17 @@ FAULTS = [
         "test_contrast.py::test_magnetic_force_is_that_of_all_dipoles",
     ),
     Fault(
+        "magnetic force: an edge meets the opposite one",
+        "contrast.py",
+        "torch.cat([spins, spins.flip(-2)], -2)",
+        "torch.cat([spins, spins], -2)",
+        "test_contrast.py::test_an_open_edge_of_a_felt_film_is_a_mirror",
+    ),
+    Fault(
         "magnetic force: the film ends where the picture does",
         "microscope.py",
-        'if self.contrast == "magnetic_force":  # the field',
-        "if False:  # the field",
+        "reach = math.ceil(_REACH * (self.lift + self.thickness) / pixel)",
+        "reach = 0",
         "test_microscope.py::test_the_tip_feels_what_lies_beyond_the_picture",
     ),
     Fault(

@@ -167,6 +167,19 @@ def test_a_uniform_film_is_mid_grey_and_white_is_up():
     assert seen.max() == 1 and seen[0, 0, 15:17, 15:17].min() > 0.95
 
 
+@pytest.mark.parametrize("size", [(11, 14), (12, 15), (1, 6), (1, 1)])
+def test_an_open_edge_of_a_felt_film_is_a_mirror(size):
+    spins = random_spins(2, *size)
+    mirrored = torch.cat([spins, spins.flip(-1)], -1)
+    mirrored = torch.cat([mirrored.flip(-2), mirrored], -2)
+    whole = magnetic_force(mirrored, 1.5, 2.0, "periodic")[..., size[0] :, : size[1]] - 0.5
+    whole = 0.5 + 0.5 * whole / whole.abs().amax((-2, -1), keepdim=True).clamp_min(1e-9)
+    torch.testing.assert_close(magnetic_force(spins, 1.5, 2.0), whole, atol=1e-5, rtol=0)
+    half = magnetic_force(spins.half(), 1.5, 2.0)
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), whole, atol=5e-3, rtol=0)  # of spins to 5e-4
+
+
 def test_magnetic_force_turns_with_the_sample():
     spins = random_spins(1, 15, 18)
     straight = magnetic_force(spins, 1.0, 2.0)

@@ -11,10 +11,9 @@ import torch
 
 from spinlib import textures
 from spinlib.contrast import colour, in_plane, magnetic_force, perpendicular, vectors_from_colour
-from spinlib.estimation.conditions import Conditions
+from spinlib.estimation.conditions import SCATTER, Conditions
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
-    SCATTER,
     as_seen,
     averaged,
     clipped_mean,
@@ -60,11 +59,12 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
-        ({"contrast": "magnetic_force"}, "needs a lift"),
-        ({"contrast": "magnetic_force", "lift_nm": (0.0, 40.0)}, "needs a lift"),
-        ({"contrast": "magnetic_force", "lift_nm": -5.0}, "lift is -5.0"),
+        ({"contrast": "magnetic_force"}, "lift_nm 0.0: .* needs one above 0"),
+        ({"contrast": "magnetic_force", "lift_nm": (0.0, 40.0)}, "needs one above 0"),
+        ({"contrast": "magnetic_force", "lift_nm": -5.0}, "needs one above 0"),
+        ({"contrast": "magnetic_force", "lift_nm": 10**400}, "lift_nm of the conditions is 1000"),
         ({"contrast": "magnetic_force", "lift_nm": (40.0, 20.0)}, "a number of nm above the film"),
-        ({"lift_nm": 30.0}, "needs a lift"),
+        ({"lift_nm": 30.0}, "'colour' with lift_nm 30.0: .* no other contrast takes one"),
         ({"levels": "gamma"}, "levels are one of linear, ordered, unsigned, not 'gamma'"),
         ({"levels": "unsigned"}, "'colour' cannot be unsigned: which way is up"),
         ({"blur_nm": -2.0}, "blur_nm is -2.0"),
@@ -471,11 +471,10 @@ def test_lifts_that_leave_nothing_are_said_and_refused():
         return "\n".join(plan((192, 192), above, RANGES, EFFORT["laptop"]).notes)
 
     assert "by a tip 20 to 28 nm above it" in notes(20.0, 28.0)
-    assert "mostly noise" not in notes(20.0, 0.99 * short)
-    said = notes(20.0, 1.01 * short)
-    assert "is 0.002 of that at the film: such pictures are mostly noise" in said
+    assert "noise may hide" not in notes(20.0, 0.99 * short)
+    assert "is 0.002 of that at the film: noise may hide" in notes(20.0, 1.01 * short)
     with pytest.raises(ValueError, match=r"feels no helix of the ranges.* lift in nm"):
-        notes(2.01 * long, 3 * long)
+        notes(20.0, 2.01 * long)
 
 
 def test_each_picture_is_recorded_with_a_noise_of_its_own():

@@ -187,9 +187,10 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     assert shell.main(one) == 0
     assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
     assert asked[1][1][0].field_T == -0.05
+    one += ["--contrast", "magnetic_force", "--dmi-sign", "-1", "--lift-nm"]
     for said, lift in ((["30"], 30.0), (["20", "40"], (20.0, 40.0))):
-        assert shell.main([*one, "--contrast", "magnetic_force", "--lift-nm", *said]) == 0
-        assert asked[-1][1][0].lift_nm == lift
+        assert shell.main([*one, *said]) == 0
+        assert (asked[-1][1][0].lift_nm, asked[-1][1][0].dmi_sign) == (lift, -1)
 
 
 def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
@@ -573,6 +574,20 @@ def test_a_second_picture_under_the_same_conditions_does_not_make_the_answer_wor
     assert one_picture._together(other, real).shape == (100, 6)
 
 
+def test_a_picture_of_a_magnetic_tip_is_answered_alone_and_beside_colours(answer, root):
+    felt = replace(CONDITIONS, contrast="magnetic_force", lift_nm=(10.0, 20.0))
+    given = {"effort": TINY, "root": root, "progress": False}
+    alone = estimate(picture(felt), felt, RANGES, **given)
+    assert np.isfinite(alone.table["estimate"]).all()
+    assert "by a tip 10 to 20 nm above it" in alone.choices[0]
+    beside = estimate([picture(), picture(felt)], [CONDITIONS, felt], RANGES, **given)
+    # Of the same films simulated for both, the mean of the networks' answers counts.
+    assert sum("count alike if all else is the same" in words for words in beside.choices) == 1
+    assert not any("count alike" in words for words in [*alone.choices, *answer.choices])
+    of_one = [*alone.table["estimate"], *answer.table["estimate"]]
+    assert not beside.table["estimate"].isin(of_one).any()
+
+
 def test_a_list_of_one_picture_is_that_picture(answer, root):
     alone = estimate([picture()], [CONDITIONS], RANGES, effort=TINY, root=root, progress=False)
     assert alone.to_json() == answer.to_json()
@@ -595,6 +610,7 @@ def test_pictures_that_do_not_belong_together_are_refused(tmp_path):
         ([picture()] * 2, [CONDITIONS], r"2 picture\(s\) came with 1 set"),
         ([], [], "at least"),
         ([picture()] * 2, [CONDITIONS, other], "one anisotropy_kJ_m3, not 0.0, 5.0"),
+        ([picture()] * 2, [CONDITIONS, replace(CONDITIONS, dmi_sign=-1)], "one dmi_sign, not 1.0"),
         ([picture()] * 2, [CONDITIONS, replace(CONDITIONS, field_T=0.1)], "1 and 2 are the same"),
         ([picture()], [{"temperature_K": 150}], "The conditions are Conditions"),
         # Smaller than a box each, so that each has films of its own.

@@ -78,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     film.add_argument(
         "--dmi-sign",
         default=default["dmi_sign"],
-        help="1 (default), or -1 for D below 0, of which the size is given and estimated",
+        help="of D, 1 (default) or -1, such as Co on Pt (D of an interface counted so that walls "
+        "point from up to down if it is above 0); --D and the answer are its size",
         **number,
     )
     seen = parser.add_argument_group("of the instrument")
@@ -114,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
         "--lift-nm",
         nargs="+",
         default=[0.0],
-        help="of magnetic_force: the tip's pole above the film, one value, or low and high",
+        help="of magnetic_force: the tip's pole above the film, for all pictures, one value (a "
+        "fifth more or less), or low and high",
         **number,
     )
     seen.add_argument(

@@ -19,6 +19,7 @@ LEVELS = {
     "ordered": "of whose levels only the order counts",
     "unsigned": "of whose levels only the order counts, whichever way is up",
 }
+SCATTER = 0.2  # by which a blur or a lift that is told, and noise, go up and down in simulations
 _WORDS = ("contrast", "levels", "dmi_kind")
 _BETWEEN = ("lift_nm", "anisotropy_kJ_m3")  # one value, or the lowest and the highest
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
@@ -49,7 +50,8 @@ class Conditions:
     # pixels are cut off at black and white.
     defocus_nm: float = 0.0
     # magnetic_force only: how far above the film the tip's magnetic pole is, or between which two
-    # values that lies. The pole is some way up the tip, and how far is seldom known.
+    # values that lies; one value goes up and down by `SCATTER` in simulations. The pole is some way
+    # up the tip, and how far is seldom known.
     lift_nm: float | tuple[float, float] = 0.0
     # What may be read off the levels of its pixels.
     # linear    colours and grey levels are those of the contrast: no gamma, evenly lit
@@ -61,7 +63,8 @@ class Conditions:
     # as the magnetisation's own demagnetising field is not part of it, or between which two values
     # that lies; and kind and sign of its DMI. If D > 0, sign 1, spins in walls between white (+z)
     # and black point towards black (interfacial), or to the right of someone who looks there
-    # (bulk); if D < 0, sign -1, as of Co on Pt, the other way. Ranges and answer are of |D|.
+    # (bulk); if D < 0, sign -1, as of Co on Pt, the other way. (mumax³ and many papers count an
+    # interfacial D the other way.) Ranges and answer are of |D|.
     anisotropy_kJ_m3: float | tuple[float, float] = 0.0
     dmi_kind: Kind = "bulk"
     dmi_sign: float = 1
@@ -75,7 +78,7 @@ class Conditions:
                     object.__setattr__(self, name, tuple(map(float, value)))
                 elif not (value is None and name == "blur_nm"):
                     object.__setattr__(self, name, float(value))
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 raise ValueError(
                     f"The {name} of the conditions is {value!r:.80}; give a number."
                 ) from None
@@ -109,6 +112,13 @@ class Conditions:
                     f"The {name} is {value!r}; give a number of {what}, or the lowest and the "
                     "highest that it may be."
                 )
+        felt = self.contrast == "magnetic_force"
+        if not (self.lifts[0] > 0 if felt else self.lifts == (0, 0)):
+            raise ValueError(
+                f"Contrast {self.contrast!r} with lift_nm {self.lift_nm!r}: the contrast "
+                "'magnetic_force' needs one above 0, from the film to the tip's pole, or the "
+                "lowest and the highest that it may be; no other contrast takes one."
+            )
         if self.dmi_kind not in ("bulk", "interfacial"):
             raise ValueError(f"The dmi_kind is bulk or interfacial, not {self.dmi_kind!r}.")
         if self.dmi_sign not in (1, -1):
@@ -124,9 +134,7 @@ class Conditions:
             for value in filter(None, np.ravel(getattr(self, name))):
                 if not least <= abs(value) <= most:
                     raise ValueError(f"{name} = {value:g} makes no sense: is it in another unit?")
-        # These refuse a setting of a contrast that is not there, and none where one is due.
-        self.microscope(lift=self.lifts[0])
-        self.microscope()
+        self.microscope()  # refuses a defocus where there is none, and none where one is due
 
     @property
     def anisotropies(self) -> tuple[float, float]:
@@ -137,8 +145,10 @@ class Conditions:
     @property
     def lifts(self) -> tuple[float, float]:
         """The lowest and the highest that the tip's pole may be above the film, nm."""
-        low, high = np.broadcast_to(self.lift_nm, 2).tolist()
-        return low, high
+        if np.ndim(self.lift_nm):
+            low, high = np.broadcast_to(self.lift_nm, 2).tolist()
+            return low, high
+        return (1 - SCATTER) * self.lift_nm, (1 + SCATTER) * self.lift_nm
 
     @property
     def grey(self) -> bool:

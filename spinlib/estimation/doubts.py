@@ -25,7 +25,7 @@ _SPANS = {"handedness": 2.0, "divergence": 2.0, "divergence share": 1.0}
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
 _REMEDY = {
     "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
-    "its DMI interfacial (dmi_kind) or below 0 (dmi_sign)?",
+    "its DMI interfacial (dmi_kind) or of the other sign (dmi_sign)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
     "(dmi_kind) or sign (dmi_sign)?",
     "divergence share": "Is it mirrored, was the top row of an array taken for the lowest, does "

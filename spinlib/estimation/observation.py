@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
-from spinlib.estimation.conditions import CHANNELS, Conditions
+from spinlib.estimation.conditions import CHANNELS, SCATTER, Conditions
 from spinlib.estimation.planning import Plan
 from spinlib.kernels import random_uniform
 from spinlib.levels import evenly_lit, ranked
@@ -24,8 +24,6 @@ from spinlib.similarity import noise_level
 # pixels are often finer than the instrument's resolution.
 UNKNOWN_BLUR, OF_SEEN = 2.0, 0.9
 MOST_BEYOND = 0.1  # by which colours may lie beyond 0 to 1, on average over the pixels
-SCATTER = 0.2  # by which blur and noise of simulated pictures go up and down: nobody knows better
-
 # Ratio of neighbouring levels of noise: half a step is less than their own scatter. The noise of
 # grey pictures is relative to their contrast, which is another for each film: they get fewer.
 _STEP, _STEP_OF_GREY = 1.1, 1.2
@@ -90,7 +88,7 @@ def observed(picture: Picture | torch.Tensor | str | Path, conditions: Condition
 def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
     """Grey pictures brought to one mean and one contrast, which files do not keep; colours stay.
 
-    Unless their levels are linear, they are lit evenly before. Of m_z a tenth of the pixels at
+    Unless their levels are linear, they are lit evenly before. Of domains a tenth of the pixels at
     either end is cut off: see `CUT`.
     """
     if not conditions.grey:
@@ -135,8 +133,6 @@ def see(
     )
     known, cell = conditions.blur_nm, plan.box / spins.shape[-1]
     low, high = conditions.lifts
-    if low == high:
-        low, high = (1 - SCATTER) * low, (1 + SCATTER) * high
     signs = spins.new_tensor([conditions.dmi_sign, conditions.dmi_sign, 1.0])[:, None, None]
     pictures = []
     for film, number, height in zip(spins * signs, *chances, strict=True):

@@ -72,9 +72,10 @@ def estimate(
 
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
                 a list of pictures of one film, in different fields or at different temperatures
-    conditions  temperature, field, pixel size, thickness, contrast, levels and blur; anisotropy, or
-                between which values it lies, and kind of DMI, if the film has another than none and
-                bulk; a list, if there are more pictures
+    conditions  temperature, field, pixel size, thickness, contrast, levels and blur, or a tip's
+                height; anisotropy, or between which values it lies, and kind and sign of the DMI,
+                if the film has another than none, bulk and above 0; a list, if there are more
+                pictures
     ranges      between which values of each parameter to look: these, and a margin on either side,
                 are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
@@ -87,15 +88,16 @@ def estimate(
     box. A larger one averages over more of the film, but not over what all of it shares, such as
     the error of cells: do not count on its intervals being on the safe side.
 
-    90 % hold on average over the ranges and over what is not known, as blur and anisotropy; near
-    the ends of the ranges some percent less.
+    90 % hold on average over the ranges and over what is not known, as blur, anisotropy and a tip's
+    height; near the ends of the ranges some percent less.
 
-    Of several pictures each has a network of its own. All of these learn from the same parameters
-    and blur, so that their answers can be put together as one picture's are, errors that go
-    together included. Spins and noise are taken to be independent, as in pictures of different
-    places, or of a film that was cooled again. Answers to pictures under the same conditions are
-    averaged; the intervals then allow for errors as large as those of one picture. Texture and loop
-    that follow from the estimate are those of the first picture.
+    Of several pictures each has a network of its own. All of these learn from the same parameters,
+    blur and height of the tip, so that their answers can be put together as one picture's are,
+    errors that go together included. Spins and noise are taken to be independent, as in pictures of
+    different places, or of a film that was cooled again. Answers to pictures under the same
+    conditions are averaged, whatever their contrast; the intervals then allow for errors as large
+    as those of one picture. Texture and loop that follow from the estimate are those of the first
+    picture.
 
     Bad input is refused before work starts. What is doubtful about the answer is in its `warnings`;
     with `progress`, what is chosen and what is doubtful already is said before the work, too.
@@ -283,6 +285,11 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             "after it was cooled again: of one place in several fields, intervals would be too "
             "narrow."
         )
+        if len({(work.conditions.contrast, work.conditions.lift_nm) for work in works}) > 1:
+            choices.append(
+                "Pictures in several contrasts, or from several heights, count alike if all else "
+                "is the same: if one tells much less than another, leave it out."
+            )
         choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
     of_pictures = zip(works, learnt, looks, (settings, *settings["others"]), strict=True)
     for work, each, compared, about in of_pictures:

@@ -209,7 +209,7 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"longest has a period of {long:.3g} nm: is it in nm?"
         )
     # Two periods above it exp(-4π), some millionths, is left of a helix's field.
-    if (lift := conditions.lifts[0]) > 2 * long:
+    if (lift := conditions.lifts[1]) > 2 * long:
         raise ValueError(
             f"A tip {lift:g} nm above the film feels no helix of the ranges, as the longest has a "
             f"period of {long:.3g} nm: is its lift in nm?"
@@ -289,17 +289,17 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
             f"With a defocus_nm of {conditions.defocus_nm:g}, sharp pictures of helices with a "
             f"period below {clipped:.3g} nm would go beyond black and white, and are cut off there."
         )
-    if conditions.lifts[1] > short:
+    if lift > short:
+        left = math.exp(-2 * math.pi * lift / short)
         notes.append(
-            f"{conditions.lifts[1]:g} nm above the film, the field of helices with the shortest "
-            f"period in the ranges, {short:.3g} nm, is {{:.1g}} of that at the film: such pictures "
-            "are mostly noise.".format(math.exp(-2 * math.pi * conditions.lifts[1] / short))
+            f"{lift:g} nm above the film, the field of helices with the shortest period in the "
+            f"ranges, {short:.3g} nm, is {left:.1g} of that at the film: noise may hide them."
         )
     if conditions.lifts[1] and conditions.dmi_kind == "interfacial" and conditions.dmi_sign > 0:
         notes.append(
-            "Above a film of an interfacial DMI above 0, the charges of walls work against those "
-            "of domains, so that little is seen; above one below 0, such as Co on Pt, they add up: "
-            "tell its dmi_sign."
+            "Above a film with an interfacial DMI above 0, the charges of walls work against those "
+            "of domains: helices are hardly seen, and wide domains less than between Bloch walls. "
+            "Above one with a DMI below 0, such as Co on Pt, they add up: tell its dmi_sign."
         )
     if (anisotropies := conditions.anisotropies)[0] < anisotropies[1]:
         notes.append(
