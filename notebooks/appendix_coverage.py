@@ -480,8 +480,7 @@ tip_coverage, tip_numbers = judged(found_more["tip"], truth[:films], 1)
 shown = min(4, films)
 sheet = figures.contact_sheet(
     [*photographs[:shown], *felt[:shown]],
-    ["$4\\pi A/D$ = {:.0f} nm, $M_s$ {:.0f}".format(*row[[3, 2]]) for row in true[:shown]]
-    + ["felt"] * shown,
+    ["{:.0f} nm, {:.0f} kA/m".format(*row[[3, 2]]) for row in true[:shown]] + ["felt"] * shown,
     columns=shown,
     pixel=1e-9 * TOLD.pixel_size_nm,
     width=2.2,
@@ -496,7 +495,8 @@ study.show(
     },
     caption="The first hidden films as they are photographed in colours, and as a magnetic tip "
     f"feels them {lift_nm:g} nm above. Each felt picture is scaled to its largest signal, and has "
-    "the same noise on that scale, however much of its texture is left at that height.",
+    "the same noise on that scale, however much of its texture is left at that height. Titles: "
+    "4πA/D and M_s.",
 )
 tip_coverage
 
