@@ -606,11 +606,10 @@ of_axis
 # - *A magnetic tip* tells *A* and *D* as well as colours do, to 15 and 16 %, and 4π*A*/*D* to
 #   4.7 %, although all that is known of its height is that it lies between 20 and 45 nm. It hardly
 #   tells *M*_s: the error is 35 %, and two fifths of the intervals are open. They hold as promised,
-#   in 95, 95, 90 and 98 ± 5 % of cases. The height has to be within what is told: for 24 of these
-#   films felt from 60 nm, in a trial beside this page, 4π*A*/*D* came out 23 % too long, and its
-#   intervals held in a third of cases; felt from 10 nm, or by a short tip, it was 5 or 2 % too
-#   short, and *M*_s a quarter too large. None of these pictures was called strange. (A real tip may
-#   also turn soft spins, or leave more noise where the film's field is weaker.)
+#   in 95, 95, 90 and 98 ± 5 % of cases. The height has to be within what is told: seen from farther
+#   away, fine textures fade and periods come out too long, mostly without a warning. (A real tip
+#   may also turn soft spins, end in more than one pole, or leave more noise where the field is
+#   weaker.)
 # - *Linear levels*, if they are known to be so, say a little more than their order: in colours
 #   the error of *M*_s is then 10 instead of 14 %, and in grey 17.5 instead of 22.3 %. Those of
 #   *A* and *D* fall by less than two of their 14 or 15 %.

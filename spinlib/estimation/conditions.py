@@ -12,8 +12,13 @@ import numpy as np
 from spinlib.hamiltonian import Kind
 from spinlib.microscope import Microscope
 
-CHANNELS = {"colour": 3, "in_plane": 3}
-CHANNELS |= {"perpendicular": 1, "lorentz_defocus": 1, "magnetic_force": 1}
+CHANNELS = {
+    "colour": 3,
+    "in_plane": 3,
+    "perpendicular": 1,
+    "lorentz_defocus": 1,
+    "magnetic_force": 1,
+}
 LEVELS = {
     "linear": "with linear levels (no gamma, evenly lit)",
     "ordered": "of whose levels only the order counts",
