@@ -89,6 +89,20 @@ def perpendicular(spins: torch.Tensor) -> torch.Tensor:
     return (1 + spins[:, -1:]) / 2
 
 
+def component(spins: torch.Tensor, polar: float, azimuth: float) -> torch.Tensor:
+    """One grey channel (1 + m·n)/2 of the component along a direction n, white along it.
+
+    So films look where light comes in aslant, as in photoemission microscopy with circular X-rays
+    (XMCD-PEEM) or in longitudinal Kerr microscopy, or where spins of electrons are analysed along
+    one axis. n is `polar` from +z and, in the plane, `azimuth` from +x towards +y, in degrees:
+    n = (sin polar cos azimuth, sin polar sin azimuth, cos polar).
+    """
+    polar, azimuth = math.radians(polar), math.radians(azimuth)
+    x, y, z = spins.unbind(dim=1)
+    in_the_plane = math.cos(azimuth) * x + math.sin(azimuth) * y
+    return (1 + math.sin(polar) * in_the_plane + math.cos(polar) * z)[:, None] / 2
+
+
 def in_plane(spins: torch.Tensor) -> torch.Tensor:
     """RGB of the in-plane part, as Lorentz TEM reconstructs it: hue its angle, value its length.
 

@@ -19,16 +19,24 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from spinlib.contrast import colour, in_plane, lorentz_defocus, magnetic_force, perpendicular
+from spinlib.contrast import (
+    colour,
+    component,
+    in_plane,
+    lorentz_defocus,
+    magnetic_force,
+    perpendicular,
+)
 from spinlib.hamiltonian import Boundary, check_spins
 from spinlib.noise import States, drift, gaussian_noise, poisson_noise, vector_noise
 from spinlib.optics import blur_and_resample, crop
 
-# What draws averaged vectors as pictures; three contrasts are not of this form: vectors themselves,
-# and two that need lengths.
+# What draws averaged vectors as pictures; four contrasts are not of this form: vectors themselves,
+# and those that have settings of their own.
 _DRAWN = {"colour": colour, "perpendicular": perpendicular, "in_plane": in_plane}
-CONTRASTS = ("vector", *_DRAWN, "lorentz_defocus", "magnetic_force")
+CONTRASTS = ("vector", *_DRAWN, "component", "lorentz_defocus", "magnetic_force")
 _LENGTHS = {"defocus": "lorentz_defocus", "lift": "magnetic_force", "thickness": "magnetic_force"}
+_NEEDED = _LENGTHS | {"polar": "component"}
 
 _REACH = 8  # lifts and thicknesses: from farther away a tip feels a mirror as well as the film
 LARGEST = 1e6  # of any setting: white is 1, and lengths are compared with the cell's as well
@@ -69,6 +77,8 @@ class Microscope:
     counts: float | None = None  # quanta per white pixel for Poisson noise; None: no such noise
     contrast_drift: float = 0.0  # standard deviation of the relative contrast between pictures
     brightness_drift: float = 0.0  # standard deviation of the brightness between pictures
+    polar: float = 0.0  # component only: degrees from +z to the direction that is white
+    azimuth: float = 0.0  # component only: of this direction in the plane, degrees from +x to +y
     defocus: float = 0.0  # lorentz_defocus only: the electron displacement, a length with sign
     lift: float = 0.0  # magnetic_force only: of the tip's pole above the film, a length
     thickness: float = 0.0  # magnetic_force only: of the film, a length
@@ -92,6 +102,16 @@ class Microscope:
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and 0 < value <= LARGEST):
                 raise ValueError(f"The microscope's {name} is {value!r}; give a number > 0.")
+        if not (_is_number(self.polar) and 0 <= self.polar <= 180):
+            raise ValueError(f"The microscope's polar is {self.polar!r}; give 0 to 180 degrees.")
+        if not (_is_number(self.azimuth) and abs(self.azimuth) <= 360):
+            raise ValueError(
+                f"The microscope's azimuth is {self.azimuth!r}; give -360 to 360 degrees."
+            )
+        if self.azimuth and self.contrast != "component":
+            raise ValueError(
+                f"Contrast {self.contrast!r} has no azimuth; only 'component' takes one."
+            )
         if not (_is_number(self.defocus) and abs(self.defocus) <= LARGEST):
             raise ValueError(f"The microscope's defocus is a length, not {self.defocus!r}.")
         if self.shape is not None:
@@ -104,7 +124,7 @@ class Microscope:
                 raise ValueError(
                     f"A picture with the shape {self.shape} is empty; give at least (1, 1)."
                 )
-        for name, contrast in _LENGTHS.items():
+        for name, contrast in _NEEDED.items():
             if (self.contrast == contrast) != ((value := getattr(self, name)) != 0):
                 raise ValueError(
                     f"Contrast {self.contrast!r} with {name} {value!r}: the contrast {contrast!r} "
@@ -189,6 +209,8 @@ class Microscope:
     def _develop(self, vectors: torch.Tensor, pixel: float, boundary: Boundary) -> torch.Tensor:
         if self.contrast == "vector":
             return vectors
+        if self.contrast == "component":
+            return component(vectors, self.polar, self.azimuth)
         if self.contrast == "lorentz_defocus":
             return lorentz_defocus(vectors, self.defocus / pixel, boundary)
         if self.contrast == "magnetic_force":

@@ -91,6 +91,7 @@ def random_spins(batch: int, height: int, width: int, seed: int = 0) -> torch.Te
 
 # Settings that a contrast needs, in cells.
 SETTINGS_OF = {
+    "component": {"polar": 74.0, "azimuth": 30.0},
     "lorentz_defocus": {"defocus": 0.5},
     "magnetic_force": {"lift": 3.0, "thickness": 2.0},
 }

@@ -413,8 +413,8 @@ FAULTS = [
     Fault(
         "estimates: all pictures from one height of the tip",
         "estimation/observation.py",
-        "low + (high - low) * height",
-        "(low + high) / 2",
+        "low + (high - low) * u for",
+        "(low + high) / 2 for",
         "test_estimation_observation.py::test_each_film_is_seen_by_a_tip_at_a_height_of_its_own",
     ),
     Fault(
@@ -424,6 +424,20 @@ FAULTS = [
         "zip(spins,",
         "test_estimation_observation.py::"
         "test_a_film_of_the_other_sign_is_one_with_its_spins_reversed_in_the_plane",
+    ),
+    Fault(
+        "component: the direction's angles exchanged",
+        "contrast.py",
+        "polar, azimuth = math.radians(polar), math.radians(azimuth)",
+        "azimuth, polar = math.radians(polar), math.radians(azimuth)",
+        "test_contrast.py::test_a_component_is_that_along_its_direction",
+    ),
+    Fault(
+        "estimates: all films seen along the middle direction",
+        "estimation/observation.py",
+        "between = conditions.lifts, conditions.polars",
+        "between = conditions.lifts, (sum(conditions.polars) / 2,) * 2",
+        "test_estimation_observation.py::test_each_film_is_seen_along_a_direction_of_its_own",
     ),
     Fault(
         "magnetic force: charges of walls with the wrong sign",

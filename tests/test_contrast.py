@@ -10,6 +10,7 @@ from conftest import random_spins
 from spinlib import textures
 from spinlib.contrast import (
     colour,
+    component,
     in_plane,
     lorentz_defocus,
     magnetic_force,
@@ -86,6 +87,27 @@ def test_grey_and_in_plane_contrasts():
     torch.testing.assert_close(value, spins[:, :2].norm(dim=1), atol=1e-6, rtol=1e-5)
     flipped = spins * torch.tensor([1.0, 1.0, -1.0]).reshape(1, 3, 1, 1)
     assert torch.equal(in_plane(flipped), in_plane(spins))
+
+
+def test_a_component_is_that_along_its_direction():
+    """White along the direction, black against it, grey across; m_z and m_x are two of them."""
+    spins = random_spins(1, 20, 20)
+    for polar, azimuth, axis in ((0, 50, 2), (90, 0, 0), (90, 90, 1)):
+        expected = (1 + spins[:, axis, None]) / 2
+        torch.testing.assert_close(component(spins, polar, azimuth), expected, atol=1e-6, rtol=0)
+    along = math.radians(70)
+    # Up is 30° from a direction 60° from z; so is what lies as far beyond it.
+    for elevation, angle in ((60, 0), (30, 30), (90, 30), (150, 90), (-30, 90), (240, 180)):
+        tilt = math.radians(elevation)
+        spin = [math.sin(tilt) * math.cos(along), math.sin(tilt) * math.sin(along), math.cos(tilt)]
+        seen = component(torch.tensor(spin)[None, :, None, None], 60, 70)
+        assert seen.item() == pytest.approx((1 + math.cos(math.radians(angle))) / 2, abs=1e-6)
+
+
+def test_a_component_turns_with_the_sample():
+    spins = random_spins(1, 16, 20)
+    straight, turned = component(spins, 74, 30), component(act(spins, Operation(1)), 74, 120)
+    torch.testing.assert_close(turned, torch.rot90(straight, 1, (-1, -2)), atol=1e-6, rtol=0)
 
 
 def test_defocus_shows_the_curl_of_the_magnetisation():

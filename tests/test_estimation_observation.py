@@ -57,6 +57,13 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"field_T": "0.05 T"}, "field_T of the conditions is '0.05 T'; give a number"),
         ({"contrast": "vector"}, "'vector' cannot be estimated from"),
         ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
+        ({"contrast": "component"}, "polar_deg 0.0: .* needs one above 0"),
+        ({"contrast": "component", "polar_deg": (60.0, 190.0)}, "at most 180"),
+        ({"contrast": "component", "polar_deg": (80.0, 60.0)}, "a number of degrees from"),
+        ({"contrast": "component", "polar_deg": 1.29}, "polar_deg = 1.29 makes no sense"),
+        ({"contrast": "component", "polar_deg": 74, "azimuth_deg": 400}, "azimuth is 400.0"),
+        ({"polar_deg": 74.0}, "'colour' with polar_deg 74.0: .* no other contrast takes one"),
+        ({"azimuth_deg": 30.0}, "'colour' has no azimuth"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"contrast": "magnetic_force"}, "lift_nm 0.0: .* needs one above 0"),
@@ -463,6 +470,33 @@ def test_each_film_is_seen_by_a_tip_at_a_height_of_its_own(given, low, high):
     torch.testing.assert_close(part, seen[58:])
 
 
+def test_each_film_is_seen_along_a_direction_of_its_own():
+    """Of a Bloch helix along y, cos θ m_z + sin θ m_x: the phase of what is seen is θ."""
+    conditions = replace(CONDITIONS, contrast="component", polar_deg=(50.0, 90.0), blur_nm=0.0)
+    made = plan((96, 96), conditions, RANGES, EFFORT["smoke"])
+    helix = textures.helix((made.cells[0],) * 2, (0, 3), "bulk")
+
+    def phases(shown: torch.Tensor) -> torch.Tensor:
+        return torch.fft.fft(shown[:, 0].double().mean(2))[:, 3].angle().rad2deg()
+
+    seen = see(helix.repeat(60, 1, 1, 1), made, conditions, seed=1)
+    settings = {"shape": (made.pixels,) * 2, "boundary": "periodic"}
+    up = replace(conditions, contrast="perpendicular", polar_deg=0.0).microscope(**settings)
+    across = phases(conditions.microscope(polar=90.0, **settings)(helix, made.cell))
+    turned = (phases(seen) - phases(up(helix, made.cell)) + 180) % 360 - 180
+    turned *= ((across - phases(up(helix, made.cell)) + 180) % 360 - 180).sign()
+    assert turned.min() > 49.9 and turned.max() < 90.1  # rounding of float32
+    # Uniform: four standard errors of 60 numbers, and ends within a tenth, but once in 500.
+    assert abs(turned.mean() - 70) < 4 * 40 / math.sqrt(12 * 60)
+    assert turned.min() < 54 and turned.max() > 86
+    part = see(helix.repeat(2, 1, 1, 1), made, conditions, seed=1, first=58)
+    torch.testing.assert_close(part, seen[58:])
+    alone = replace(conditions, polar_deg=74.0, azimuth_deg=90.0)
+    known = alone.microscope(**settings)(helix, made.cell)
+    shown = see(helix, made, alone, seed=1)
+    torch.testing.assert_close(shown, 0.5 + 0.25 * (known - known.mean()) / known.std())
+
+
 def test_lifts_that_leave_nothing_are_said_and_refused():
     short, long = helix_period(5.0, 2.2), helix_period(12.0, 1.0)
 
@@ -569,19 +603,27 @@ def test_grey_pictures_lose_their_mean_and_contrast():
     assert torch.equal(even(colours, CONDITIONS), colours)
 
 
-def test_what_a_camera_cuts_off_is_not_seen():
+@pytest.mark.parametrize(
+    ("given", "lost", "gone"),
+    [
+        ({"contrast": "perpendicular"}, (0.06, 0.07), 0.1),
+        ({"contrast": "component", "polar_deg": 74.0}, (0.01, 0.015), 0.02),
+    ],
+)
+def test_what_a_camera_cuts_off_is_not_seen(given, lost, gone):
     """Neither an observed picture nor a simulated one has levels that a camera may cut off."""
-    conditions = replace(CONDITIONS, contrast="perpendicular")
+    conditions = replace(CONDITIONS, **given)
     picture = torch.rand((2, 1, 64, 64), generator=torch.Generator().manual_seed(1)).square()
-    dark, bright = (picture.flatten(1).quantile(q, 1)[:, None, None, None] for q in (0.06, 0.93))
+    ends = (lost[0], 1 - lost[1])
+    dark, bright = (picture.flatten(1).quantile(q, 1)[:, None, None, None] for q in ends)
     clipped = picture.clamp(dark, bright)
     torch.testing.assert_close(even(clipped, conditions), even(picture, conditions))
     for one, other in zip(clipped, picture, strict=True):
         torch.testing.assert_close(observed(one, conditions), observed(other, conditions))
     seen = record(picture, 0.1, conditions, seed=1)
-    # Tenths at either end, but for rounding to whole pixels, have one level each.
+    # Such shares at either end, but for rounding to whole pixels, have one level each.
     for shares in map(cut_off, (*seen, *even(picture, conditions))):
-        assert shares == pytest.approx((0.1, 0.1), abs=2 / 64**2)
+        assert shares == pytest.approx((gone, gone), abs=2 / 64**2)
     # Bright and dark walls on a grey ground keep theirs.
     walls = replace(CONDITIONS, contrast="lorentz_defocus", defocus_nm=5.0)
     assert max(cut_off(even(picture[:1], walls))) < 0.01

@@ -191,6 +191,9 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     for said, lift in ((["30"], 30.0), (["20", "40"], (20.0, 40.0))):
         assert shell.main([*one, *said]) == 0
         assert (asked[-1][1][0].lift_nm, asked[-1][1][0].dmi_sign) == (lift, -1)
+    one = [*one[: one.index("--contrast")], "--contrast", "component", "--polar-deg"]
+    assert shell.main([*one, "60", "90", "--azimuth-deg", "-30"]) == 0
+    assert (asked[-1][1][0].polar_deg, asked[-1][1][0].azimuth_deg) == ((60.0, 90.0), -30.0)
 
 
 def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
@@ -586,6 +589,13 @@ def test_a_picture_of_a_magnetic_tip_is_answered_alone_and_beside_colours(answer
     assert not any("count alike" in words for words in [*alone.choices, *answer.choices])
     of_one = [*alone.table["estimate"], *answer.table["estimate"]]
     assert not beside.table["estimate"].isin(of_one).any()
+
+
+def test_a_picture_in_light_from_aslant_is_answered(root):
+    aslant = replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=30.0)
+    found = estimate(picture(aslant), aslant, RANGES, effort=TINY, root=root, progress=False)
+    assert np.isfinite(found.table["estimate"]).all()
+    assert "in contrast 'component' 74° from +z and 30° from +x with lin" in found.choices[0]
 
 
 def test_a_list_of_one_picture_is_that_picture(answer, root):

@@ -220,6 +220,17 @@ def test_noise_of_fine_pixels_does_not_turn_cores_over():
     assert found == pytest.approx(np.full(3, 5 / (shape[0] - 1) ** 2))
 
 
+def test_cores_seen_along_the_plane_are_counted_once():
+    """Bright on one side and dark on the other, wherever the light comes from."""
+    film = film_with([(20.0, 20.0), (50.0, 22.0), (76.0, 30.0), (34.0, 60.0), (70.0, 70.0)])
+    for azimuth in (0.0, 30.0, 90.0, 200.0):
+        see = Microscope("component", polar=90.0, azimuth=azimuth, readout=0.1)
+        found = skyrmions(see(film, seed=1), "component", PERIOD)
+        assert found.tolist() == [pytest.approx(5 / (SIZE - 1) ** 2)]
+    stripes = Microscope("component", polar=74.0)(textures.helix((SIZE, SIZE), (4, 4), "bulk"))
+    assert skyrmions(stripes, "component", PERIOD).tolist() == [0.0]
+
+
 def test_stripes_are_no_skyrmions():
     pictures = Microscope("colour")(textures.helix((SIZE, SIZE), (4, 0), kind="bulk"))
     assert skyrmions(pictures, "colour", PERIOD).tolist() == [0.0]

@@ -89,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(CHANNELS),
         help="colour: hue is the direction in the plane, white up, black down; in_plane: hue and "
         "brightness of the part in the plane (of linear levels, full brightness if all is in the "
-        "plane); perpendicular: grey, white up; lorentz_defocus: a defocused picture; "
+        "plane); perpendicular: grey, white up; component: grey, of light from aslant; "
+        "lorentz_defocus: a defocused picture; "
         "magnetic_force: of a magnetic force microscope, white over domains along +z",
     )
     seen.add_argument(
@@ -103,6 +104,19 @@ def _parser() -> argparse.ArgumentParser:
         "--blur-nm",
         help="standard deviation of the point spread; if left out, anything up to two pixels, or "
         "one that the network sees, is allowed for",
+        **number,
+    )
+    seen.add_argument(
+        "--polar-deg",
+        nargs="+",
+        default=[0.0],
+        help="of component: from +z to the direction that is white, one value, or low and high",
+        **number,
+    )
+    seen.add_argument(
+        "--azimuth-deg",
+        default=default["azimuth_deg"],
+        help="of component: of this direction in the picture, 0 to the right, 90 to the top",
         **number,
     )
     seen.add_argument(
@@ -145,7 +159,7 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
         for field in fields(Conditions)
         if field.name not in own
     }
-    for name in ("anisotropy_kJ_m3", "lift_nm"):
+    for name in ("anisotropy_kJ_m3", "lift_nm", "polar_deg"):
         if len(ends := common[name]) == 1:
             common[name] = ends[0]
     conditions = []

@@ -16,6 +16,7 @@ CHANNELS = {
     "colour": 3,
     "in_plane": 3,
     "perpendicular": 1,
+    "component": 1,
     "lorentz_defocus": 1,
     "magnetic_force": 1,
 }
@@ -26,7 +27,7 @@ LEVELS = {
 }
 SCATTER = 0.2  # by which a blur or a lift that is told, and noise, go up and down in simulations
 _WORDS = ("contrast", "levels", "dmi_kind")
-_BETWEEN = ("lift_nm", "anisotropy_kJ_m3")  # one value, or the lowest and the highest
+_BETWEEN = ("polar_deg", "lift_nm", "anisotropy_kJ_m3")  # one value, or the lowest and the highest
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
@@ -35,6 +36,7 @@ _SENSIBLE = {
     "thickness_nm": (0.1, 1e5),
     "blur_nm": (1e-3, 1e5),
     "defocus_nm": (1e-3, 1e5),
+    "polar_deg": (2.0, 180.0),  # in radians it is less
     "lift_nm": (1e-3, 1e5),
     "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
 }
@@ -50,6 +52,10 @@ class Conditions:
     thickness_nm: float = 1.0  # of the film
     contrast: str = "colour"  # one of `CHANNELS`: see Microscope
     blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
+    # component only: the direction whose component is seen, white along it. `polar_deg` is counted
+    # from +z, or lies between two values, `azimuth_deg` from the picture's right to its top.
+    polar_deg: float | tuple[float, float] = 0.0
+    azimuth_deg: float = 0.0
     # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
     # get this one; and as grey pictures are brought to one contrast, its size has no effect until
     # pixels are cut off at black and white.
@@ -108,7 +114,11 @@ class Conditions:
             )
         for name, what in zip(
             _BETWEEN,
-            ("nm above the film, above 0", "kJ/m³, above 0 for an easy axis along z"),
+            (
+                "degrees from +z",
+                "nm above the film, above 0",
+                "kJ/m³, above 0 for an easy axis along z",
+            ),
             strict=True,
         ):
             ends = np.atleast_1d(value := getattr(self, name)).astype(float)
@@ -117,6 +127,13 @@ class Conditions:
                     f"The {name} is {value!r}; give a number of {what}, or the lowest and the "
                     "highest that it may be."
                 )
+        aslant = self.contrast == "component"
+        if not (0 < self.polars[0] <= self.polars[1] <= 180 if aslant else self.polars == (0, 0)):
+            raise ValueError(
+                f"Contrast {self.contrast!r} with polar_deg {self.polar_deg!r}: the contrast "
+                "'component' needs one above 0 and at most 180, from +z to the direction that is "
+                "white, or the lowest and the highest that it may be; no other contrast takes one."
+            )
         felt = self.contrast == "magnetic_force"
         if not (self.lifts[0] > 0 if felt else self.lifts == (0, 0)):
             raise ValueError(
@@ -148,6 +165,12 @@ class Conditions:
         return low, high
 
     @property
+    def polars(self) -> tuple[float, float]:
+        """Between which angles from +z the direction lies whose component is seen, degrees."""
+        low, high = np.broadcast_to(self.polar_deg, 2).tolist()
+        return low, high
+
+    @property
     def lifts(self) -> tuple[float, float]:
         """The lowest and the highest that the tip's pole may be above the film, nm."""
         if np.ndim(self.lift_nm):
@@ -159,15 +182,20 @@ class Conditions:
     def grey(self) -> bool:
         return CHANNELS[self.contrast] == 1
 
-    def microscope(self, lift: float | None = None, **settings: Any) -> Microscope:
+    def microscope(
+        self, lift: float | None = None, polar: float | None = None, **settings: Any
+    ) -> Microscope:
         """The instrument, without blur and noise; lengths in nm.
 
-        The tip is half-way between the lowest and the highest that it may be, if no `lift` is said.
+        Height of the tip and direction of the light are half-way between the lowest and the highest
+        that they may be, if no `lift` or no `polar` is said.
         """
         above = {} if self.contrast != "magnetic_force" else {"thickness": self.thickness_nm}
         return Microscope(
             self.contrast,
             pixel_size=self.pixel_size_nm,
+            polar=sum(self.polars) / 2 if polar is None else polar,
+            azimuth=self.azimuth_deg,
             defocus=self.defocus_nm,
             lift=sum(self.lifts) / 2 if lift is None else lift,
             **above,

@@ -72,10 +72,10 @@ def estimate(
 
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
                 a list of pictures of one film, in different fields or at different temperatures
-    conditions  temperature, field, pixel size, thickness, contrast, levels and blur, or a tip's
-                height; anisotropy, or between which values it lies, and kind and sign of the DMI,
-                if the film has another than none, bulk and above 0; a list, if there are more
-                pictures
+    conditions  temperature, field, pixel size, thickness, contrast, levels and blur, a tip's height
+                or the light's direction; anisotropy, or between which values it lies, and kind and
+                sign of the DMI, if the film has another than none, bulk and above 0; a list, if
+                there are more pictures
     ranges      between which values of each parameter to look: these, and a margin on either side,
                 are simulated
     effort      how much is simulated: smoke, laptop, paper, or an `Effort`
@@ -88,11 +88,11 @@ def estimate(
     box. A larger one averages over more of the film, but not over what all of it shares, such as
     the error of cells: do not count on its intervals being on the safe side.
 
-    90 % hold on average over the ranges and over what is not known, as blur, anisotropy and a tip's
-    height; near the ends of the ranges some percent less.
+    90 % hold on average over the ranges and over what is not known, as blur, anisotropy, a tip's
+    height and the light's direction; near the ends of the ranges some percent less.
 
     Of several pictures each has a network of its own. All of these learn from the same parameters,
-    blur and height of the tip, so that their answers can be put together as one picture's are,
+    blur, height and direction, so that their answers can be put together as one picture's are,
     errors that go together included. Spins and noise are taken to be independent, as in pictures of
     different places, or of a film that was cooled again. Answers to pictures under the same
     conditions are averaged, whatever their contrast; the intervals then allow for errors as large
@@ -285,10 +285,11 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
             "after it was cooled again: of one place in several fields, intervals would be too "
             "narrow."
         )
-        if len({(work.conditions.contrast, work.conditions.lift_nm) for work in works}) > 1:
+        told = [work.conditions for work in works]
+        if len({(c.contrast, c.polar_deg, c.azimuth_deg, c.lift_nm) for c in told}) > 1:
             choices.append(
-                "Pictures in several contrasts, or from several heights, count alike if all else "
-                "is the same: if one tells much less than another, leave it out."
+                "Pictures in several contrasts, or from several heights or directions, count alike "
+                "if all else is the same: if one tells much less than another, leave it out."
             )
         choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
     of_pictures = zip(works, learnt, looks, (settings, *settings["others"]), strict=True)

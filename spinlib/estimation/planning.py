@@ -318,17 +318,24 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
 
 def _taken(conditions: Conditions) -> str:
     """What a film was taken to be, as what nobody says is easily forgotten."""
-    low, high = conditions.anisotropies
-    axis = f"an anisotropy of {low:g}" + (f" to {high:g} kJ/m³" if high > low else " kJ/m³")
-    lowest, highest = conditions.lifts
-    above = f"{lowest:g}" + (f" to {highest:g}" if highest > lowest else "")
+
+    def between(low: float, high: float) -> str:
+        return f"{low:g}" + (f" to {high:g}" if high > low else "")
+
+    axis = "no anisotropy"
+    if any(ends := conditions.anisotropies):
+        axis = f"an anisotropy of {between(*ends)} kJ/m³"
     below = " below 0" if conditions.dmi_sign < 0 else ""
-    tip = f" by a tip {above} nm above it" if highest else ""
+    how = ""
+    if conditions.contrast == "magnetic_force":
+        how = f" by a tip {between(*conditions.lifts)} nm above it"
+    if conditions.contrast == "component":
+        how = f" {between(*conditions.polars)}° from +z and {conditions.azimuth_deg:g}° from +x"
     return (
         f"The film was taken to be {conditions.thickness_nm:g} nm thick, with "
-        f"{conditions.dmi_kind} DMI{below} and {axis if low or high else 'no anisotropy'}, at "
+        f"{conditions.dmi_kind} DMI{below} and {axis}, at "
         f"{conditions.temperature_K:g} K in {conditions.field_T:g} T, seen in contrast "
-        f"{conditions.contrast!r}{tip} {LEVELS[conditions.levels]}."
+        f"{conditions.contrast!r}{how} {LEVELS[conditions.levels]}."
     )
 
 
