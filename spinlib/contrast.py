@@ -92,9 +92,10 @@ def perpendicular(spins: torch.Tensor) -> torch.Tensor:
 def component(spins: torch.Tensor, polar: float, azimuth: float) -> torch.Tensor:
     """One grey channel (1 + m·n)/2 of the component along a direction n, white along it.
 
-    So films look where light comes in aslant, as in photoemission microscopy with circular X-rays
-    (XMCD-PEEM) or in longitudinal Kerr microscopy, or where spins of electrons are analysed along
-    one axis. n is `polar` from +z and, in the plane, `azimuth` from +x towards +y, in degrees:
+    So films look in circular X-rays, n being the direction of their beam (photoemission microscopy,
+    XMCD-PEEM), or where spins of electrons are analysed along one axis. Kerr microscopes with light
+    from aslant also see one direction, between the film's plane and +z, but not that of the light.
+    n is `polar` from +z and, in the plane, `azimuth` from +x towards +y, in degrees:
     n = (sin polar cos azimuth, sin polar sin azimuth, cos polar).
     """
     polar, azimuth = math.radians(polar), math.radians(azimuth)

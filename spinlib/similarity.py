@@ -44,17 +44,24 @@ def radial_spectrum(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     shorter side. Pictures are faded out towards their edges (Hann). The shares sum to 1.
     """
     height, width = pictures.shape[-2:]
-    fade = torch.outer(*(torch.hann_window(n, False, dtype=torch.float64) for n in (height, width)))
-    signal = pictures.double().cpu()
-    middle = (signal * fade).sum((-2, -1), keepdim=True) / fade.sum()
-    power = torch.fft.fft2((signal - middle) * fade).abs().square().sum(1).numpy()
-    k = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)[None, :])
+    power, k_y, k_x = _power(pictures)
+    k = np.hypot(k_y, k_x)
     side = min(height, width)
     ring = np.rint(k * side).astype(int)
     rings = side // 2
     sums = np.stack([np.bincount(ring.ravel(), p.ravel(), rings + 1)[1 : rings + 1] for p in power])
     total = sums.sum(1, keepdims=True)
     return np.arange(1, rings + 1) / side, np.divide(sums, total, where=total > 0, out=sums)
+
+
+def _power(pictures: torch.Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Power of all channels of faded pictures (batch, height, width), and its waves per pixel."""
+    height, width = pictures.shape[-2:]
+    fade = torch.outer(*(torch.hann_window(n, False, dtype=torch.float64) for n in (height, width)))
+    signal = pictures.double().cpu()
+    middle = (signal * fade).sum((-2, -1), keepdim=True) / fade.sum()
+    power = torch.fft.fft2((signal - middle) * fade).abs().square().sum(1).numpy()
+    return power, np.fft.fftfreq(height)[:, None], np.fft.fftfreq(width)
 
 
 def spectrum_distance(one: np.ndarray, other: np.ndarray) -> float:
@@ -82,6 +89,10 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     divergence       in contrast "colour": the same of m_z and div m, for Néel walls
     divergence share in contrast "in_plane": of div m in the variance of both derivatives; near 0
                      for Bloch walls, near 1 for Néel walls, and about half in a mirror
+    preference for x  in contrast "component": mean cos 2φ over the power of waves in directions φ,
+                     1 if all run along x and -1 along y. Those of Bloch walls run across the
+                     direction that is seen, those of Néel walls along it
+    preference for the diagonal  the same with sin 2φ
     """
     signal = pictures.double().cpu()
     centred = signal - signal.mean((-2, -1), keepdim=True)
@@ -103,6 +114,12 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
         )
         parts = [part.var((1, 2)) for part in (curl, divergence)]
         turns["divergence share"] = parts[1] / np.maximum(sum(parts), 1e-30)
+    if contrast == "component":
+        power, k_y, k_x = _power(pictures)
+        power /= np.maximum((power * (k_x**2 + k_y**2 > 0)).sum((1, 2), keepdims=True), 1e-30)
+        square = np.maximum(k_x**2 + k_y**2, 1e-30)
+        turns["preference for x"] = (power * (k_x**2 - k_y**2) / square).sum((1, 2))
+        turns["preference for the diagonal"] = (power * 2 * k_x * k_y / square).sum((1, 2))
     return pd.DataFrame(
         {
             "brightness": signal.mean((1, 2, 3)).numpy(),

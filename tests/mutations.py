@@ -413,15 +413,15 @@ FAULTS = [
     Fault(
         "estimates: all pictures from one height of the tip",
         "estimation/observation.py",
-        "low + (high - low) * u for",
+        "low + (high - low) * chance[name] for",
         "(low + high) / 2 for",
         "test_estimation_observation.py::test_each_film_is_seen_by_a_tip_at_a_height_of_its_own",
     ),
     Fault(
         "estimates: a dmi below 0 told but not seen",
         "estimation/observation.py",
-        "zip(spins * signs,",
-        "zip(spins,",
+        "enumerate(spins * signs)",
+        "enumerate(spins)",
         "test_estimation_observation.py::"
         "test_a_film_of_the_other_sign_is_one_with_its_spins_reversed_in_the_plane",
     ),
@@ -433,10 +433,17 @@ FAULTS = [
         "test_contrast.py::test_a_component_is_that_along_its_direction",
     ),
     Fault(
+        "component: seen from the right, whatever is said",
+        "microscope.py",
+        "component(vectors, self.polar, self.azimuth)",
+        "component(vectors, self.polar, 0.0)",
+        "test_microscope.py::test_a_component_is_seen_along_the_direction_that_is_said",
+    ),
+    Fault(
         "estimates: all films seen along the middle direction",
         "estimation/observation.py",
-        "between = conditions.lifts, conditions.polars",
-        "between = conditions.lifts, (sum(conditions.polars) / 2,) * 2",
+        "between = conditions.between",
+        "between = {k: (sum(v) / 2,) * 2 for k, v in conditions.between.items()}",
         "test_estimation_observation.py::test_each_film_is_seen_along_a_direction_of_its_own",
     ),
     Fault(

@@ -10,7 +10,14 @@ import pytest
 import torch
 
 from spinlib import textures
-from spinlib.contrast import colour, in_plane, magnetic_force, perpendicular, vectors_from_colour
+from spinlib.contrast import (
+    colour,
+    component,
+    in_plane,
+    magnetic_force,
+    perpendicular,
+    vectors_from_colour,
+)
 from spinlib.estimation.conditions import SCATTER, Conditions
 from spinlib.estimation.films import ANISOTROPY, FieldOfView, recipe
 from spinlib.estimation.observation import (
@@ -37,6 +44,7 @@ from spinlib.estimation.planning import (
     plan,
 )
 from spinlib.film import VACUUM_PERMEABILITY, Film, thermal_energy
+from spinlib.microscope import Microscope
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError
 from spinlib.similarity import noise_level
@@ -57,13 +65,22 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
         ({"field_T": "0.05 T"}, "field_T of the conditions is '0.05 T'; give a number"),
         ({"contrast": "vector"}, "'vector' cannot be estimated from"),
         ({"contrast": ["colour"]}, r"\['colour'\] cannot be estimated from"),
-        ({"contrast": "component"}, "polar_deg 0.0: .* needs one above 0"),
-        ({"contrast": "component", "polar_deg": (60.0, 190.0)}, "at most 180"),
+        (
+            {"contrast": "component", "azimuth_deg": 0.0},
+            "polar_deg 0.0 and azimuth_deg 0.0: .* both",
+        ),
+        ({"contrast": "component", "polar_deg": 74.0}, "and azimuth_deg None: .* needs both"),
+        ({"contrast": "component", "polar_deg": (60, 190), "azimuth_deg": 0}, "0 to 180"),
+        ({"contrast": "component", "polar_deg": (-5, 80), "azimuth_deg": 0}, "0 to 180"),
+        ({"contrast": "component", "polar_deg": math.pi / 2, "azimuth_deg": 0}, "in degrees"),
         ({"contrast": "component", "polar_deg": (80.0, 60.0)}, "a number of degrees from"),
-        ({"contrast": "component", "polar_deg": 1.29}, "polar_deg = 1.29 makes no sense"),
-        ({"contrast": "component", "polar_deg": 74, "azimuth_deg": 400}, "azimuth is 400.0"),
-        ({"polar_deg": 74.0}, "'colour' with polar_deg 74.0: .* no other contrast takes one"),
-        ({"azimuth_deg": 30.0}, "'colour' has no azimuth"),
+        (
+            {"contrast": "component", "polar_deg": 74, "azimuth_deg": (0, 400)},
+            "azimuth_deg = 400 m",
+        ),
+        ({"contrast": "component", "polar_deg": 74, "azimuth_deg": "E"}, "'E'; give a number"),
+        ({"polar_deg": 74.0}, "'colour' with polar_deg 74.0 .* No other contrast takes them"),
+        ({"azimuth_deg": 0.0}, "'colour' .* azimuth_deg 0.0: .* No other contrast takes them"),
         ({"contrast": "lorentz_defocus"}, "needs a defocus"),
         ({"defocus_nm": 3.0}, "needs a defocus"),
         ({"contrast": "magnetic_force"}, "lift_nm 0.0: .* needs one above 0"),
@@ -84,6 +101,15 @@ RANGES = Ranges((5.0, 1.0, 200.0), (12.0, 2.2, 600.0))
 def test_conditions_are_refused_in_words(wrong, words):
     with pytest.raises(ValueError, match=words):
         replace(CONDITIONS, **wrong)
+
+
+def test_vectors_are_seen_along_the_middle_direction(tmp_path):
+    spins = textures.skyrmions((48, 48), [(24, 24)], 20.0, "bulk")
+    np.save(tmp_path / "spins.npy", spins[0].numpy())
+    slant = {"polar_deg": (60.0, 88.0), "azimuth_deg": (-10.0, 70.0)}
+    taken = replace(CONDITIONS, contrast="component", **slant)
+    shown = even(component(spins, 74.0, 30.0), taken)[0]
+    torch.testing.assert_close(observed(tmp_path / "spins.npy", taken), shown, rtol=0, atol=1e-5)
 
 
 def test_vectors_are_seen_by_a_tip_half_way(tmp_path):
@@ -459,7 +485,7 @@ def test_each_film_is_seen_by_a_tip_at_a_height_of_its_own(given, low, high):
 
     seen = see(film.repeat(60, 1, 1, 1), made, conditions, seed=1)
     settings = {"shape": (made.pixels,) * 2, "boundary": "periodic"}
-    known = conditions.microscope(30.0, **settings)(film, made.box / side)
+    known = conditions.microscope(lift=30.0, **settings)(film, made.box / side)
     q = 2 * math.pi * 2 / made.box
     heights = 30.0 - (ratio(seen) / ratio(known)).log() / q
     assert heights.min() > low - 0.01 and heights.max() < high + 0.01  # rounding of float32
@@ -470,31 +496,30 @@ def test_each_film_is_seen_by_a_tip_at_a_height_of_its_own(given, low, high):
     torch.testing.assert_close(part, seen[58:])
 
 
-def test_each_film_is_seen_along_a_direction_of_its_own():
-    """Of a Bloch helix along y, cos θ m_z + sin θ m_x: the phase of what is seen is θ."""
-    conditions = replace(CONDITIONS, contrast="component", polar_deg=(50.0, 90.0), blur_nm=0.0)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_each_film_is_seen_along_a_direction_of_its_own(sign):
+    """What is seen is a sum of the three components: its weights are the direction."""
+    slant = {"polar_deg": (50.0, 90.0), "azimuth_deg": (-20.0, 70.0), "blur_nm": 0.0}
+    conditions = replace(CONDITIONS, contrast="component", dmi_sign=sign, **slant)
     made = plan((96, 96), conditions, RANGES, EFFORT["smoke"])
-    helix = textures.helix((made.cells[0],) * 2, (0, 3), "bulk")
-
-    def phases(shown: torch.Tensor) -> torch.Tensor:
-        return torch.fft.fft(shown[:, 0].double().mean(2))[:, 3].angle().rad2deg()
-
-    seen = see(helix.repeat(60, 1, 1, 1), made, conditions, seed=1)
-    settings = {"shape": (made.pixels,) * 2, "boundary": "periodic"}
-    up = replace(conditions, contrast="perpendicular", polar_deg=0.0).microscope(**settings)
-    across = phases(conditions.microscope(polar=90.0, **settings)(helix, made.cell))
-    turned = (phases(seen) - phases(up(helix, made.cell)) + 180) % 360 - 180
-    turned *= ((across - phases(up(helix, made.cell)) + 180) % 360 - 180).sign()
-    assert turned.min() > 49.9 and turned.max() < 90.1  # rounding of float32
-    # Uniform: four standard errors of 60 numbers, and ends within a tenth, but once in 500.
-    assert abs(turned.mean() - 70) < 4 * 40 / math.sqrt(12 * 60)
-    assert turned.min() < 54 and turned.max() > 86
-    part = see(helix.repeat(2, 1, 1, 1), made, conditions, seed=1, first=58)
+    film = textures.skyrmions((made.cells[0],) * 2, [(9, 14), (30, 25)], 16.0, "bulk")
+    seen = see(film.repeat(60, 1, 1, 1), made, conditions, seed=1)
+    part = see(film.repeat(2, 1, 1, 1), made, conditions, seed=1, first=58)
     torch.testing.assert_close(part, seen[58:])
-    alone = replace(conditions, polar_deg=74.0, azimuth_deg=90.0)
-    known = alone.microscope(**settings)(helix, made.cell)
-    shown = see(helix, made, alone, seed=1)
-    torch.testing.assert_close(shown, 0.5 + 0.25 * (known - known.mean()) / known.std())
+
+    size = {"pixel_size": conditions.pixel_size_nm, "shape": (made.pixels,) * 2}
+    parts = Microscope("vector", boundary="periodic", **size)(film, made.cell)[0].flatten(1)
+    known = torch.cat([torch.ones(1, parts.shape[1]), parts]).double()
+    x, y, z = torch.linalg.lstsq(known.T, seen.flatten(1).double().T).solution[1:]
+    polar = torch.atan2(torch.hypot(x, y), z).rad2deg()
+    azimuth = torch.atan2(sign * y, sign * x).rad2deg()  # with D < 0 spins are the opposite ones
+    for found, (low, high) in ((polar, slant["polar_deg"]), (azimuth, slant["azimuth_deg"])):
+        assert found.min() > low - 0.01 and found.max() < high + 0.01  # rounding of float32
+        # Uniform: four standard errors of 60 numbers, and ends within a tenth, but once in 500.
+        assert abs(found.mean() - (low + high) / 2) < 4 * (high - low) / math.sqrt(12 * 60)
+        assert found.min() < low + 0.1 * (high - low) and found.max() > high - 0.1 * (high - low)
+    # Each by chances of its own: four standard errors of a correlation of 60.
+    assert abs(torch.corrcoef(torch.stack([polar, azimuth]))[0, 1]) < 4 / math.sqrt(60)
 
 
 def test_lifts_that_leave_nothing_are_said_and_refused():
@@ -607,7 +632,8 @@ def test_grey_pictures_lose_their_mean_and_contrast():
     ("given", "lost", "gone"),
     [
         ({"contrast": "perpendicular"}, (0.06, 0.07), 0.1),
-        ({"contrast": "component", "polar_deg": 74.0}, (0.01, 0.015), 0.02),
+        ({"contrast": "component", "polar_deg": 74, "azimuth_deg": 0}, (0.03, 0.04), 0.05),
+        ({"contrast": "component", "polar_deg": 160, "azimuth_deg": 0}, (0.08, 0.09), 0.094),
     ],
 )
 def test_what_a_camera_cuts_off_is_not_seen(given, lost, gone):

@@ -192,8 +192,9 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
         assert shell.main([*one, *said]) == 0
         assert (asked[-1][1][0].lift_nm, asked[-1][1][0].dmi_sign) == (lift, -1)
     one = [*one[: one.index("--contrast")], "--contrast", "component", "--polar-deg"]
-    assert shell.main([*one, "60", "90", "--azimuth-deg", "-30"]) == 0
-    assert (asked[-1][1][0].polar_deg, asked[-1][1][0].azimuth_deg) == ((60.0, 90.0), -30.0)
+    for said, azimuth in ((["-30"], -30.0), (["10", "40"], (10.0, 40.0))):
+        assert shell.main([*one, "60", "90", "--azimuth-deg", *said]) == 0
+        assert (asked[-1][1][0].polar_deg, asked[-1][1][0].azimuth_deg) == ((60.0, 90.0), azimuth)
 
 
 def test_a_scale_bar_is_masked_in_a_shell(answer, files, tmp_path, monkeypatch):
@@ -595,7 +596,11 @@ def test_a_picture_in_light_from_aslant_is_answered(root):
     aslant = replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=30.0)
     found = estimate(picture(aslant), aslant, RANGES, effort=TINY, root=root, progress=False)
     assert np.isfinite(found.table["estimate"]).all()
-    assert "in contrast 'component' 74° from +z and 30° from +x with lin" in found.choices[0]
+    assert "in contrast 'component' 74° from +z and 30° from +x, with lin" in found.choices[0]
+    other = replace(aslant, azimuth_deg=120.0)
+    shown = [picture(aslant), picture(other)[..., :59]]
+    both = estimate(shown, [aslant, other], RANGES, effort=TINY, root=root, progress=False)
+    assert sum("or from several heights or directions" in words for words in both.choices) == 1
 
 
 def test_a_list_of_one_picture_is_that_picture(answer, root):

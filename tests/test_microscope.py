@@ -9,6 +9,7 @@ import torch
 from conftest import NEEDS_GPU, SETTINGS_OF, blur, random_spins
 
 from spinlib import textures
+from spinlib.contrast import component
 from spinlib.estimation.conditions import CHANNELS
 from spinlib.microscope import CONTRASTS, Microscope
 from spinlib.noise import vector_noise
@@ -79,6 +80,13 @@ def test_drift_alone_is_seen(name, spread):
     seen = Microscope("vector", **{name: 0.1})(flat)[:, 0].mean((1, 2))
     # 400 states know it to 1/√800; four times that.
     assert seen.std() == pytest.approx(spread, rel=4 / math.sqrt(800))
+
+
+def test_a_component_is_seen_along_the_direction_that_is_said():
+    spins = random_spins(2, 16, 20)
+    for polar, azimuth in ((74.0, 30.0), (120.0, -75.0)):
+        seen = Microscope("component", polar=polar, azimuth=azimuth)(spins)
+        torch.testing.assert_close(seen, component(spins, polar, azimuth), atol=1e-6, rtol=0)
 
 
 def test_defocus_is_a_length():

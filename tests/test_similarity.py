@@ -138,6 +138,21 @@ def test_in_plane_pictures_show_the_kind_of_their_walls():
     assert share["interfacial", "mirrored"] == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_component_shows_where_waves_run_and_so_the_kind_of_walls():
+    """Of Bloch walls those along the direction are seen, of Néel walls those across it."""
+    waves = ((4, 0), (0, 4), (3, 3), (3, -3))
+    for kind, sign in (("bulk", 1), ("interfacial", -1)):
+        helices = torch.cat([textures.helix((96, 96), n, kind=kind) for n in waves])
+        found = look(Microscope("component", polar=74.0)(helices), "component")
+        along_x, diagonal = found["preference for x"], found["preference for the diagonal"]
+        # Fading widens four waves to three to five, in both directions: up to 14 degrees.
+        assert along_x.to_numpy() == pytest.approx([1, -1, 0, 0], abs=0.05)
+        assert diagonal.to_numpy() == pytest.approx([0, 0, 1, -1], abs=0.05)
+        both = Microscope("component", polar=90.0)(helices[:2].sum(0, keepdim=True) / 2)
+        assert look(both, "component")["preference for x"][0] == pytest.approx(-sign, abs=0.05)
+    assert "preference for x" not in look(wave(12.0), "perpendicular")
+
+
 def test_look_of_a_wave():
     row = look(wave(12.0).float()).iloc[0]
     assert row["brightness"] == pytest.approx(0.5, abs=1e-6)

@@ -89,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(CHANNELS),
         help="colour: hue is the direction in the plane, white up, black down; in_plane: hue and "
         "brightness of the part in the plane (of linear levels, full brightness if all is in the "
-        "plane); perpendicular: grey, white up; component: grey, of light from aslant; "
-        "lorentz_defocus: a defocused picture; "
+        "plane); perpendicular: grey, white up; component: grey, along one "
+        "direction; lorentz_defocus: a defocused picture; "
         "magnetic_force: of a magnetic force microscope, white over domains along +z",
     )
     seen.add_argument(
@@ -110,13 +110,15 @@ def _parser() -> argparse.ArgumentParser:
         "--polar-deg",
         nargs="+",
         default=[0.0],
-        help="of component: from +z to the direction that is white, one value, or low and high",
+        help="of component: from +z to the direction that is white (of X-rays that of their beam, "
+        "of Kerr microscopes not the light's), for all pictures, one value, or low and high",
         **number,
     )
     seen.add_argument(
         "--azimuth-deg",
-        default=default["azimuth_deg"],
-        help="of component: of this direction in the picture, 0 to the right, 90 to the top",
+        nargs="+",
+        help="of component: of this direction in all pictures, 0 to the right, 90 to the top, one "
+        "value, or low and high",
         **number,
     )
     seen.add_argument(
@@ -159,8 +161,8 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
         for field in fields(Conditions)
         if field.name not in own
     }
-    for name in ("anisotropy_kJ_m3", "lift_nm", "polar_deg"):
-        if len(ends := common[name]) == 1:
+    for name in ("anisotropy_kJ_m3", "lift_nm", "polar_deg", "azimuth_deg"):
+        if (ends := common[name]) and len(ends) == 1:
             common[name] = ends[0]
     conditions = []
     for number, picture in enumerate(pictures):

@@ -27,7 +27,15 @@ LEVELS = {
 }
 SCATTER = 0.2  # by which a blur or a lift that is told, and noise, go up and down in simulations
 _WORDS = ("contrast", "levels", "dmi_kind")
-_BETWEEN = ("polar_deg", "lift_nm", "anisotropy_kJ_m3")  # one value, or the lowest and the highest
+# What may be one value, or the lowest and the highest; and what it is.
+_BETWEEN = {
+    "polar_deg": "degrees from +z",
+    "azimuth_deg": "degrees from the right",
+    "lift_nm": "nm above the film, above 0",
+    "anisotropy_kJ_m3": "kJ/m³, above 0 for an easy axis along z",
+}
+_MAY_BE_NONE = ("blur_nm", "azimuth_deg")
+_RIGHT_ANGLE = 1.58  # a bit above π/2: what is smaller may be in radians
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
@@ -36,7 +44,7 @@ _SENSIBLE = {
     "thickness_nm": (0.1, 1e5),
     "blur_nm": (1e-3, 1e5),
     "defocus_nm": (1e-3, 1e5),
-    "polar_deg": (2.0, 180.0),  # in radians it is less
+    "azimuth_deg": (0.0, 360.0),
     "lift_nm": (1e-3, 1e5),
     "anisotropy_kJ_m3": (1e-3, 2e4),  # SmCo₅ has 17 MJ/m³
 }
@@ -52,10 +60,13 @@ class Conditions:
     thickness_nm: float = 1.0  # of the film
     contrast: str = "colour"  # one of `CHANNELS`: see Microscope
     blur_nm: float | None = None  # standard deviation of the point spread; None: nobody knows
-    # component only: the direction whose component is seen, white along it. `polar_deg` is counted
-    # from +z, or lies between two values, `azimuth_deg` from the picture's right to its top.
+    # component only: the direction whose component is seen, white along it, or between which values
+    # it lies; `polar_deg` from +z, `azimuth_deg` from the picture's right (0) to its top (90). Of
+    # circular X-rays it is that of their beam. Of Kerr microscopes it is not that of the light: the
+    # component along z counts for more than geometry says, unless pictures in light from opposite
+    # sides have been subtracted (polar_deg 90). Pictures are not foreshortened.
     polar_deg: float | tuple[float, float] = 0.0
-    azimuth_deg: float = 0.0
+    azimuth_deg: float | tuple[float, float] | None = None
     # lorentz_defocus only: the electrons' displacement. It grows with M_s t, but films of all M_s
     # get this one; and as grey pictures are brought to one contrast, its size has no effect until
     # pixels are cut off at black and white.
@@ -87,7 +98,7 @@ class Conditions:
             try:
                 if name in _BETWEEN and np.ndim(value):
                     object.__setattr__(self, name, tuple(map(float, value)))
-                elif not (value is None and name == "blur_nm"):
+                elif not (value is None and name in _MAY_BE_NONE):
                     object.__setattr__(self, name, float(value))
             except (TypeError, ValueError, OverflowError):
                 raise ValueError(
@@ -112,27 +123,25 @@ class Conditions:
                 "part of what colours mean. They are linear, or ordered if a gamma may have "
                 "changed them."
             )
-        for name, what in zip(
-            _BETWEEN,
-            (
-                "degrees from +z",
-                "nm above the film, above 0",
-                "kJ/m³, above 0 for an easy axis along z",
-            ),
-            strict=True,
-        ):
-            ends = np.atleast_1d(value := getattr(self, name)).astype(float)
+        for name, what in _BETWEEN.items():
+            if (value := getattr(self, name)) is None:
+                continue
+            ends = np.atleast_1d(value).astype(float)
             if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
                 raise ValueError(
                     f"The {name} is {value!r}; give a number of {what}, or the lowest and the "
                     "highest that it may be."
                 )
-        aslant = self.contrast == "component"
-        if not (0 < self.polars[0] <= self.polars[1] <= 180 if aslant else self.polars == (0, 0)):
+        low, high = self.between["polar"]
+        aslant = self.azimuth_deg is not None and 0 <= low and _RIGHT_ANGLE < high <= 180
+        untold = self.azimuth_deg is None and low == high == 0
+        if not (aslant if self.contrast == "component" else untold):
             raise ValueError(
-                f"Contrast {self.contrast!r} with polar_deg {self.polar_deg!r}: the contrast "
-                "'component' needs one above 0 and at most 180, from +z to the direction that is "
-                "white, or the lowest and the highest that it may be; no other contrast takes one."
+                f"Contrast {self.contrast!r} with polar_deg {self.polar_deg!r} and azimuth_deg "
+                f"{self.azimuth_deg!r}: the contrast 'component' needs both, in degrees. They are "
+                "of the direction that is white, polar_deg from +z (0 to 180) and azimuth_deg in "
+                "the picture (right 0, top 90), each one number or the lowest and the highest that "
+                "it may be. No other contrast takes them."
             )
         felt = self.contrast == "magnetic_force"
         if not (self.lifts[0] > 0 if felt else self.lifts == (0, 0)):
@@ -161,43 +170,37 @@ class Conditions:
     @property
     def anisotropies(self) -> tuple[float, float]:
         """The lowest and the highest anisotropy that the film may have, kJ/m³."""
-        low, high = np.broadcast_to(self.anisotropy_kJ_m3, 2).tolist()
-        return low, high
-
-    @property
-    def polars(self) -> tuple[float, float]:
-        """Between which angles from +z the direction lies whose component is seen, degrees."""
-        low, high = np.broadcast_to(self.polar_deg, 2).tolist()
-        return low, high
+        return _ends(self.anisotropy_kJ_m3)
 
     @property
     def lifts(self) -> tuple[float, float]:
         """The lowest and the highest that the tip's pole may be above the film, nm."""
         if np.ndim(self.lift_nm):
-            low, high = np.broadcast_to(self.lift_nm, 2).tolist()
-            return low, high
+            return _ends(self.lift_nm)
         return (1 - SCATTER) * self.lift_nm, (1 + SCATTER) * self.lift_nm
+
+    @property
+    def between(self) -> dict[str, tuple[float, float]]:
+        """Between which values settings of the microscope lie that need not be known."""
+        polar, azimuth = _ends(self.polar_deg), _ends(self.azimuth_deg or 0.0)
+        return {"lift": self.lifts, "polar": polar, "azimuth": azimuth}
 
     @property
     def grey(self) -> bool:
         return CHANNELS[self.contrast] == 1
 
-    def microscope(
-        self, lift: float | None = None, polar: float | None = None, **settings: Any
-    ) -> Microscope:
-        """The instrument, without blur and noise; lengths in nm.
+    def microscope(self, **settings: Any) -> Microscope:
+        """The instrument, without blur and noise unless `settings` say otherwise; lengths in nm.
 
-        Height of the tip and direction of the light are half-way between the lowest and the highest
-        that they may be, if no `lift` or no `polar` is said.
+        What lies `between` two values is half-way.
         """
-        above = {} if self.contrast != "magnetic_force" else {"thickness": self.thickness_nm}
-        return Microscope(
-            self.contrast,
-            pixel_size=self.pixel_size_nm,
-            polar=sum(self.polars) / 2 if polar is None else polar,
-            azimuth=self.azimuth_deg,
-            defocus=self.defocus_nm,
-            lift=sum(self.lifts) / 2 if lift is None else lift,
-            **above,
-            **settings,
-        )
+        own = {name: sum(ends) / 2 for name, ends in self.between.items()}
+        if self.contrast == "magnetic_force":
+            own["thickness"] = self.thickness_nm
+        own |= {"pixel_size": self.pixel_size_nm, "defocus": self.defocus_nm}
+        return Microscope(self.contrast, **own | settings)
+
+
+def _ends(value: float | tuple[float, float]) -> tuple[float, float]:
+    low, high = np.broadcast_to(value, 2).tolist()
+    return low, high

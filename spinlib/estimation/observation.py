@@ -30,10 +30,10 @@ _STEP, _STEP_OF_GREY = 1.1, 1.2
 _GREY = 0.25  # standard deviation that grey pictures are brought to
 # Shares of the darkest and of the brightest pixels that are cut off. Detectors and programs cut off
 # some as well, and M_s is read off how bright domains are: of pictures that had lost 3 and 5 % it
-# came out 15 % too low, and 4 % too high of the same ones before. The extremes of a component are
-# walls, and few: it loses what programs cut off to draw out contrast. In lorentz_defocus there are
-# too few to lose any.
-CUT = {"perpendicular": 0.1, "component": 0.02, "magnetic_force": 0.1}
+# came out 15 % too low, and 4 % too high of the same ones before. In the plane the extremes are
+# walls, which are fewer than domains. In lorentz_defocus there are too few to lose any.
+_CUT = {"perpendicular": 0.1, "magnetic_force": 0.1}
+_CUT_OF_WALLS = 0.05
 
 
 def opened(picture: Picture | torch.Tensor | str | Path) -> Picture:
@@ -96,7 +96,7 @@ def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         return pictures.clamp(0, 1)
     if conditions.levels != "linear":
         pictures = evenly_lit(pictures)
-    if share := CUT.get(conditions.contrast):
+    if share := cut(conditions):
         levels = pictures.flatten(1)
         dark, bright = (
             levels.kthvalue(1 + round(part * (levels.shape[1] - 1)), 1).values[:, None, None, None]
@@ -104,6 +104,14 @@ def even(pictures: torch.Tensor, conditions: Conditions) -> torch.Tensor:
         )
         pictures = pictures.clamp(dark, bright)
     return _with_one_contrast(pictures)
+
+
+def cut(conditions: Conditions) -> float:
+    """Share of the darkest and of the brightest pixels that is cut off a picture."""
+    if conditions.contrast == "component":
+        along_z = math.cos(math.radians(conditions.microscope().polar))
+        return max(_CUT_OF_WALLS, _CUT["perpendicular"] * abs(along_z))
+    return _CUT.get(conditions.contrast, 0.0)
 
 
 def _with_one_contrast(pictures: torch.Tensor) -> torch.Tensor:
@@ -123,29 +131,30 @@ def see(
     """Pictures of simulated films with the instrument's pixels, without its noise.
 
     Each film is seen with a blur of its own: up and down by `SCATTER` from the one that is known,
-    or anything up to `most_blur`. So is each with a tip at a height of its own, or along a
-    direction of its own, if it takes one.
+    or anything up to `most_blur`. So it is with a tip at a height of its own, or along a direction
+    of its own, if it takes one.
     Films are of D > 0; if the picture's is not, their spins are reversed in the plane, which takes
     no energy with D < 0.
     """
     states = range(first, first + len(spins))
-    chances = (
-        random_uniform((1,), seed=seed, states=states, purpose=purpose)[:, 0].tolist()
-        for purpose in ("blur", "lift", "polar")
-    )
+    between = conditions.between
+    chances = {
+        purpose: random_uniform((1,), seed=seed, states=states, purpose=purpose)[:, 0].tolist()
+        for purpose in ("blur", *between)
+    }
     known, cell = conditions.blur_nm, plan.box / spins.shape[-1]
-    between = conditions.lifts, conditions.polars
     signs = spins.new_tensor([conditions.dmi_sign, conditions.dmi_sign, 1.0])[:, None, None]
     pictures = []
-    for film, number, *share in zip(spins * signs, *chances, strict=True):
-        unknown = most_blur(plan, conditions) * number
-        blur = unknown if known is None else known * (1 + SCATTER * (2 * number - 1))
+    for number, film in enumerate(spins * signs):
+        chance = {purpose: each[number] for purpose, each in chances.items()}
+        unknown = most_blur(plan, conditions) * chance["blur"]
+        blur = unknown if known is None else known * (1 + SCATTER * (2 * chance["blur"] - 1))
         # To a twentieth of a pixel, so that the optics are made once for many films.
         step = conditions.pixel_size_nm / 20
         blur = step * round(blur / step)
-        own = (low + (high - low) * u for (low, high), u in zip(between, share, strict=True))
+        own = {name: low + (high - low) * chance[name] for name, (low, high) in between.items()}
         see = conditions.microscope(
-            *own,
+            **own,
             shape=(plan.pixels, plan.pixels),
             blur=blur,
             boundary="periodic",

@@ -73,8 +73,8 @@ def estimate(
     picture     a file, or pixels (channels, height, width) from 0 to 1 with row 0 at the bottom; or
                 a list of pictures of one film, in different fields or at different temperatures
     conditions  temperature, field, pixel size, thickness, contrast, levels and blur, a tip's height
-                or the light's direction; anisotropy, or between which values it lies, and kind and
-                sign of the DMI, if the film has another than none, bulk and above 0; a list, if
+                or the direction that is seen; anisotropy, or between which values it lies, and kind
+                and sign of the DMI, if the film has another than none, bulk and above 0; a list, if
                 there are more pictures
     ranges      between which values of each parameter to look: these, and a margin on either side,
                 are simulated
@@ -89,7 +89,7 @@ def estimate(
     the error of cells: do not count on its intervals being on the safe side.
 
     90 % hold on average over the ranges and over what is not known, as blur, anisotropy, a tip's
-    height and the light's direction; near the ends of the ranges some percent less.
+    height and the direction that is seen; near the ends of the ranges some percent less.
 
     Of several pictures each has a network of its own. All of these learn from the same parameters,
     blur, height and direction, so that their answers can be put together as one picture's are,
@@ -209,7 +209,7 @@ def _at_once(work: Work, about: dict) -> list[str]:
         *drawn_over(file["bars"]),
         *left_blank(*file["blank"]),
     ]
-    if (most := observation.CUT.get(work.conditions.contrast)) is not None:
+    if most := observation.cut(work.conditions):
         sentences += doubts.cut_off(*file["cut_off"], most)
     return sentences
 

@@ -328,9 +328,10 @@ def _taken(conditions: Conditions) -> str:
     below = " below 0" if conditions.dmi_sign < 0 else ""
     how = ""
     if conditions.contrast == "magnetic_force":
-        how = f" by a tip {between(*conditions.lifts)} nm above it"
+        how = f" by a tip {between(*conditions.lifts)} nm above it,"
     if conditions.contrast == "component":
-        how = f" {between(*conditions.polars)}° from +z and {conditions.azimuth_deg:g}° from +x"
+        polar, azimuth = (between(*conditions.between[name]) for name in ("polar", "azimuth"))
+        how = f" {polar}° from +z and {azimuth}° from +x,"
     return (
         f"The film was taken to be {conditions.thickness_nm:g} nm thick, with "
         f"{conditions.dmi_kind} DMI{below} and {axis}, at "
