@@ -65,12 +65,16 @@ pixel_size_nm: float = 2.34  # side of a pixel of your picture
 temperature_K: float = 265.0  # temperature at which it was taken
 field_T: float = 0.18  # field along z, out of the plane of the picture
 thickness_nm: float = 3.0  # thickness of the film
-contrast: str = "colour"  # colour, in_plane, perpendicular or lorentz_defocus
+contrast: str = "colour"  # or in_plane, perpendicular, component, lorentz_defocus, magnetic_force
 levels: str = "ordered"  # what of its levels counts: linear, ordered (their order), unsigned
 blur_nm: float = -1.0  # standard deviation of the microscope's blur; negative if unknown
+polar_range: list[float] = [0.0, 0.0]  # component only: degrees from +z, holds its direction
+azimuth_range: list[float] = [0.0, 0.0]  # component only: the same in the picture, from the right
 defocus_nm: float = 0.0  # lorentz_defocus only: by how much the film displaces the electrons
+lift_range: list[float] = [0.0, 0.0]  # magnetic_force only: nm, holds the height of the tip's pole
 anisotropy_range: list[float] = [0.0, 0.0]  # kJ/m³, holds the film's; above 0: axis along z
 dmi_kind: str = "bulk"  # DMI of the film: bulk or interfacial
+dmi_sign: float = 1.0  # 1, or -1 if D is below 0; what is looked for is its size
 exchange_range: list[float] = [5.0, 12.0]  # limits between which to look for A, pJ/m
 dmi_range: list[float] = [1.0, 2.2]  # the same for D, mJ/m²
 saturation_range: list[float] = [200.0, 600.0]  # and for M_s, kA/m
@@ -119,9 +123,13 @@ if image:
         *(temperature_K, field_T, pixel_size_nm, thickness_nm, contrast),
         levels=levels,
         blur_nm=None if blur_nm < 0 else blur_nm,
+        polar_deg=tuple(polar_range),
+        azimuth_deg=tuple(azimuth_range) if contrast == "component" else None,
         defocus_nm=defocus_nm,
+        lift_nm=tuple(lift_range),
         anisotropy_kJ_m3=tuple(anisotropy_range),
         dmi_kind=dmi_kind,
+        dmi_sign=dmi_sign,
     )
     asked = {"exchange": exchange_range, "dmi": dmi_range, "saturation": saturation_range}
     for name, values in asked.items():
@@ -1796,15 +1804,22 @@ study.show(
 # ## 14. Your own picture
 # Set `image` to a file (PNG, TIFF, NPY, OVF, DM3 …) and state the conditions under which it was
 # taken: `pixel_size_nm`, `temperature_K`, `field_T`, `thickness_nm`, `contrast`, `blur_nm`, for
-# another kind of film `anisotropy_range` and `dmi_kind`, and the ranges to search.
+# another kind of film `anisotropy_range`, `dmi_kind` and `dmi_sign`, and the ranges to search.
 #
-# `contrast` is `colour` (hue and lightness, three channels), `in_plane` (a Lorentz reconstruction),
-# `perpendicular` (grey *m*_z) or `lorentz_defocus` (with `defocus_nm`). Of its `levels` only the
-# order counts, channel by channel, unless you say that they are `linear`. Electrons see only the
-# part of the magnetisation that has a curl. Simulated `in_plane` pictures also show the part
-# without, which for bulk DMI is mostly thermal noise of the cells (5 % of the power in 3 nm of FeGe
-# at 265 K). The [README](../README.md#your-own-picture) shows how to ask `estimate` outside this
-# notebook, also about pictures of a magnetic force microscope.
+# `contrast` is
+# - `colour`: hue and lightness, three channels;
+# - `in_plane`: a Lorentz reconstruction. Electrons see only the part of the magnetisation that has
+#   a curl. Simulated pictures also show the part without, which for bulk DMI is mostly thermal
+#   noise of the cells (5 % of the power in 3 nm of FeGe at 265 K);
+# - `perpendicular`: grey *m*_z;
+# - `component`: grey, the component along a direction, whose angle with +*z* is in `polar_range`
+#   and, in the picture, with the right in `azimuth_range`;
+# - `lorentz_defocus`: with `defocus_nm`;
+# - `magnetic_force`: with `lift_range`, which holds the height of the tip's magnetic pole.
+#
+# Of its `levels` only the order counts, channel by channel, unless you say that they are `linear`.
+# The [README](../README.md#your-own-picture) says more about all of this, and how to ask `estimate`
+# outside this notebook.
 #
 # If no file is given, the FeGe picture is written to one and read back. Picture and conditions are
 # the same as before, so the network is found and not trained again.

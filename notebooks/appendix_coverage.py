@@ -44,6 +44,8 @@ hidden_sweeps: int = 1200  # sweeps over which they are cooled
 slip_films: int = 8  # films on which each wrong condition is tried
 strong_field_T: float = 0.2  # field of the second pictures
 axis_range: list[float] = [0.0, 30.0]  # range of the unknown easy axes, kJ/m³
+polar_deg: float = 74.0  # from +z to the direction whose component is seen
+azimuth_range: list[float] = [20.0, 40.0]  # what `estimate` is told of it in the picture, degrees
 lift_nm: float = 30.0  # height of the magnetic tip above the films
 lift_range: list[float] = [20.0, 45.0]  # what `estimate` is told of it, nm
 
@@ -262,7 +264,7 @@ study.show(
 # parameters from the middle half of the ranges, are photographed several times, each time with one
 # thing different from what is told. Shifts of the estimates are taken film by film, against the
 # picture about which everything told is true. *Holds* is the share of intervals of the four
-# quantities that still hold the truth. *Strange* is the share of pictures of which `estimate` warns
+# quantities that still hold the truth. *Warned* is the share of pictures of which `estimate` says
 # that they look like nothing it has simulated; it leaves their intervals open, so that these hold
 # whatever is true.
 
@@ -287,30 +289,44 @@ pictures["mirrored picture"] = pictures["nothing"].flip(-1)
 found_slips = answers(*((picture, TOLD, seed) for some in pictures.values() for picture in some))
 slipped = dict(zip(pictures, np.array(found_slips).reshape(len(pictures), -1)))
 
+
 # %%
-slip_true = with_period(slip_truth)
-reference = np.log([answer.table["estimate"] for answer in slipped["nothing"]])
-table = {}
-for slip, given in slipped.items():
-    shift = 100 * np.expm1(np.log([answer.table["estimate"] for answer in given]) - reference)
-    limits = np.array([answer.table[["low", "high"]].to_numpy() for answer in given])
-    holds = (limits[..., 0] <= slip_true) & (slip_true <= limits[..., 1])
-    strange = [any("does not look like" in words for words in answer.warnings) for answer in given]
-    table[slip] = {
-        **dict(zip(SYMBOLS, shift.mean(0))),
-        **{f"± {s}": e for s, e in zip(SYMBOLS, shift.std(0, ddof=1) / np.sqrt(len(shift)))},
-        "holds": holds.mean(),
-        "strange": np.mean(strange),
+def moved(by_case: dict[str, list], truth: pd.DataFrame, *doubts: str) -> pd.DataFrame:
+    """How answers to the same films differ from those of the first case, and what becomes of them.
+
+    Mean shifts with their errors, %; shares of intervals that hold, and of warnings of such doubts.
+    """
+    true = with_period(truth)
+    first, *_ = (np.log([answer.table["estimate"] for answer in some]) for some in by_case.values())
+    rows = {}
+    for case, some in by_case.items():
+        shift = 100 * np.expm1(np.log([answer.table["estimate"] for answer in some]) - first)
+        low, high = (np.array([answer.table[end] for answer in some]) for end in ("low", "high"))
+        warned = [any(doubt in words for doubt in doubts for words in a.warnings) for a in some]
+        rows[case] = {
+            **dict(zip(SYMBOLS, shift.mean(0))),
+            **{f"± {s}": e for s, e in zip(SYMBOLS, shift.std(0, ddof=1) / np.sqrt(len(shift)))},
+            "holds": ((low <= true) & (true <= high)).mean(),
+            "warned": np.mean(warned),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def in_words(shifts: pd.DataFrame) -> pd.DataFrame:
+    """Shifts with their errors (%) and shares, as a table shows them."""
+    words = {
+        s: [f"{x:+.1f} ± {e:.1f}" for x, e in zip(shifts[s], shifts[f"± {s}"])] for s in SYMBOLS
     }
-slips = pd.DataFrame.from_dict(table, orient="index")
-words = pd.DataFrame(
-    {s: [f"{x:+.1f} ± {e:.1f}" for x, e in zip(slips[s], slips[f"± {s}"])] for s in SYMBOLS},
-    index=slips.index,
-)
+    shares = {s: [f"{100 * share:.0f} %" for share in shifts[s]] for s in ("holds", "warned")}
+    return pd.DataFrame(words | shares, index=shifts.index).map(true_minus)
+
+
+STRANGE = "does not look like"
+slips = moved(slipped, slip_truth, STRANGE)
 figure, ax = plt.subplots(figsize=(7.4, 0.38 * len(slips) + 0.9), layout="constrained")
 sns.heatmap(
     slips[SYMBOLS].drop("nothing"),
-    annot=words.drop("nothing").map(true_minus),
+    annot=in_words(slips).drop("nothing")[SYMBOLS],
     annot_kws={"fontsize": figures.LABEL},
     fmt="",
     **{"cmap": "vlag", "center": 0.0, "vmin": -30, "vmax": 30, "ax": ax, "linewidths": 1},
@@ -325,7 +341,7 @@ study.show(
     caption="Shift of the estimates, in per cent, when one thing differs from what `estimate` was "
     "told, with standard errors over films. Colours saturate at ± 30 %.",
 )
-slips[["holds", "strange"]].map(lambda share: f"{100 * share:.0f} %")
+in_words(slips)[["holds", "warned"]]
 
 # %% [markdown]
 # ## When grey levels are not what they seem
@@ -361,19 +377,16 @@ found_changes = answers(
     )
 )
 by_case = dict(zip(cases, np.array(found_changes).reshape(len(cases), -1)))
-rows = []
-for (change, levels), given in by_case.items():
-    unchanged = np.log([answer.table["estimate"] for answer in by_case["nothing", levels]])
-    shift = 100 * np.expm1(np.log([answer.table["estimate"] for answer in given]) - unchanged)
-    limits = np.array([answer.table[["low", "high"]].to_numpy() for answer in given])
-    holds = (limits[..., 0] <= slip_true) & (slip_true <= limits[..., 1])
-    doubt = ("does not look like", "evenly lit")
-    warned = [any(d in words for words in answer.warnings for d in doubt) for answer in given]
-    shares = {"holds": holds.mean(), "warned": np.mean(warned)}
-    rows.append(
-        {"levels": levels, "changed by": change} | dict(zip(SYMBOLS, shift.mean(0))) | shares
-    )
-changes = pd.DataFrame(rows)
+changes = pd.concat(
+    {
+        levels: moved(
+            {change: by_case[change, levels] for change in CHANGES},
+            *(slip_truth, STRANGE, "evenly lit"),
+        )
+        for levels in LEVELS
+    },
+    names=["levels", "changed by"],
+)
 shown_changes = [picture[:1] for picture in changed.values()]
 sheet = figures.contact_sheet(
     torch.cat(shown_changes), list(changed), columns=len(changed), pixel=1e-9 * TOLD.pixel_size_nm
@@ -381,23 +394,26 @@ sheet = figures.contact_sheet(
 study.show(
     sheet,
     "changed_levels",
-    numbers={"shifts and shares": changes, "parameters": slip_truth[:1]},
+    numbers={"shifts and shares": changes.reset_index(), "parameters": slip_truth[:1]},
     caption="One grey picture, and what lamps and programs make of it. Black domains point away "
     "from the reader.",
 )
-of_case = changes.set_index(["levels", "changed by"])
-percent = of_case[["holds", "warned"]].map(lambda share: f"{100 * share:.0f} %")
-of_case[SYMBOLS].map(lambda shift: true_minus(f"{shift:+.1f} %")).join(percent)
+in_words(changes)
 
 # %% [markdown]
-# ## Another field, grey pictures, magnetic tips, films of another kind, and an unknown axis
-# Six more questions, with the same criterion:
+# ## Other pictures and other films
+# Seven more questions, with the same criterion:
 # - *Which picture should one take?* The first of the hidden films are cooled again, in a stronger
 #   field. Answers come from this second picture alone, from both together (`estimate` takes lists
 #   of pictures and conditions), and from the second with the blur of the instrument told: so far
 #   `estimate` had to allow for anything up to two pixels.
 # - *What do colours add?* The first hidden films are photographed once more, in grey levels of
 #   *m*_z alone.
+# - *What does one component tell that lies mostly in the plane?* They are photographed in grey
+#   levels of the component along a direction 74° from the normal and 30° from the right; `estimate`
+#   is told that the latter is between 20° and 40°. Circular X-rays come in at such angles in
+#   photoemission microscopes. (These blur more than the instrument of this page, which has a
+#   standard deviation of 3 nm, and see the top of a film alone, which may differ from the rest.)
 # - *What does a magnetic force microscope tell?* They are felt by a tip, whose magnetic pole is
 #   30 nm above the film; `estimate` is told that it is between 20 and 45 nm. Each film is scanned
 #   for long enough to have the same noise, 7 % of the picture from black to white.
@@ -437,16 +453,18 @@ in_strong, of_others, of_any_axis = (
 own = [seed + number % networks for number in range(films)]
 sharp = replace(strong, blur_nm=BLUR_NM)
 linear, grey_linear = (replace(told, levels="linear") for told in (TOLD, grey))
+aslant = replace(TOLD, contrast="component", polar_deg=polar_deg, azimuth_deg=tuple(azimuth_range))
 by_tip = replace(TOLD, contrast="magnetic_force", lift_nm=tuple(lift_range))
 first_films = [part for _, part in truth[:films].groupby(truth[:films].index // 8)]
-in_grey, felt = (
+in_grey, seen_aslant, felt = (
     torch.cat([photograph(part, taken=taken) for part in first_films])
-    for taken in (grey, replace(by_tip, lift_nm=lift_nm))
+    for taken in (grey, aslant, replace(by_tip, lift_nm=lift_nm))
 )
 asked = {
     "strong": [(picture, strong, each) for picture, each in zip(in_strong, own)],
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
     "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
+    "aslant": [(picture, aslant, seed) for picture in seen_aslant],
     "tip": [(picture, by_tip, seed) for picture in felt],
     "linear": [(picture, linear, each) for picture, each in zip(photographs, own)],
     "grey linear": [(picture, grey_linear, each) for picture, each in zip(in_grey, own)],
@@ -473,32 +491,75 @@ together = pd.concat(
 together.drop(columns="open intervals")
 
 # %% [markdown]
-# The same films felt by a magnetic tip:
+# One component of the same films, and what a magnetic tip feels of them:
 
 # %%
-tip_coverage, tip_numbers = judged(found_more["tip"], truth[:films], 1)
+of_probes = {
+    "one component": judged(found_more["aslant"], truth[:films], 1),
+    "magnetic tip": judged(found_more["tip"], truth[:films], 1),
+}
+probe_coverage = pd.concat({probe: table for probe, (table, _) in of_probes.items()})
+probe_coverage
+
+# %% [markdown]
+# What if the direction or the tip is not where `estimate` is told? Half of these films once more,
+# each time with one thing different. Shifts are taken as above, film by film.
+
+# %%
+half = truth[:films][: max(2, films // 2)]
+elsewhere = {
+    ("one component", "30° further round"): photograph(half, taken=replace(aslant, azimuth_deg=60)),
+    ("one component", "as if azimuth went clockwise"): photograph(
+        half, taken=replace(aslant, azimuth_deg=-30)
+    ),
+    ("one component", "white and black exchanged"): 1 - seen_aslant[: len(half)],
+    ("magnetic tip", "10 nm above the film"): photograph(half, taken=replace(by_tip, lift_nm=10)),
+    ("magnetic tip", "60 nm above the film"): photograph(half, taken=replace(by_tip, lift_nm=60)),
+}
+told = {"one component": ("aslant", aslant), "magnetic tip": ("tip", by_tip)}
+found_elsewhere = answers(
+    *((picture, told[probe][1], seed) for (probe, _), some in elsewhere.items() for picture in some)
+)
+by_place = dict(zip(elsewhere, np.array(found_elsewhere).reshape(len(elsewhere), -1)))
+misplaced = pd.concat(
+    {
+        probe: moved(
+            {"as told": found_more[name][: len(half)]}
+            | {place: some for (own, place), some in by_place.items() if own == probe},
+            *(half, STRANGE),
+        )
+        for probe, (name, _) in told.items()
+    },
+    names=["picture", "taken"],
+)
+in_words(misplaced)
+
+# %%
 shown = min(4, films)
 sheet = figures.contact_sheet(
-    [*photographs[:shown], *felt[:shown]],
-    ["{:.0f} nm, {:.0f} kA/m".format(*row[[3, 2]]) for row in true[:shown]] + ["felt"] * shown,
+    [*photographs[:shown], *seen_aslant[:shown], *felt[:shown]],
+    ["{:.0f} nm, {:.0f} kA/m".format(*row[[3, 2]]) for row in true[:shown]]
+    + ["one component"] * shown
+    + ["felt"] * shown,
     columns=shown,
     pixel=1e-9 * TOLD.pixel_size_nm,
     width=2.2,
 )
 study.show(
     sheet,
-    "magnetic_force",
+    "component_and_tip",
     numbers={
-        "answers": tip_coverage.reset_index(names="quantity"),
-        "truth": tip_numbers["truth"],
-        "estimates": tip_numbers["estimate"],
+        "answers": probe_coverage.reset_index(names=["picture", "quantity"]),
+        "truth": of_probes["magnetic tip"][1]["truth"],
+        "estimates": {probe: numbers["estimate"] for probe, (_, numbers) in of_probes.items()},
+        "shifts and shares": misplaced.reset_index(),
     },
-    caption="The first hidden films as they are photographed in colours, and as a magnetic tip "
-    f"feels them {lift_nm:g} nm above. Each felt picture is scaled to its largest signal, and has "
-    "the same noise on that scale, however much of its texture is left at that height. Titles: "
-    "4πA/D and M_s.",
+    caption="The first hidden films as they are photographed in colours (top); their component "
+    f"along a direction {polar_deg:g}° from the normal that points {np.mean(azimuth_range):g}° "
+    f"upwards from the right (middle); and as a magnetic tip feels them {lift_nm:g} nm above "
+    "(bottom). Each felt picture is scaled to its largest signal, and has the same noise on that "
+    "scale, however much of its texture is left at that height. Titles: 4πA/D and M_s.",
 )
-tip_coverage
 
 # %% [markdown]
 # The films of another kind:

@@ -71,7 +71,7 @@ colour_wheel(axes[0, 1])
 figure
 
 # %% [markdown]
-# ## Six contrasts
+# ## Seven contrasts
 # `vector`: three pictures, one per component, as spin-polarised low-energy electron microscopy
 # (SPLEEM) gives them (−1 black, +1 white).
 
@@ -101,6 +101,30 @@ study.show(
     caption="One state of a film of FeGe in three contrasts: all directions, the component out of "
     "the plane (white up, black down), and the direction in the plane, where up and down are both "
     "black. Study 1 reads the first and the third, study 3 the second.",
+)
+
+# %% [markdown]
+# `component`: the component along one direction, white along it. The direction is `polar` degrees
+# from +*z* and, in the plane, `azimuth` degrees from the right. Of circular X-rays it is that of
+# their beam, which comes in at 74° or so in a photoemission microscope (XMCD-PEEM). Kerr
+# microscopes with light from aslant see one direction, too, but not that of the light: the
+# component along *z* counts for more than geometry says. The more of the direction lies in the
+# plane, the more domains give way to walls, one white and the next black. Of Bloch walls, as here,
+# those along the direction show best; of Néel walls those across it.
+
+# %%
+directions = {"45° to the right": (45.0, 0.0), "74° to the right": (74.0, 0.0)}
+directions |= {"74° to the top": (74.0, 90.0)}
+aslant = {
+    where: Microscope("component", polar=polar, azimuth=azimuth)(spins, film.cell)
+    for where, (polar, azimuth) in directions.items()
+}
+sheet = contact_sheet(torch.cat(list(aslant.values())), list(aslant), pixel=film.cell)
+study.show(
+    sheet,
+    "component",
+    caption="One component of the same film, along directions that lean by 45° or 74° from the "
+    "normal to the right or to the top. What is white points along the direction.",
 )
 
 # %% [markdown]
