@@ -667,10 +667,10 @@ of_axis
 # - *One component*, in a direction mostly in the plane, tells *A* and *D* as well as colours do (to
 #   16 and 15 %), 4π*A*/*D* to 3.5 %, and *M*_s to 17 %, where *m*_z alone tells it to 22 %, because
 #   it shows the walls. The intervals hold in 93, 90, 83 and 100 ± 5 % of cases. The direction has
-#   to be within what is told, and `estimate` notices none that is not: 30° further round, *M*_s
-#   comes out 31 ± 6 % too high. If the angle in the picture goes clockwise instead, here an error
-#   of 60°, that is 85 ± 15 %, and half of the intervals miss the truth. White and black exchanged
-#   make *A*, *D* and *M*_s 7 % too large (`levels="unsigned"` is for that).
+#   to be within what is told, and `estimate` did not notice one that was not: at 60° instead of 20°
+#   to 40°, *M*_s comes out 31 ± 6 % too high. If the angle in the picture goes clockwise instead,
+#   here an error of 60°, that is 85 ± 15 %, and half of the intervals miss the truth. White and
+#   black exchanged make *A*, *D* and *M*_s 7 % too large (`levels="unsigned"` is for that).
 # - *A magnetic tip* tells *A* and *D* as well as colours do, to 15 and 16 %, and 4π*A*/*D* to
 #   4.7 %, although all that is known of its height is that it lies between 20 and 45 nm. It hardly
 #   tells *M*_s: the error is 35 %, and two fifths of the intervals are open. They hold as promised,
