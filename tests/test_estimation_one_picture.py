@@ -592,7 +592,7 @@ def test_a_picture_of_a_magnetic_tip_is_answered_alone_and_beside_colours(answer
     assert not beside.table["estimate"].isin(of_one).any()
 
 
-def test_a_picture_in_light_from_aslant_is_answered(root):
+def test_a_picture_of_one_component_is_answered(root):
     aslant = replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=30.0)
     found = estimate(picture(aslant), aslant, RANGES, effort=TINY, root=root, progress=False)
     assert np.isfinite(found.table["estimate"]).all()

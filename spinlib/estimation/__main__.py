@@ -89,9 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         choices=tuple(CHANNELS),
         help="colour: hue is the direction in the plane, white up, black down; in_plane: hue and "
         "brightness of the part in the plane (of linear levels, full brightness if all is in the "
-        "plane); perpendicular: grey, white up; component: grey, along one "
-        "direction; lorentz_defocus: a defocused picture; "
-        "magnetic_force: of a magnetic force microscope, white over domains along +z",
+        "plane); perpendicular: grey, white up; component: grey, white along one direction; "
+        "lorentz_defocus: a defocused picture; magnetic_force: of a magnetic force microscope, "
+        "white over domains along +z",
     )
     seen.add_argument(
         "--levels",

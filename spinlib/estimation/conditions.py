@@ -35,7 +35,7 @@ _BETWEEN = {
     "anisotropy_kJ_m3": "kJ/m³, above 0 for an easy axis along z",
 }
 _MAY_BE_NONE = ("blur_nm", "azimuth_deg")
-_RIGHT_ANGLE = 1.58  # a bit above π/2: what is smaller may be in radians
+_RADIANS = 1.58  # a bit above π/2: up to here an angle may be in radians
 # Between which magnitudes a number that is not 0 lies, unless it is in another unit.
 _SENSIBLE = {
     "temperature_K": (1e-3, 1e4),
@@ -133,7 +133,7 @@ class Conditions:
                     "highest that it may be."
                 )
         low, high = self.between["polar"]
-        aslant = self.azimuth_deg is not None and 0 <= low and _RIGHT_ANGLE < high <= 180
+        aslant = self.azimuth_deg is not None and 0 <= low and _RADIANS < high <= 180
         untold = self.azimuth_deg is None and low == high == 0
         if not (aslant if self.contrast == "component" else untold):
             raise ValueError(
