@@ -69,7 +69,7 @@ def spectrum_distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(np.asarray(one) - np.asarray(other)).sum() / 2)
 
 
-def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
+def look(pictures: torch.Tensor, contrast: str = "", azimuth: float = 0.0) -> pd.DataFrame:
     """Numbers that tell kinds of pictures apart, one row each.
 
     brightness       mean of all channels
@@ -89,10 +89,9 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
     divergence       in contrast "colour": the same of m_z and div m, for Néel walls
     divergence share in contrast "in_plane": of div m in the variance of both derivatives; near 0
                      for Bloch walls, near 1 for Néel walls, and about half in a mirror
-    preference for x  in contrast "component": mean cos 2φ over the power of waves in directions φ,
-                     1 if all run along x and -1 along y. Those of Bloch walls run across the
-                     direction that is seen, those of Néel walls along it
-    preference for the diagonal  the same with sin 2φ
+    alignment of waves  in contrast "component", whose direction has this azimuth in degrees:
+                     mean cos 2φ over the power of waves at angles φ with it, 1 if all run along it
+                     and -1 across. Those of Bloch walls run across, those of Néel walls along it
     """
     signal = pictures.double().cpu()
     centred = signal - signal.mean((-2, -1), keepdim=True)
@@ -116,10 +115,10 @@ def look(pictures: torch.Tensor, contrast: str = "") -> pd.DataFrame:
         turns["divergence share"] = parts[1] / np.maximum(sum(parts), 1e-30)
     if contrast == "component":
         power, k_y, k_x = _power(pictures)
-        power /= np.maximum((power * (k_x**2 + k_y**2 > 0)).sum((1, 2), keepdims=True), 1e-30)
-        square = np.maximum(k_x**2 + k_y**2, 1e-30)
-        turns["preference for x"] = (power * (k_x**2 - k_y**2) / square).sum((1, 2))
-        turns["preference for the diagonal"] = (power * 2 * k_x * k_y / square).sum((1, 2))
+        power[:, 0, 0] = 0.0  # has no direction
+        power /= np.maximum(power.sum((1, 2), keepdims=True), 1e-30)
+        double = 2 * (np.arctan2(k_y, k_x) - math.radians(azimuth))
+        turns["alignment of waves"] = (power * np.cos(double)).sum((1, 2))
     return pd.DataFrame(
         {
             "brightness": signal.mean((1, 2, 3)).numpy(),

@@ -138,19 +138,25 @@ def test_in_plane_pictures_show_the_kind_of_their_walls():
     assert share["interfacial", "mirrored"] == pytest.approx(0.5, abs=0.02)
 
 
-def test_a_component_shows_where_waves_run_and_so_the_kind_of_walls():
+@pytest.mark.parametrize(("kind", "sign"), [("bulk", -1), ("interfacial", 1)])
+def test_a_component_shows_where_waves_run_and_so_the_kind_of_walls(kind, sign):
     """Of Bloch walls those along the direction are seen, of Néel walls those across it."""
-    waves = ((4, 0), (0, 4), (3, 3), (3, -3))
-    for kind, sign in (("bulk", 1), ("interfacial", -1)):
-        helices = torch.cat([textures.helix((96, 96), n, kind=kind) for n in waves])
-        found = look(Microscope("component", polar=74.0)(helices), "component")
-        along_x, diagonal = found["preference for x"], found["preference for the diagonal"]
+    helices = torch.cat(
+        [textures.helix((96, 96), n, kind=kind) for n in ((4, 0), (0, 4), (3, 3), (3, -3))]
+    )
+    for azimuth, angles in ((0.0, (0, 90, 45, -45)), (30.0, (30, 60, 15, 75))):
+        seen = Microscope("component", polar=74.0, azimuth=azimuth)(helices)
+        found = look(seen, "component", azimuth)["alignment of waves"]
         # Fading widens four waves to three to five, in both directions: up to 14 degrees.
-        assert along_x.to_numpy() == pytest.approx([1, -1, 0, 0], abs=0.05)
-        assert diagonal.to_numpy() == pytest.approx([0, 0, 1, -1], abs=0.05)
-        both = Microscope("component", polar=90.0)(helices[:2].sum(0, keepdim=True) / 2)
-        assert look(both, "component")["preference for x"][0] == pytest.approx(-sign, abs=0.05)
-    assert "preference for x" not in look(wave(12.0), "perpendicular")
+        expected = [math.cos(2 * math.radians(angle)) for angle in angles]
+        assert found.to_numpy() == pytest.approx(expected, abs=0.06)
+    for azimuth, n in ((0.0, (4, 0)), (45.0, (3, 3))):
+        across = n[::-1] if azimuth == 0.0 else (3, -3)
+        both = sum(textures.helix((96, 96), each, kind=kind) for each in (n, across)) / 2
+        seen = Microscope("component", polar=90.0, azimuth=azimuth)(both)
+        found = look(seen, "component", azimuth)["alignment of waves"][0]
+        assert found == pytest.approx(sign, abs=0.05)
+    assert "alignment of waves" not in look(wave(12.0), "perpendicular")
 
 
 def test_look_of_a_wave():

@@ -28,11 +28,8 @@ _REMEDY = {
     "its DMI interfacial (dmi_kind) or of the other sign (dmi_sign)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
     "(dmi_kind) or sign (dmi_sign)?",
-    **dict.fromkeys(
-        ("preference for x", "preference for the diagonal"),
-        "Is azimuth_deg counted from the right to the top, and the DMI of the kind that was told "
-        "(dmi_kind)?",
-    ),
+    "alignment of waves": "Is azimuth_deg counted from the right to the top, and the DMI of "
+    "the kind that was told (dmi_kind)?",
     "divergence share": "Is it mirrored, was the top row of an array taken for the lowest, does "
     "hue turn the other way or begin elsewhere (red is +x, yellow-green +y), or is its DMI "
     "interfacial (dmi_kind)?",

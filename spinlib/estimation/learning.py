@@ -267,7 +267,9 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
             pictures = observation.as_seen(recorded, plan, work.conditions)
             # Half precision is finer than any camera, and there are thousands of them.
             parts.setdefault(part, []).append(States(pictures.half(), rows))
-            looks.append(look(pictures, work.conditions.contrast))
+            looks.append(
+                look(pictures, work.conditions.contrast, work.conditions.microscope().azimuth)
+            )
         work.bar.to("simulating", done / len(jobs))
     sets = {name: _joined(batches) for name, batches in parts.items()}
     return sets, pd.concat(looks).quantile(_QUANTILES)

@@ -365,4 +365,4 @@ def _look(work: Work) -> pd.DataFrame:
     """
     parts = observation.even(tiles(work.pixels, work.plan.pixels), work.conditions)
     seen = observation.as_seen(parts, work.plan, work.conditions)
-    return look(seen, work.conditions.contrast)
+    return look(seen, work.conditions.contrast, work.conditions.microscope().azimuth)
