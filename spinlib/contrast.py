@@ -8,7 +8,9 @@ import math
 
 import torch
 
-from spinlib.hamiltonian import Boundary
+from spinlib.hamiltonian import Boundary, Kind
+
+FADED = 0.05  # power of a wave in `component`, relative to m_z, below which it is not drawn out
 
 
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
@@ -102,6 +104,40 @@ def component(spins: torch.Tensor, polar: float, azimuth: float) -> torch.Tensor
     x, y, z = spins.unbind(dim=1)
     in_the_plane = math.cos(azimuth) * x + math.sin(azimuth) * y
     return (1 + math.sin(polar) * in_the_plane + math.cos(polar) * z)[:, None] / 2
+
+
+def perpendicular_from_component(
+    pictures: torch.Tensor,
+    polar: tuple[float, float],
+    azimuth: tuple[float, float],
+    kind: Kind,
+    sign: float = 1,
+) -> torch.Tensor:
+    """The m_z of films that are seen as :func:`component`, (batch, 1, height, width), no mean.
+
+    A DMI turns all spins one way, so that a wave k of m_z brings one of the same size along in the
+    plane, a quarter of its length away: m = -i s k/|k| m_z if the DMI is interfacial, s being the
+    `sign` of D, and that turned by -90° if it is bulk. Of such a wave the component along n shows
+    T m_z, T = n_z + n·m/m_z. This is divided out as Wiener's filter does it, by
+    <T*> / (<|T|²> + `FADED`), the averages being over the angles of n, in degrees, which may be
+    any between the lowest and the highest of `polar` and `azimuth`.
+    """
+    height, width = pictures.shape[-2:]
+    shape = (2 * height, 2 * width)  # beyond an edge there is nothing, rather than the other edge
+    k_y = torch.fft.fftfreq(shape[0], device=pictures.device)[:, None]
+    k_x = torch.fft.rfftfreq(shape[1], device=pictures.device)[None]
+    length = sign * torch.hypot(k_x, k_y).clamp_min(1e-9)
+    x, y = (k_x / length, k_y / length) if kind == "interfacial" else (k_y / length, -k_x / length)
+    chances = (torch.arange(64) + 0.5) / 64
+    theta, phi = (torch.deg2rad(low + (high - low) * chances) for low, high in (polar, azimuth))
+    c, s = phi.cos(), phi.sin()
+    planar = c.mean() * x + s.mean() * y
+    squared = (c * c).mean() * x**2 + 2 * (c * s).mean() * x * y + (s * s).mean() * y**2
+    conjugate = theta.cos().mean() + 1j * theta.sin().mean() * planar
+    power = theta.cos().square().mean() + theta.sin().square().mean() * squared
+    signal = pictures.float()
+    waves = torch.fft.rfft2(signal - signal.mean((-2, -1), keepdim=True), s=shape)
+    return torch.fft.irfft2(waves * conjugate / (power + FADED), s=shape)[..., :height, :width]
 
 
 def in_plane(spins: torch.Tensor) -> torch.Tensor:

@@ -190,10 +190,8 @@ def core_map(
     in_plane                 (curl m)_z, as Bloch walls turn about cores; or div m, if it is
                              stronger, as Néel walls point away from them or towards them
     lorentz_defocus          the grey level, which is that curl
-    component                the grey level, as far as it leaves the ground to one side: what lies
-                             in the plane makes a core bright beside dark
-    The last three do not know the sense of rotation: cores are the side that is rarer. `smoothing`
-    is the standard deviation, in pixels, of a Gaussian. It comes before that question, which of a
+    The last two do not know the sense of rotation: cores are the side that is rarer. `smoothing` is
+    the standard deviation, in pixels, of a Gaussian. It comes before that question, which of a
     derivative over fine pixels the noise would answer.
     """
 
@@ -212,14 +210,13 @@ def core_map(
         divergence = torch.gradient(x, dim=-1)[0] + torch.gradient(y, dim=-2)[0]
         if smooth(divergence).std() > smooth(curl).std():
             curl = divergence
-    elif contrast in ("lorentz_defocus", "component"):
+    elif contrast == "lorentz_defocus":
         curl = pictures[:, 0]
     else:
         raise ValueError(f"Nobody knows what a skyrmion looks like in {contrast!r} contrast.")
     curl = smooth(curl)
     centred = curl - curl.median()
-    cores = centred * torch.sign(centred.pow(3).sum())
-    return cores.clamp_min(0) if contrast == "component" else cores
+    return centred * torch.sign(centred.pow(3).sum())
 
 
 def in_plane_vectors(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

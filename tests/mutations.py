@@ -447,6 +447,21 @@ FAULTS = [
         "test_estimation_observation.py::test_each_film_is_seen_along_a_direction_of_its_own",
     ),
     Fault(
+        "component: m_z of Bloch walls that turn the other way",
+        "contrast.py",
+        "(k_y / length, -k_x / length)",
+        "(-k_y / length, k_x / length)",
+        "test_contrast.py::test_m_z_is_read_back_from_a_component",
+    ),
+    Fault(
+        "component: skyrmions counted as if D were above 0",
+        "estimation/prediction.py",
+        "turning = conditions.dmi_kind, conditions.dmi_sign",
+        "turning = conditions.dmi_kind, 1",
+        "test_estimation_prediction.py::"
+        "test_skyrmions_of_textures_simulated_again_are_per_square_micrometre",
+    ),
+    Fault(
         "component: where waves run is not counted from the direction that is told",
         "estimation/learning.py",
         "look(pictures, work.conditions.contrast, work.conditions.microscope().azimuth)",

@@ -1,6 +1,7 @@
 """Textures simulated again, loops of small films, volume and its error by hand and by chance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -33,13 +34,13 @@ def again(monkeypatch):
     made = plan((60, 60), CONDITIONS, RANGES, TINY)
     best = pd.DataFrame([[8.0, 1.7, 400.0]], columns=NAMES)
 
-    def call(*spins, picture=GREY):
+    def call(*spins, picture=GREY, taken=CONDITIONS):
         def given(films, rows, **_):
             assert films.size == (made.finer, made.finer) and len(rows) == len(spins)
             return torch.cat(spins)
 
         monkeypatch.setattr(prediction, "thermal_states", given)
-        return texture_again(picture, best, 0.0, made, CONDITIONS, RANGES, TINY, seed=1)
+        return texture_again(picture, best, 0.0, made, taken, RANGES, TINY, seed=1)
 
     return made, call
 
@@ -58,15 +59,32 @@ def test_spectra_of_textures_simulated_again_are_in_waves_per_nm(again):
     assert found.numbers["distance of spectra among simulations"] > 0.95
 
 
-def test_skyrmions_of_textures_simulated_again_are_per_square_micrometre(again):
+@pytest.mark.parametrize(
+    "taken",
+    [
+        CONDITIONS,
+        replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=(20.0, 40.0)),
+        replace(
+            CONDITIONS,
+            **{"contrast": "component", "polar_deg": 80.0, "azimuth_deg": -50.0, "dmi_sign": -1},
+        ),
+        replace(
+            CONDITIONS,
+            **{"contrast": "component", "polar_deg": 110.0, "azimuth_deg": 160.0},
+            dmi_kind="interfacial",
+        ),
+    ],
+    ids=lambda taken: f"{taken.contrast}-{taken.dmi_kind}-{taken.dmi_sign:g}",
+)
+def test_skyrmions_of_textures_simulated_again_are_per_square_micrometre(again, taken):
     made, call = again
     places = [(0.25, 0.25), (0.7, 0.25), (0.25, 0.7), (0.7, 0.7)]
     centres = [(made.finer * x, made.finer * y) for x, y in places]
     films = (
-        textures.skyrmions((made.finer,) * 2, centres[:count], 0.2 * made.finer, "bulk")
+        textures.skyrmions((made.finer,) * 2, centres[:count], 0.2 * made.finer, taken.dmi_kind)
         for count in (4, 2)
     )
-    found = call(*films).numbers
+    found = call(*films, taken=taken).numbers
     area = ((made.pixels - 1) * 4e-3) ** 2  # µm², where a skyrmion may begin
     assert found["skyrmions per µm², simulations"] == pytest.approx(3 / area)
     assert found["their standard deviation"] == pytest.approx(math.sqrt(2) / area)

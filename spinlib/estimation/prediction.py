@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from spinlib import textures
+from spinlib.contrast import perpendicular_from_component
 from spinlib.estimation.conditions import Conditions
 from spinlib.estimation.films import anisotropy_of, recipe
 from spinlib.estimation.observation import record, see
@@ -62,12 +63,18 @@ def texture_again(
     _, simulated = radial_spectrum(pictures)
     pairs = [(a, b) for a in range(effort.again) for b in range(a)]
     (a, d), area = parameters[list(NAMES[:2])].to_numpy()[0], (1e-3 * pixel) ** 2
-    shape = (conditions.contrast, float(helix_period(a, d)) / pixel, conditions.field_T)
+    period, contrast = float(helix_period(a, d)) / pixel, conditions.contrast
 
     def count(some: torch.Tensor) -> np.ndarray:
-        found = skyrmions(some, *shape)
-        unsigned = conditions.levels == "unsigned"  # what lies between skyrmions is none
-        return np.maximum(found, skyrmions(1 - some, *shape)) if unsigned else found
+        shown = contrast
+        if shown == "component":
+            angles = (conditions.between[angle] for angle in ("polar", "azimuth"))
+            turning = conditions.dmi_kind, conditions.dmi_sign
+            some, shown = perpendicular_from_component(some, *angles, *turning), "perpendicular"
+        found = skyrmions(some, shown, period, conditions.field_T)
+        if conditions.levels == "unsigned":  # what lies between skyrmions is none
+            found = np.maximum(found, skyrmions(-some, shown, period, conditions.field_T))
+        return found
 
     density, of_own = (count(some) / area for some in (pictures, own))
     numbers = {
