@@ -258,9 +258,9 @@ contact_sheet(
 # that takes *m*_z up and down takes the part in the plane along, equally large and a quarter of a
 # period away. So it is known, wave by wave, what of *m*_z a component shows, and that can be
 # divided out; waves that hardly show stay weak. A film is no sum of helices, but nearly: below are
-# pictures with noise, and how what is read back from them correlates with the true *m*_z. Here
-# `estimate` counts skyrmions. In the component itself each is white beside black, and so are short
-# pieces of walls.
+# pictures with noise, and how what is read back from them correlates with the true *m*_z. In what
+# is read back, `estimate` counts skyrmions: in the component itself each is white beside black, and
+# so are short pieces of walls.
 
 # %%
 noise = {"azimuth": 30.0, "readout": 0.07}
@@ -277,12 +277,7 @@ likeness = {
     for polar, found in read.items()
 }
 sheet = contact_sheet(
-    [
-        colours[0],
-        *torch.cat(list(seen.values())),
-        perpendicular[0],
-        *(0.5 + torch.cat([*read.values()])),
-    ],
+    [*colours, *torch.cat([*seen.values()]), *perpendicular, *(0.5 + torch.cat([*read.values()]))],
     ["spins", *(f"component, {polar:.0f}°" for polar in seen), "true $m_z$"]
     + [f"read back ({like:.2f})" for like in likeness.values()],
     columns=4,
