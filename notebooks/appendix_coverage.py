@@ -454,6 +454,7 @@ own = [seed + number % networks for number in range(films)]
 sharp = replace(strong, blur_nm=BLUR_NM)
 linear, grey_linear = (replace(told, levels="linear") for told in (TOLD, grey))
 aslant = replace(TOLD, contrast="component", polar_deg=polar_deg, azimuth_deg=tuple(azimuth_range))
+any_way, unsigned = replace(aslant, azimuth_deg=(-180, 180)), replace(aslant, levels="unsigned")
 by_tip = replace(TOLD, contrast="magnetic_force", lift_nm=tuple(lift_range))
 first_films = [part for _, part in truth[:films].groupby(truth[:films].index // 8)]
 in_grey, seen_aslant, felt = (
@@ -465,6 +466,8 @@ asked = {
     "sharp": [(picture, sharp, each) for picture, each in zip(in_strong, own)],
     "grey": [(picture, grey, each) for picture, each in zip(in_grey, own)],
     "aslant": [(picture, aslant, seed) for picture in seen_aslant],
+    "any way": [(picture, any_way, seed) for picture in seen_aslant],
+    "unsigned": [(picture, unsigned, seed) for picture in 1 - seen_aslant],
     "tip": [(picture, by_tip, seed) for picture in felt],
     "linear": [(picture, linear, each) for picture, each in zip(photographs, own)],
     "grey linear": [(picture, grey_linear, each) for picture, each in zip(in_grey, own)],
@@ -491,12 +494,19 @@ together = pd.concat(
 together.drop(columns="open intervals")
 
 # %% [markdown]
-# One component of the same films, and what a magnetic tip feels of them:
+# One component of the same films, with its azimuth told as above, with none told (any from −180° to
+# 180°), and with white and black exchanged if the levels are told to be unsigned; and what a
+# magnetic tip feels of the films:
 
 # %%
 of_probes = {
-    "one component": judged(found_more["aslant"], truth[:films], 1),
-    "magnetic tip": judged(found_more["tip"], truth[:films], 1),
+    words: judged(found_more[name], truth[:films], 1)
+    for words, name in {
+        "one component": "aslant",
+        "in any direction": "any way",
+        "white or black": "unsigned",
+        "magnetic tip": "tip",
+    }.items()
 }
 probe_coverage = pd.concat({probe: table for probe, (table, _) in of_probes.items()})
 probe_coverage
@@ -507,11 +517,18 @@ probe_coverage
 
 # %%
 half = truth[:films][: max(2, films // 2)]
+azimuth = float(np.mean(azimuth_range))
 elsewhere = {
-    ("one component", "30° further round"): photograph(half, taken=replace(aslant, azimuth_deg=60)),
-    ("one component", "as if azimuth went clockwise"): photograph(
-        half, taken=replace(aslant, azimuth_deg=-30)
+    ("one component", "30° further round"): photograph(
+        half, taken=replace(aslant, azimuth_deg=azimuth + 30)
     ),
+    ("one component", "90° further round"): photograph(
+        half, taken=replace(aslant, azimuth_deg=azimuth + 90)
+    ),
+    ("one component", "as if azimuth went clockwise"): photograph(
+        half, taken=replace(aslant, azimuth_deg=-azimuth)
+    ),
+    ("one component", "mirrored"): seen_aslant[: len(half)].flip(-1),
     ("one component", "white and black exchanged"): 1 - seen_aslant[: len(half)],
     ("magnetic tip", "10 nm above the film"): photograph(half, taken=replace(by_tip, lift_nm=10)),
     ("magnetic tip", "60 nm above the film"): photograph(half, taken=replace(by_tip, lift_nm=60)),
