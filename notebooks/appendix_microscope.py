@@ -258,38 +258,47 @@ contact_sheet(
 # that takes *m*_z up and down takes the part in the plane along, equally large and a quarter of a
 # period away. So it is known, wave by wave, what of *m*_z a component shows, and that can be
 # divided out; waves that hardly show stay weak. A film is no sum of helices, but nearly: below are
-# pictures with noise, and how what is read back from them correlates with the true *m*_z. In what
-# is read back, `estimate` counts skyrmions: in the component itself each is white beside black, and
-# so are short pieces of walls.
+# pictures with noise, and how they and what is read back from them correlate with the true *m*_z.
+# In what is read back, `estimate` counts skyrmions: in a component that lies mostly in the plane
+# each is white beside black, and so are short pieces of walls.
 
 # %%
-noise = {"azimuth": 30.0, "readout": 0.07}
-seen = {
-    polar: Microscope("component", polar=polar, **noise)(spins, film.cell, seed=seed)
+azimuth = 30.0
+see = {
+    polar: Microscope("component", polar=polar, azimuth=azimuth, readout=0.07)
     for polar in (45.0, 74.0, 90.0)
 }
+seen = {polar: instrument(spins, film.cell, seed=seed) for polar, instrument in see.items()}
 read = {
-    polar: perpendicular_from_component(picture, (polar,) * 2, (noise["azimuth"],) * 2, "bulk")
+    polar: perpendicular_from_component(picture, (polar,) * 2, (azimuth,) * 2, "bulk")
     for polar, picture in seen.items()
 }
-likeness = {
-    polar: float(torch.corrcoef(torch.stack([found, perpendicular]).flatten(1))[0, 1])
-    for polar, found in read.items()
-}
+
+
+def likeness(picture: torch.Tensor) -> float:
+    """Correlation with the true m_z."""
+    return float(torch.corrcoef(torch.stack([picture, perpendicular]).flatten(1))[0, 1])
+
+
 sheet = contact_sheet(
     [*colours, *torch.cat([*seen.values()]), *perpendicular, *(0.5 + torch.cat([*read.values()]))],
-    ["spins", *(f"component, {polar:.0f}°" for polar in seen), "true $m_z$"]
-    + [f"read back ({like:.2f})" for like in likeness.values()],
+    ["spins", *(f"{polar:.0f}° ({likeness(some):.2f})" for polar, some in seen.items())]
+    + ["true $m_z$", *(f"read back ({likeness(some):.2f})" for some in read.values())],
     columns=4,
     pixel=film.cell,
 )
 study.show(
     sheet,
     "read_back",
-    numbers={"correlation with m_z, by polar angle": likeness},
-    caption="Top: the film, and pictures of its component along directions that lean from the "
-    "normal by 45°, 74° and 90°, to 30° above the right. Bottom: its true m_z, and what is read "
-    "back from these pictures, with its correlation.",
+    numbers={
+        "correlation with m_z, by polar angle": {
+            name: {polar: likeness(some) for polar, some in pictures.items()}
+            for name, pictures in (("component", seen), ("read back", read))
+        }
+    },
+    caption="Top: the film, and pictures of its component along directions 45°, 74° and 90° from "
+    "the normal, which in the plane point between right and top, 30° from the right. Bottom: its "
+    "true m_z, and what is read back from these pictures. In brackets: correlation with m_z.",
 )
 
 # %% [markdown]

@@ -10,7 +10,8 @@ import torch
 
 from spinlib.hamiltonian import Boundary, Kind
 
-FADED = 0.05  # power of a wave in `component`, relative to m_z, below which it is not drawn out
+FADED = 0.01  # power of a wave in `component`, relative to m_z, below which it is not drawn out
+KNOWN = 0.5  # share of it that has to be known for m_z to be read back
 
 
 def normalise(vectors: torch.Tensor) -> torch.Tensor:
@@ -113,19 +114,23 @@ def perpendicular_from_component(
     kind: Kind,
     sign: float = 1,
 ) -> torch.Tensor:
-    """The m_z of films that are seen as :func:`component`, (batch, 1, height, width), no mean.
+    """Films seen as :func:`component` as :func:`perpendicular` shows them, less their mean.
 
+    (batch, 1, height, width) pictures both, and the result up to a factor a bit below 1.
     A DMI turns all spins one way, so that a wave k of m_z brings one of the same size along in the
     plane, a quarter of its length away: m = -i s k/|k| m_z if the DMI is interfacial, s being the
     `sign` of D, and that turned by -90° if it is bulk. Of such a wave the component along n shows
     T m_z, T = n_z + n·m/m_z. This is divided out as Wiener's filter does it, by
     <T*> / (<|T|²> + `FADED`), the averages being over the angles of n, in degrees, which may be
-    any between the lowest and the highest of `polar` and `azimuth`.
+    any between the lowest and the highest of `polar` and `azimuth`. If they are known so badly that
+    |<T>|² is less than half of <|T|²>, the result is NaN.
     """
     height, width = pictures.shape[-2:]
     shape = (2 * height, 2 * width)  # beyond an edge there is nothing, rather than the other edge
     k_y = torch.fft.fftfreq(shape[0], device=pictures.device)[:, None]
     k_x = torch.fft.rfftfreq(shape[1], device=pictures.device)[None]
+    # The shortest wave along an axis has no direction.
+    k_x, k_y = (k * (k.abs() < 0.5) for k in (k_x, k_y))
     length = sign * torch.hypot(k_x, k_y).clamp_min(1e-9)
     x, y = (k_x / length, k_y / length) if kind == "interfacial" else (k_y / length, -k_x / length)
     chances = (torch.arange(64) + 0.5) / 64
@@ -135,6 +140,8 @@ def perpendicular_from_component(
     squared = (c * c).mean() * x**2 + 2 * (c * s).mean() * x * y + (s * s).mean() * y**2
     conjugate = theta.cos().mean() + 1j * theta.sin().mean() * planar
     power = theta.cos().square().mean() + theta.sin().square().mean() * squared
+    if conjugate.abs().square().mean() < KNOWN * power.mean():
+        return torch.full_like(pictures, math.nan)
     signal = pictures.float()
     waves = torch.fft.rfft2(signal - signal.mean((-2, -1), keepdim=True), s=shape)
     return torch.fft.irfft2(waves * conjugate / (power + FADED), s=shape)[..., :height, :width]

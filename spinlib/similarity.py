@@ -90,8 +90,8 @@ def look(pictures: torch.Tensor, contrast: str = "", azimuth: float = 0.0) -> pd
     divergence share in contrast "in_plane": of div m in the variance of both derivatives; near 0
                      for Bloch walls, near 1 for Néel walls, and about half in a mirror
     alignment of waves  in contrast "component", whose direction has this azimuth in degrees:
-                     mean cos 2φ over the power of waves at angles φ with it, 1 if all run along it
-                     and -1 across. Those of Bloch walls run across, those of Néel walls along it
+                     mean cos 2φ over the power of waves at angles φ with it, 1 if all run along
+                     it, as most do with Néel walls, and -1 if across it, as with Bloch walls
     """
     signal = pictures.double().cpu()
     centred = signal - signal.mean((-2, -1), keepdim=True)
@@ -213,7 +213,10 @@ def core_map(
     elif contrast == "lorentz_defocus":
         curl = pictures[:, 0]
     else:
-        raise ValueError(f"Nobody knows what a skyrmion looks like in {contrast!r} contrast.")
+        raise ValueError(
+            f"Nobody knows what a skyrmion looks like in {contrast!r} contrast. (Of a component, "
+            "contrast.perpendicular_from_component reads back m_z.)"
+        )
     curl = smooth(curl)
     centred = curl - curl.median()
     return centred * torch.sign(centred.pow(3).sum())

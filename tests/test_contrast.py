@@ -134,11 +134,23 @@ def test_m_z_is_read_back_from_a_component(kind, sign):
         # In the plane alone, waves across (Néel) or along it (Bloch) are not seen at all.
         assert likeness(90, azimuth) > 0.85
         assert likeness(74, azimuth, sign=-sign) < 0
-    # Of a direction that may be any, only m_z is sure, as the picture shows it.
-    anywhere = perpendicular_from_component(
-        component(spins, 60, 30), (60, 60), (0, 360), kind, sign
+    # Of a direction that may be any, only m_z is sure, as the picture shows it; if it does.
+    seen = component(spins, 40, 30)
+    anywhere = perpendicular_from_component(seen, (40, 40), (0, 360), kind, sign)
+    assert np.corrcoef(anywhere.flatten(), seen.flatten())[0, 1] > 0.9999
+    assert perpendicular_from_component(seen, (74, 74), (0, 360), kind, sign).isnan().all()
+
+
+def test_what_is_read_back_from_a_component_turns_with_the_sample():
+    spins = random_spins(1, 24, 31)
+    straight, turned = (
+        perpendicular_from_component(component(some, 74, azimuth), (60, 90), ends, "bulk")
+        for some, azimuth, ends in (
+            (spins, 30, (0, 60)),
+            (act(spins, Operation(1)), 120, (90, 150)),
+        )
     )
-    assert np.corrcoef(anywhere.flatten(), component(spins, 60, 30).flatten())[0, 1] > 0.9999
+    torch.testing.assert_close(turned, torch.rot90(straight, 1, (-1, -2)), atol=1e-5, rtol=0)
 
 
 def test_a_component_turns_with_the_sample():

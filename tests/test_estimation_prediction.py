@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from spinlib import textures
+from spinlib.contrast import component
 from spinlib.estimation import prediction
 from spinlib.estimation.answer import Estimate
 from spinlib.estimation.conditions import Conditions
@@ -88,6 +89,30 @@ def test_skyrmions_of_textures_simulated_again_are_per_square_micrometre(again, 
     area = ((made.pixels - 1) * 4e-3) ** 2  # µm², where a skyrmion may begin
     assert found["skyrmions per µm², simulations"] == pytest.approx(3 / area)
     assert found["their standard deviation"] == pytest.approx(math.sqrt(2) / area)
+
+
+@pytest.mark.parametrize(
+    ("changed", "counted"),
+    [
+        ({}, True),
+        ({"field_T": -0.18}, True),  # with the film reversed, as time would
+        ({"levels": "unsigned"}, True),  # with white and black exchanged
+        ({"azimuth_deg": (-180.0, 180.0)}, False),  # nobody can say
+    ],
+)
+def test_skyrmions_are_counted_in_the_picture_of_a_component(again, changed, counted):
+    made, call = again
+    slant = {"contrast": "component", "polar_deg": 74.0, "azimuth_deg": 30.0}
+    taken = replace(CONDITIONS, **slant | changed)
+    side = made.pixels
+    centres = [(side * x, side * y) for x, y in ((0.25, 0.3), (0.7, 0.25), (0.5, 0.7))]
+    film = textures.skyrmions((side, side), centres, 0.2 * side, "bulk")
+    own = component(film if taken.field_T > 0 else -film, 74.0, 30.0)[0]
+    own = 1 - own if taken.levels == "unsigned" else own
+    plain = (textures.uniform((made.finer,) * 2) for _ in range(2))
+    found = call(*plain, picture=own, taken=taken).numbers["skyrmions per µm², picture"]
+    expected = 3 / ((side - 1) * 4e-3) ** 2 if counted else math.nan
+    assert found == pytest.approx(expected, nan_ok=True)
 
 
 def test_volume_by_hand():

@@ -125,8 +125,8 @@ class Estimate:
         )
         scatter = self.texture["their standard deviation"]
         titles = (
-            "picture" + (f": {counted:.0f} skyrmions/µm²" if counted else ""),
-            "simulated again" + (f": {again:.0f} ± {scatter:.0f} per µm²" if again else ""),
+            "picture" + (f": {counted:.0f} skyrmions/µm²" if counted > 0 else ""),
+            "simulated again" + (f": {again:.0f} ± {scatter:.0f} per µm²" if again > 0 else ""),
         )
         for ax, pixels, title in zip(axes[0, :2], (own, self.again[0]), titles, strict=True):
             figures.draw_picture(pixels, ax, pixel=pixel, title=title)

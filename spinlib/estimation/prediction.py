@@ -24,7 +24,8 @@ class Again:
     """Pictures (films, channels, height, width) simulated with an estimate, beside the observed.
 
     waves, observed, simulated   the spectra: waves per nm (rings,) and shares of the power
-    numbers                      distances of the spectra and skyrmions per µm², by name
+    numbers                      distances of the spectra and skyrmions per µm², by name; NaN where
+                                 a component's direction is not known well enough to count them
     """
 
     pictures: torch.Tensor
@@ -71,6 +72,8 @@ def texture_again(
             angles = (conditions.between[angle] for angle in ("polar", "azimuth"))
             turning = conditions.dmi_kind, conditions.dmi_sign
             some, shown = perpendicular_from_component(some, *angles, *turning), "perpendicular"
+        if some.isnan().any():
+            return np.full(len(some), np.nan)
         found = skyrmions(some, shown, period, conditions.field_T)
         if conditions.levels == "unsigned":  # what lies between skyrmions is none
             found = np.maximum(found, skyrmions(-some, shown, period, conditions.field_T))
