@@ -280,10 +280,11 @@ def likeness(picture: torch.Tensor) -> float:
     return float(torch.corrcoef(torch.stack([picture, perpendicular]).flatten(1))[0, 1])
 
 
+of_seen = [f"{polar:.0f}° ({likeness(picture):.2f})" for polar, picture in seen.items()]
+of_read = [f"read back ({likeness(picture):.2f})" for picture in read.values()]
 sheet = contact_sheet(
     [*colours, *torch.cat([*seen.values()]), *perpendicular, *(0.5 + torch.cat([*read.values()]))],
-    ["spins", *(f"{polar:.0f}° ({likeness(some):.2f})" for polar, some in seen.items())]
-    + ["true $m_z$", *(f"read back ({likeness(some):.2f})" for some in read.values())],
+    ["spins", *of_seen, "true $m_z$", *of_read],
     columns=4,
     pixel=film.cell,
 )
