@@ -117,6 +117,7 @@ def perpendicular_from_component(
     """Films seen as :func:`component` as :func:`perpendicular` shows them, less their mean.
 
     (batch, 1, height, width) pictures both, and the result up to a factor a bit below 1.
+
     A DMI turns all spins one way, so that a wave k of m_z brings one of the same size along in the
     plane, a quarter of its length away: m = -i s k/|k| m_z if the DMI is interfacial, s being the
     `sign` of D, and that turned by -90° if it is bulk. Of such a wave the component along n shows

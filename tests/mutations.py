@@ -463,11 +463,10 @@ FAULTS = [
     ),
     Fault(
         "component: where waves run is not counted from the direction that is told",
-        "estimation/learning.py",
-        "look(pictures, work.conditions.contrast, work.conditions.microscope().azimuth)",
-        "look(pictures, work.conditions.contrast)",
-        "test_estimation_one_picture.py::"
-        "test_a_component_along_another_direction_than_told_is_noticed",
+        "estimation/observation.py",
+        "look(pictures, conditions.contrast, conditions.microscope().azimuth)",
+        "look(pictures, conditions.contrast)",
+        "test_estimation_one_picture.py::test_a_component_whose_waves_run_as_in_no_simulation_is_told",
     ),
     Fault(
         "magnetic force: charges of walls with the wrong sign",

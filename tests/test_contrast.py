@@ -108,7 +108,7 @@ def test_a_component_is_that_along_its_direction():
 
 @pytest.mark.parametrize(("kind", "sign"), [("bulk", 1), ("bulk", -1), ("interfacial", 1)])
 def test_m_z_is_read_back_from_a_component(kind, sign):
-    """Of a labyrinth of helices whose walls turn one way, m_z was never seen alone."""
+    """In a labyrinth of helices that all turn one way, from pictures that show little of it."""
     chance = np.random.default_rng(3)
     waves = [(int(x), int(y)) for x, y in chance.integers(-6, 7, (60, 2)) if 16 < x**2 + y**2 < 36]
     labyrinth = sum(

@@ -603,7 +603,7 @@ def test_a_picture_of_one_component_is_answered(root):
     assert sum("or from several heights or directions" in words for words in both.choices) == 1
 
 
-def test_a_component_along_another_direction_than_told_is_noticed(root):
+def test_a_component_whose_waves_run_as_in_no_simulation_is_told(root):
     """Bloch walls along it are seen best. By angles from the right, the two would be alike."""
     told = replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=45.0)
     for azimuth, warned in ((45.0, False), (135.0, True)):

@@ -24,6 +24,7 @@ from spinlib.similarity import radial_spectrum
 from spinlib.thermal_recipes import NAMES, Ranges
 
 CONDITIONS = Conditions(150.0, 0.18, 4.0, thickness_nm=3.0, levels="linear", blur_nm=4.0)
+ASLANT = replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=30.0)
 RANGES = Ranges((6.0, 1.2, 300.0), (10.0, 2.2, 500.0))
 TINY = Effort(cells=32, again=2)
 GREY = torch.full((3, 60, 60), 0.5)
@@ -64,16 +65,9 @@ def test_spectra_of_textures_simulated_again_are_in_waves_per_nm(again):
     "taken",
     [
         CONDITIONS,
-        replace(CONDITIONS, contrast="component", polar_deg=74.0, azimuth_deg=(20.0, 40.0)),
-        replace(
-            CONDITIONS,
-            **{"contrast": "component", "polar_deg": 80.0, "azimuth_deg": -50.0, "dmi_sign": -1},
-        ),
-        replace(
-            CONDITIONS,
-            **{"contrast": "component", "polar_deg": 110.0, "azimuth_deg": 160.0},
-            dmi_kind="interfacial",
-        ),
+        replace(ASLANT, azimuth_deg=(20.0, 40.0)),
+        replace(ASLANT, polar_deg=80.0, azimuth_deg=-50.0, dmi_sign=-1),
+        replace(ASLANT, polar_deg=110.0, azimuth_deg=160.0, dmi_kind="interfacial"),
     ],
     ids=lambda taken: f"{taken.contrast}-{taken.dmi_kind}-{taken.dmi_sign:g}",
 )
@@ -102,9 +96,7 @@ def test_skyrmions_of_textures_simulated_again_are_per_square_micrometre(again, 
 )
 def test_skyrmions_are_counted_in_the_picture_of_a_component(again, changed, counted):
     made, call = again
-    slant = {"contrast": "component", "polar_deg": 74.0, "azimuth_deg": 30.0}
-    taken = replace(CONDITIONS, **slant | changed)
-    side = made.pixels
+    taken, side = replace(ASLANT, **changed), made.pixels
     centres = [(side * x, side * y) for x, y in ((0.25, 0.3), (0.7, 0.25), (0.5, 0.7))]
     film = textures.skyrmions((side, side), centres, 0.2 * side, "bulk")
     own = component(film if taken.field_T > 0 else -film, 74.0, 30.0)[0]

@@ -24,7 +24,7 @@ from spinlib.estimation.films import FieldOfView, recipe
 from spinlib.estimation.planning import Effort, Plan
 from spinlib.files import wait_for_lock
 from spinlib.networks.texture_cnn import STEP, WINDOW, TextureCNN
-from spinlib.similarity import look, noise_level
+from spinlib.similarity import noise_level
 from spinlib.symmetry import Operation, act, point_group
 from spinlib.thermal_recipes import NAMES, Ranges
 from spinlib.training import Batch, Numbers, fit, one_cycle, seeded
@@ -267,9 +267,7 @@ def _simulate(work: Work, noise: float) -> tuple[dict[str, States], pd.DataFrame
             pictures = observation.as_seen(recorded, plan, work.conditions)
             # Half precision is finer than any camera, and there are thousands of them.
             parts.setdefault(part, []).append(States(pictures.half(), rows))
-            looks.append(
-                look(pictures, work.conditions.contrast, work.conditions.microscope().azimuth)
-            )
+            looks.append(observation.look_of(pictures, work.conditions))
         work.bar.to("simulating", done / len(jobs))
     sets = {name: _joined(batches) for name, batches in parts.items()}
     return sets, pd.concat(looks).quantile(_QUANTILES)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch.nn.functional import avg_pool2d
 
@@ -18,7 +19,7 @@ from spinlib.levels import evenly_lit, ranked
 from spinlib.noise import gaussian_noise
 from spinlib.optics import resample
 from spinlib.pictures import Picture, PictureError, read_picture
-from spinlib.similarity import noise_level
+from spinlib.similarity import look, noise_level
 
 # What blur may be, at most, if nobody knows it: pixels, or shares of one that the network sees, as
 # pixels are often finer than the instrument's resolution.
@@ -254,3 +255,8 @@ def as_seen(pictures: torch.Tensor, plan: Plan, conditions: Conditions) -> torch
     ratio = plan.pixels / plan.seen
     shape = tuple(int(n / ratio * (1 + 1e-9)) for n in pictures.shape[-2:])
     return resample(pictures, shape, ratio)
+
+
+def look_of(pictures: torch.Tensor, conditions: Conditions) -> pd.DataFrame:
+    """Numbers that tell kinds of pictures apart, a row each; observed and simulated alike."""
+    return look(pictures, conditions.contrast, conditions.microscope().azimuth)

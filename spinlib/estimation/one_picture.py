@@ -47,7 +47,7 @@ from spinlib.pictures import (
     other_file,
     tiles,
 )
-from spinlib.similarity import look, noise_level
+from spinlib.similarity import noise_level
 from spinlib.thermal_recipes import NAMES, Ranges
 
 Shown = Picture | torch.Tensor | str | Path  # a picture, its pixels or its file
@@ -365,4 +365,4 @@ def _look(work: Work) -> pd.DataFrame:
     """
     parts = observation.even(tiles(work.pixels, work.plan.pixels), work.conditions)
     seen = observation.as_seen(parts, work.plan, work.conditions)
-    return look(seen, work.conditions.contrast, work.conditions.microscope().azimuth)
+    return observation.look_of(seen, work.conditions)

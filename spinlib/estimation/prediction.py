@@ -64,22 +64,8 @@ def texture_again(
     _, simulated = radial_spectrum(pictures)
     pairs = [(a, b) for a in range(effort.again) for b in range(a)]
     (a, d), area = parameters[list(NAMES[:2])].to_numpy()[0], (1e-3 * pixel) ** 2
-    period, contrast = float(helix_period(a, d)) / pixel, conditions.contrast
-
-    def count(some: torch.Tensor) -> np.ndarray:
-        shown = contrast
-        if shown == "component":
-            angles = (conditions.between[angle] for angle in ("polar", "azimuth"))
-            turning = conditions.dmi_kind, conditions.dmi_sign
-            some, shown = perpendicular_from_component(some, *angles, *turning), "perpendicular"
-        if some.isnan().any():
-            return np.full(len(some), np.nan)
-        found = skyrmions(some, shown, period, conditions.field_T)
-        if conditions.levels == "unsigned":  # what lies between skyrmions is none
-            found = np.maximum(found, skyrmions(-some, shown, period, conditions.field_T))
-        return found
-
-    density, of_own = (count(some) / area for some in (pictures, own))
+    period = float(helix_period(a, d)) / pixel
+    density, of_own = (_counted(some, conditions, period) / area for some in (pictures, own))
     numbers = {
         "distance of spectra, picture and simulations": float(
             np.mean([spectrum_distance(observed[0], other) for other in simulated])
@@ -92,6 +78,22 @@ def texture_again(
         "their standard deviation": float(density.std(ddof=1)),
     }
     return Again(pictures, waves / pixel, observed[0], simulated, numbers)
+
+
+def _counted(pictures: torch.Tensor, conditions: Conditions, period: float) -> np.ndarray:
+    """Skyrmions per square pixel in each picture, whose helices have a `period` in pixels."""
+    contrast, field = conditions.contrast, conditions.field_T
+    if contrast == "component":
+        angles = (conditions.between[angle] for angle in ("polar", "azimuth"))
+        turning = conditions.dmi_kind, conditions.dmi_sign
+        pictures = perpendicular_from_component(pictures, *angles, *turning)
+        contrast = "perpendicular"
+        if pictures.isnan().any():
+            return np.full(len(pictures), np.nan)
+    found = skyrmions(pictures, contrast, period, field)
+    if conditions.levels == "unsigned":  # what lies between skyrmions is none
+        found = np.maximum(found, skyrmions(-pictures, contrast, period, field))
+    return found
 
 
 def loops(
