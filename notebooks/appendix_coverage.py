@@ -687,13 +687,12 @@ of_axis
 #   direction has to be within what is told, and `estimate` hardly ever notices one that is not: at
 #   60° instead of 20° to 40°, *M*_s comes out 31 ± 6 % too high. In a mirrored picture, if the
 #   angle goes clockwise in it, or if it is wrong by a right angle, that is 81 to 88 %, and half of
-#   the intervals miss the truth. Of these sixty pictures one is warned of. (Waves run across the
-#   direction rather than along it, in 97 % of the simulations clearly so; but in a few they do
-#   not, and only what none of them shows is called strange.) If the angle may be any, say so: *A*,
-#   *D* and 4π*A*/*D* still come out to 15, 15 and 4.8 %, but *M*_s to 35 %, with two fifths of its
-#   intervals open; they hold as promised. White and black exchanged make *A*, *D* and *M*_s 7 %
-#   too large; if the levels are told to be unsigned, nothing is shifted, and the errors are 16,
-#   16, 17 and 3.9 %.
+#   the intervals miss the truth. Of these sixty pictures one is warned of. (It looks at whether
+#   waves run across the direction or along it, but calls strange only what none of its simulations
+#   shows.) If the angle may be any, say so: *A*, *D* and 4π*A*/*D* still come out to 15, 15 and
+#   4.8 %, but *M*_s to 35 %, with two fifths of its intervals open; they hold as promised. White
+#   and black exchanged make *A*, *D* and *M*_s 7 % too large; if the levels are told to be
+#   unsigned, nothing is shifted, and the errors are 16, 16, 17 and 3.9 %.
 # - *A magnetic tip* tells *A* and *D* as well as colours do, to 15 and 16 %, and 4π*A*/*D* to
 #   4.7 %, although all that is known of its height is that it lies between 20 and 45 nm. It hardly
 #   tells *M*_s: the error is 35 %, and two fifths of the intervals are open. They hold as promised,
