@@ -89,7 +89,7 @@ def look(pictures: torch.Tensor, contrast: str = "", azimuth: float = 0.0) -> pd
     divergence       in contrast "colour": the same of m_z and div m, for Néel walls
     divergence share in contrast "in_plane": of div m in the variance of both derivatives; near 0
                      for Bloch walls, near 1 for Néel walls, and about half in a mirror
-    alignment of waves  in contrast "component", whose direction has this azimuth in degrees:
+    waves along azimuth  in contrast "component", whose direction has this azimuth in degrees:
                      mean cos 2φ over the power of waves at angles φ with it, 1 if all run along
                      it, as most do with Néel walls, and -1 if across it, as with Bloch walls
     """
@@ -118,7 +118,7 @@ def look(pictures: torch.Tensor, contrast: str = "", azimuth: float = 0.0) -> pd
         power[:, 0, 0] = 0.0  # has no direction
         power /= np.maximum(power.sum((1, 2), keepdims=True), 1e-30)
         double = 2 * (np.arctan2(k_y, k_x) - math.radians(azimuth))
-        turns["alignment of waves"] = (power * np.cos(double)).sum((1, 2))
+        turns["waves along azimuth"] = (power * np.cos(double)).sum((1, 2))
     return pd.DataFrame(
         {
             "brightness": signal.mean((1, 2, 3)).numpy(),

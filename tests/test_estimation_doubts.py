@@ -114,6 +114,21 @@ def test_pictures_that_are_lit_as_few_simulations_are():
     assert "contrast changes by 0.3" in contrast
 
 
+def test_waves_of_a_component_that_run_as_few_simulations_have_them():
+    known = pd.DataFrame({"waves along azimuth": [-0.7, -0.6, -0.2, 0.3]})
+    known.index = [0.0, doubts.SELDOM, doubts.USUAL, 1.0]
+    parts = pd.DataFrame({"waves along azimuth": [-0.9, -0.21, 0.9]})
+    assert doubts.misdirected(parts, known, "bulk") == []  # of parts, the one in the middle counts
+    assert doubts.misdirected(parts - 0.6, known, "bulk") == []  # more so than the simulations
+    (sentence,) = doubts.misdirected(parts + 0.1, known, "bulk")
+    assert "cos 2φ of -0.11; in 97 of 100 simulations it is below -0.20" in sentence
+    assert doubts.misdirected(-parts, -known[::-1].set_index(known.index), "interfacial") == []
+    (sentence,) = doubts.misdirected(
+        -parts - 0.1, -known[::-1].set_index(known.index), "interfacial"
+    )
+    assert "cos 2φ of +0.11; in 97 of 100 simulations it is above +0.20" in sentence
+
+
 def test_resolution():
     assert doubts.unresolved(70.0, 2.3, 4.0, 450.0) == []
     (pixels,) = doubts.unresolved(70.0, 20.0, 4.0, 450.0)

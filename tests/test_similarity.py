@@ -146,7 +146,7 @@ def test_a_component_shows_where_waves_run_and_so_the_kind_of_walls(kind, sign):
     )
     for azimuth, angles in ((0.0, (0, 90, 45, -45)), (30.0, (30, 60, 15, 75))):
         seen = Microscope("component", polar=74.0, azimuth=azimuth)(helices)
-        found = look(seen, "component", azimuth)["alignment of waves"]
+        found = look(seen, "component", azimuth)["waves along azimuth"]
         # Fading widens four waves to three to five, in both directions: up to 14 degrees.
         expected = [math.cos(2 * math.radians(angle)) for angle in angles]
         assert found.to_numpy() == pytest.approx(expected, abs=0.06)
@@ -154,9 +154,9 @@ def test_a_component_shows_where_waves_run_and_so_the_kind_of_walls(kind, sign):
         across = n[::-1] if azimuth == 0.0 else (3, -3)
         both = sum(textures.helix((96, 96), each, kind=kind) for each in (n, across)) / 2
         seen = Microscope("component", polar=90.0, azimuth=azimuth)(both)
-        found = look(seen, "component", azimuth)["alignment of waves"][0]
+        found = look(seen, "component", azimuth)["waves along azimuth"][0]
         assert found == pytest.approx(sign, abs=0.05)
-    assert "alignment of waves" not in look(wave(12.0), "perpendicular")
+    assert "waves along azimuth" not in look(wave(12.0), "perpendicular")
 
 
 def test_look_of_a_wave():

@@ -17,19 +17,24 @@ NO_NEWS = 0.8  # error, relative to a guess inside the range, above which a pict
 TOGETHER = 0.5  # error of a ratio, relative to those of its parts, below which only it is known
 NEAR = 0.2  # of the simulated range, within which an estimate is near its end
 ALIKE = 0.4  # correlation of pictures of one place; 460 pairs of other films have up to 0.22
-USUAL = 0.97  # share of the simulations that slope less than a picture whose light is doubted
+# Share of the simulations that slope less than a picture whose light is doubted, or of whose waves
+# more run the way they should than of one whose direction is; and share of the others.
+USUAL, SELDOM = 0.97, 0.03
 WELL_KNOWN = 0.05  # relative error below which a parameter is known whatever goes with it
 
 # All simulations turn nearly one way: only another way is strange, or none.
 _SPANS = {"handedness": 2.0, "divergence": 2.0, "divergence share": 1.0}
 _OTHERWISE = "Check the size of the pixels, the contrast and the field."
+_DIRECTION = (
+    "Is azimuth_deg counted from the right to the top, is the picture mirrored, or is the DMI of "
+    "another kind (dmi_kind)?"
+)
 _REMEDY = {
     "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
     "its DMI interfacial (dmi_kind) or of the other sign (dmi_sign)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
     "(dmi_kind) or sign (dmi_sign)?",
-    "alignment of waves": "Is azimuth_deg counted from the right to the top, and the DMI of "
-    "the kind that was told (dmi_kind)?",
+    "waves along azimuth": _DIRECTION,
     "divergence share": "Is it mirrored, was the top row of an array taken for the lowest, does "
     "hue turn the other way or begin elsewhere (red is +x, yellow-green +y), or is its DMI "
     "interfacial (dmi_kind)?",
@@ -144,6 +149,23 @@ def unevenly_lit(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
         "levels are told to be ordered, a smooth background is taken off."
         for name, what in (("slope", "brightness"), ("slope of contrast", "contrast"))
         if (value := found[name].median()) > (usual := known[name].loc[USUAL])
+    ]
+
+
+def misdirected(found: pd.DataFrame, known: pd.DataFrame, dmi_kind: str) -> list[str]:
+    """Waves of a component (rows: its parts) that run as they do in few simulations, by `known`.
+
+    Walls of a bulk DMI are seen best if they stand along the direction, and their waves run across
+    it; walls of an interfacial one are if they stand across it. Only the other way is strange.
+    """
+    name, sign = "waves along azimuth", 1 if dmi_kind == "interfacial" else -1
+    value, usual = found[name].median(), known[name].loc[SELDOM if sign > 0 else USUAL]
+    if sign * value >= sign * usual:
+        return []
+    return [
+        f"The picture's waves, at angles φ with azimuth_deg, have a mean cos 2φ of {value:+.2f}; "
+        f"in {100 * USUAL:.0f} of 100 simulations it is {'above' if sign > 0 else 'below'} "
+        f"{usual:+.2f}: if the direction is another, M_s may be far off. {_DIRECTION}"
     ]
 
 

@@ -33,7 +33,7 @@ from spinlib.weights import read_tensors, write_tensors
 _SHARES = {"simulating": 35, "training": 50, "predicting": 15}  # of the time, percent
 _PARTS = ("grid", "drawn", "validation", "held_out", "tested", "again")  # of the simulations
 _PART = 0.7  # of a picture's side that a look of the training sees
-_QUANTILES = [0.0, doubts.USUAL, 1.0]  # quantiles of the looks that are kept
+_QUANTILES = [0.0, doubts.SELDOM, doubts.USUAL, 1.0]  # quantiles of the looks that are kept
 
 
 class Bar:
