@@ -122,7 +122,8 @@ def commensurate_lattices(
         start = symmetry.reverse_dmi(start)
     if torch.as_tensor(hamiltonian.zeeman).reshape(-1)[-1] < 0:  # along z
         start = -start
-    states = quench(start.to(device), hamiltonian).cpu()
+    unit = float(torch.as_tensor(hamiltonian.exchange).abs().max())
+    states = quench(start.to(device), hamiltonian, torque=1e-4 * unit).cpu()
     table = pd.DataFrame(
         {
             "lattice": [f"{a}×{d}, step {s}/{d}" if s else f"{a}×{d}" for _, _, a, d, s, _ in rows],
@@ -134,8 +135,8 @@ def commensurate_lattices(
     table = table.sort_values("energy per site (J)", kind="stable")
     # Mirror images, and rows counted along another axis, are the same lattice: their energies agree
     # to what the quench leaves open.
-    alike = table.groupby(["skyrmions", "topological charge"])["energy per site (J)"].diff() < 1e-6
-    table = table[~alike]
+    above = table.groupby(["skyrmions", "topological charge"])["energy per site (J)"].diff()
+    table = table[~(above < 1e-6 * unit)]
     return table.reset_index(drop=True), states[torch.tensor(list(table.index))]
 
 
@@ -224,12 +225,12 @@ def skyrmion_centres(spins: torch.Tensor) -> list[tuple[float, float]]:
 def _cores(inside: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The sites y, x of every connected region of a periodic map, beyond its edges if need be."""
     height, width = inside.shape
-    labels, _ = ndimage.label(np.tile(inside, (2, 2)))
+    labels, _ = ndimage.label(np.tile(inside, (3, 3)))
     for label, box in enumerate(ndimage.find_objects(labels), start=1):
         y, x = np.nonzero(labels[box] == label)
         y, x = y + box[0].start, x + box[1].start
-        # Of the four copies count the one whole core that starts in the first quarter: one that
-        # touches the outer edge of the doubled map is cut, and has a whole copy elsewhere.
-        cut = min(y.min(), x.min()) == 0 or y.max() == 2 * height - 1 or x.max() == 2 * width - 1
+        # Of the nine copies count the whole one that starts in the first ninth, or next to it: one
+        # that touches the outer edge is cut. Of cores up to nearly two boxes long one is not.
+        cut = min(y.min(), x.min()) == 0 or y.max() == 3 * height - 1 or x.max() == 3 * width - 1
         if not cut and y.min() <= height and x.min() <= width:
             yield y, x

@@ -72,7 +72,7 @@ def stripe_period(spins: torch.Tensor, boundary: Boundary = "periodic") -> np.nd
     It is 2π over the mean |k| of the structure factor's ring: the power within half of that mean on
     either side of it, which leaves the harmonics out that sharp walls add. With open edges two
     periods are read some 10 % off (of 48 sites as 43.2 across 96², as 52.6 across 192 × 96), three
-    2 to 5 %, five or more within 1 %.
+    2 to 5 %, five or more across the shorter side within 1 or 2 %.
     """
     k, power = structure_factor(spins, boundary)
     ring = np.rint(k * max(k.shape) / (2 * np.pi)).astype(int)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
     waiting = False
     while not lock_at_once(file, made):
         if not waiting:
-            tqdm.write(f"Another process is making {made}; {WAITING}")
+            tqdm.write(f"Another process is making {made}; {WAITING}", file=sys.stderr)
         waiting = True
         time.sleep(0.2)
         if stop is not None and stop.is_set():

@@ -174,16 +174,18 @@ def spin_temperature(
     force = energy.field(spins)
     squared = torch.linalg.cross(spins, force, dim=1).square().flatten(1).sum(1)
     # Linear terms first; then what the terms quadratic in one spin have on top of theirs, -K S_z²
-    # and a cell's demagnetising field on itself, whose tensor has the trace -1.
+    # and a cell's demagnetising field on itself and its images.
     curvature = 2 * (spins * force).sum(1)
     curvature += 2 * per_site(energy.anisotropy, spins) * (z_squared - occupied)
+    if film.boundary == "periodic":  # a cell is its own neighbour across one: J S², a constant
+        across_one = sum(side == 1 for side in spins.shape[-2:])
+        curvature -= 4 * across_one * per_site(energy.exchange, spins) * occupied
     if demagnetisation:
-        cell = torch.zeros_like(spins[:1])
-        cell[0, 2, 0, 0] = 1
+        cell = spins.new_zeros((3, 3, *spins.shape[-2:]))
+        cell[:, :, 0, 0] = torch.eye(3)
         kernel = energy.dipoles(*spins.shape[-2:], film.boundary)
-        normal = kernel.field(cell)[0, 2, 0, 0]
-        in_plane = -(1 + normal) / 2
-        own = (in_plane + 1) * occupied + (normal - in_plane) * z_squared
+        tensor = kernel.field(cell)[:, :, 0, 0]
+        own = torch.einsum("bixy,ij,bjxy->bxy", spins, tensor, spins) - tensor.trace() * occupied
         curvature += per_site(energy.dipolar, spins) * own
     return squared / (1e21 * BOLTZMANN * curvature.flatten(1).sum(1))
 

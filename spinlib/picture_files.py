@@ -53,7 +53,7 @@ def decode(path: Path, page: int | None) -> Decoded:
     """Decode one picture of a file, recognised by its first bytes."""
     try:
         if path.is_dir():
-            raise PictureError(f"{path} is a folder, not a picture.")
+            raise OSError("it is a folder, not a picture")
         with path.open("rb") as file:
             start = file.read(32)
     except FileNotFoundError:
@@ -129,7 +129,8 @@ def _check_page(path: Path, page: int | None, pages: int) -> int:
     if page is None and pages > 1:
         raise PictureError(
             f"{path} holds {pages} pictures: give read_picture(path, page=0) to page={pages - 1} "
-            "instead of the path (--page in a shell), or save one as a file of its own."
+            "instead of the path (--page in a shell), or save one as a file of its own. If they "
+            "are the channels of one picture in colour, save it as RGB."
         )
     if page is not None and page >= pages:
         raise PictureError(f"{path} has no page {page}: it holds {pages} (the first is page 0).")
@@ -155,7 +156,10 @@ def _pixel_size(x: float, y: float, origin: str) -> tuple[float | None, tuple[st
         return None, (f"{origin} of {0.0254 / x:.4g} dpi is for printing and was ignored",)
     if abs(x - y) > 0.01 * max(x, y):
         return None, (f"{origin} gives pixels of {x:.4g} m x {y:.4g} m, not square: ignored",)
-    return math.sqrt(x * y), (f"pixel size {x * 1e9:.4g} nm from {origin}",)
+    # Files keep whole pixels per metre or a ratio; of that rounding nothing is left, so that equal
+    # sizes are equal.
+    size = float(f"{math.sqrt(x * y):.6g}")
+    return size, (f"pixel size {x * 1e9:.4g} nm from {origin}",)
 
 
 # --- one decoder per family ----------------------------------------------------------------------

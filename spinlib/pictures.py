@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import product
-from numbers import Integral
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from scipy.ndimage import (
     minimum_filter1d,
 )
 
-from spinlib.picture_files import PictureError, decode
+from spinlib.picture_files import COARSEST_PIXEL, PictureError, decode
 from spinlib.similarity import noise_level
 
 __all__ = ["Picture", "PictureError", "bars", "read_picture", "tiles"]
@@ -31,6 +31,8 @@ __all__ = ["Picture", "PictureError", "bars", "read_picture", "tiles"]
 # at either end changes nothing.
 PERCENTILES = (0.5, 99.5)
 ROUNDED = 1e-3  # by which colours from 0 to 1 may lie beyond
+BLANK = 0.01  # share of the pixels that may be of one value, or hold nothing
+EMPTY = 0.01  # of the others' magnetisation: less is none
 LARGEST = 1e15  # no instrument counts so far; larger numbers are damage and overflow when squared
 MOST_MASKED = 0.5  # of the pixels: what is masked is filled in, and soon there is more of that
 
@@ -67,12 +69,19 @@ def read_picture(
     values, since colours carry angles: relative to the full range of 8 or 16 bit, or floats from 0
     to 1. Three components with negative values are a vector field m / M_s, stored as (1 + m) / 2.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise PictureError(
+            f"The picture is a {type(path).__name__}: give the name of a file. (An array needs "
+            "none: estimate takes a tensor, as do the networks.)"
+        )
     path = Path(path).expanduser()
     if page is not None and not (isinstance(page, Integral) and page >= 0):
         raise PictureError(f"{path} has no page {page!r}: pages count 0, 1, 2, ...")
-    if pixel_size is not None and not (math.isfinite(pixel_size) and pixel_size > 0):
+    sized = isinstance(pixel_size, Real) and 0 < pixel_size <= COARSEST_PIXEL
+    if pixel_size is not None and not sized:
         raise PictureError(
-            f"{path} cannot have pixels of {pixel_size!r} m: give a positive size in metres."
+            f"{path} cannot have pixels of {pixel_size!r} m: give a positive size in metres, such "
+            "as 2e-9."
         )
     decoded = decode(path, page)
     values, notes = decoded.values, list(decoded.notes)
@@ -172,8 +181,13 @@ def _scaled(
     """Values from 0 to 1, and a note that says how they came there."""
     counted = values[:, valid]
     if vectors:
-        length = np.percentile(np.linalg.norm(counted, axis=0), PERCENTILES[1])
-        length = length or np.abs(counted).max()
+        lengths = np.linalg.norm(counted, axis=0)
+        length = np.percentile(lengths, PERCENTILES[1]) or np.abs(counted).max()
+        if (empty := (lengths < EMPTY * length).mean()) > BLANK:
+            raise PictureError(
+                f"{path} has no magnetisation in {100 * empty:.0f} % of its cells: crop it to the "
+                "film, or mask them (mask=… of read_picture, --mask in a shell)."
+            )
         scaled = (1 + values / length) / 2
         return np.clip(scaled, 0, 1), f"three components m are (1 + m/{length:.4g})/2"
     if len(values) == 3 and dtype.newbyteorder("=") in (np.uint8, np.uint16):
@@ -227,7 +241,6 @@ def bars(pixels: torch.Tensor) -> list[tuple[int, int, int, int]]:
     return found
 
 
-BLANK = 0.01  # share of the pixels that may be of one value
 FEW_MASKED = 0.03  # share of the pixels
 LEAST_NOISE = 0.01
 

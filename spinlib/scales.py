@@ -177,16 +177,17 @@ def score(
     cuts.
     """
     films = np.unique(np.asarray(films), return_inverse=True)[1]
+    truth = np.asarray(truth, float)
     error = np.asarray(found, float) - truth
+    truth = truth - truth.mean()  # whose squares would hide its spread if that is small
     columns = (np.ones_like(error), truth, truth**2, error**2, np.abs(error))
     sums = np.stack([np.bincount(films, weights * column) for column in columns], 1)
 
     def both(chosen: np.ndarray) -> np.ndarray:
         count, total, squares, errors, absolute = chosen.sum(0)
         spread = squares - total**2 / count
-        return np.array(
-            [1 - errors / spread if spread > 1e-9 * count else -np.inf, absolute / count]
-        )
+        r2 = 1 - errors / spread if spread > 1e-9 * count * truth.var() else -np.inf
+        return np.array([r2, absolute / count])
 
     draws = bootstrap(both, sums, seed=seed)
     r2, mae = both(sums)

@@ -114,6 +114,14 @@ def test_every_skyrmion_is_measured_once_also_across_the_edges():
         assert shapes["area"].sum() == (lattice[:, 2] < 0).sum().item()
 
 
+def test_a_core_as_long_as_the_box_is_measured_wherever_it_starts():
+    spins = textures.uniform((16, 16))
+    spins[0, 2, :6, 3], spins[0, 2, 5, 3:12], spins[0, 2, 5:, 11] = -1, -1, -1  # not closed
+    for shift in range(16):
+        shapes = analysis.skyrmion_shapes(torch.roll(spins, (shift, 3 * shift), (-2, -1)))
+        assert shapes["area"].tolist() == [6 + 8 + 10]
+
+
 def test_the_elongation_of_an_ellipse_is_its_ratio_of_axes():
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     spins = textures.uniform((64, 64))
@@ -130,6 +138,19 @@ def test_centres_are_where_the_skyrmions_were_put():
     # Discs on sites: their centres are good to a fraction of one.
     found = sorted(analysis.skyrmion_centres(spins))
     assert np.allclose(found, centres, atol=0.1)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_lattices_do_not_depend_on_the_unit_of_energy(unit):
+    """Which of two mirror images is named depends on rounding; how many lattices there are not."""
+    usual, other = (
+        analysis.commensurate_lattices(
+            24, (4, 6), Hamiltonian(exchange=j, dmi=0.8 * j, zeeman=0.35 * j), candidates=6
+        )[0]["energy per site (J)"]
+        for j in (1.0, unit)
+    )
+    # To what the quench leaves open.
+    assert other.to_numpy() / unit == pytest.approx(usual.to_numpy(), abs=1e-6)
 
 
 @pytest.mark.parametrize(("dmi", "field"), [(-0.6, 0.18), (0.6, -0.18), (-0.6, -0.18)])

@@ -99,6 +99,10 @@ def test_pictures_unlike_all_simulations():
     hands = pd.DataFrame({"handedness": np.linspace(-0.98, -0.92, 11)})
     assert doubts.unlike(hands + 0.15, hands) == []  # of a correlation's span from -1 to 1
     assert len(doubts.unlike(hands + 0.95, hands)) == 1  # a mirror
+    (sentence,) = doubts.unlike(
+        looks(0.9).set_axis(["skewness"], axis=1), known.set_axis(["skewness"], axis=1)
+    )
+    assert "Is white along +z" in sentence
     (sentence,) = doubts.unlike(looks(0.9), known)
     assert "contrast is 0.9" in sentence and "from 0.3 to 0.5" in sentence
 

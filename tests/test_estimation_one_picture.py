@@ -39,6 +39,7 @@ from spinlib.estimation.films import ANISOTROPY, recipe
 from spinlib.estimation.observation import record, see
 from spinlib.estimation.planning import Effort, with_margin
 from spinlib.estimation.quantities import QUANTITIES, in_units, straightened
+from spinlib.notebooks import ROOT
 from spinlib.ovf import write_ovf
 from spinlib.pictures import Picture, PictureError, read_picture
 from spinlib.store import DatasetError
@@ -167,8 +168,14 @@ def files(tmp_path) -> list[str]:
 
 
 def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
-    asked = []
-    monkeypatch.setattr(shell, "estimate", lambda *args, **rest: asked.append(args) or answer)
+    asked, kept_in = [], []
+
+    def noted(*args, root, **rest):
+        asked.append(args)
+        kept_in.append(root)
+        return answer
+
+    monkeypatch.setattr(shell, "estimate", noted)
     made = tmp_path / "answer.json", tmp_path / "answer.png"
     out = ["--json", str(made[0]), "--figure", str(made[1])]
     assert shell.main([*files, *SAID, "--pixel-size-nm", "2.34", *out]) == 0
@@ -186,8 +193,10 @@ def test_the_same_in_a_shell(answer, files, tmp_path, monkeypatch, capsys):
     # The file says how large its pixels are; a negative number may have an exponent.
     one = [files[0], *("-5e-2" if word == "0.05" else word for word in SAID if word != "0.2")]
     assert shell.main(one) == 0
-    assert asked[1][1][0].pixel_size_nm == pytest.approx(2.5)
+    assert asked[1][1][0].pixel_size_nm == 2.5
     assert asked[1][1][0].field_T == -0.05
+    assert shell.main([*one, "--root", str(tmp_path)]) == 0
+    assert kept_in == [ROOT / "data", ROOT / "data", tmp_path]
     one += ["--contrast", "magnetic_force", "--dmi-sign", "-1", "--lift-nm"]
     for said, lift in ((["30"], 30.0), (["20", "40"], (20.0, 40.0))):
         assert shell.main([*one, *said]) == 0
@@ -230,6 +239,7 @@ def test_what_a_shell_asks_in_vain_is_refused_in_a_sentence(files, tmp_path, mon
         ([*files, *SAID, "--json", str(tmp_path / "pipe")], "pipe is no file that can be written"),
         ([*files, *SAID, "--figure", str(tmp_path / "a.xyz")], "no figure of kind 'xyz'"),
         ([*files, *SAID, "--figure", str(tmp_path / "a.pgf")], "no figure of kind 'pgf'"),
+        ([*files, *SAID, "--figure", "."], ". is no file that can be written"),
         ([*files, *SAID, "--json", str(tmp_path / (300 * "a"))], "is no name for a file"),
         ([*files, *SAID, "--json", files[0]], "one.ovf is a file of this request already"),
         ([*files, *SAID, "--mask", mask, "--figure", mask], "mask.png is a file of this request"),

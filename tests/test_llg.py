@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import NEEDS_GPU
@@ -257,6 +258,33 @@ def test_spin_temperature_of_a_heat_bath(change):
         spins = anneal(energy, (64, 64), temperatures, start=start, states=range(4))
         measured = spin_temperature(spins, film, field, demagnetisation).mean()
         assert measured == pytest.approx(250.0, rel=0.03)  # three times the scatter of four states
+
+
+@pytest.mark.parametrize("boundary", ["periodic", "open"])
+@pytest.mark.parametrize("size", [(1, 1), (5, 1), (1, 4), (4, 4)])
+def test_spin_temperature_is_the_ratio_of_torque_and_curvature(size, boundary):
+    """Against differences of the energy, as each spin turns about two axes across it."""
+    film = Film(**FILM, dmi=1.58e-3, anisotropy=5e4, boundary=boundary)
+    spins = random(size, seed=1).double()
+    spins /= spins.norm(dim=1, keepdim=True)
+    energy, step = film.hamiltonian(0.1), 1e-3
+    torque = curvature = 0.0
+    for row, column in np.ndindex(*size):
+        own = spins[0, :, row, column].clone()
+        aside = torch.linalg.cross(own, torch.eye(3).double()[own.abs().argmin()], dim=0)
+        first = aside / aside.norm()
+        for across in (first, torch.linalg.cross(own, first, dim=0)):
+            energies = []
+            for angle in (-step, 0.0, step):
+                turned = spins.clone()
+                turned[0, :, row, column] = math.cos(angle) * own + math.sin(angle) * across
+                energies.append(size[0] * size[1] * energy.energy_per_site(turned).item())
+            below, here, above = energies
+            torque += ((above - below) / (2 * step)) ** 2
+            curvature += (above - 2 * here + below) / step**2
+    expected = torque / curvature / thermal_energy(1.0)
+    # The dipolar kernel is of single precision.
+    assert spin_temperature(spins, film, 0.1).item() == pytest.approx(expected, rel=1e-3)
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -245,6 +245,22 @@ def test_vector_fields(tmp_path):
     )
 
 
+def test_vector_fields_that_end_within_the_picture_are_refused(tmp_path):
+    vectors = spins()[0].numpy().copy()
+    hole = np.zeros(vectors.shape[1:], bool)
+    hole[:6, :12] = True  # some per cent
+    vectors[:, hole] = 0.0
+    write_ovf(tmp_path / "m.ovf", vectors, 3e-9)
+    share = f"no magnetisation in {100 * hole.mean():.0f} % of its cells"
+    refused(tmp_path / "m.ovf", share, "crop it to the film")
+    assert read_picture(tmp_path / "m.ovf", mask=hole[::-1]).vectors
+    assert read_picture(tmp_path / "m.ovf", crop=(12, 0, hole.shape[1], hole.shape[0])).vectors
+    vectors[:, hole] = [[0.6], [0.0], [0.8]]
+    vectors[:, 3, 3:5] = 0.0  # such as dead pixels of a measurement
+    write_ovf(tmp_path / "dead.ovf", vectors, 3e-9)
+    assert read_picture(tmp_path / "dead.ovf").vectors
+
+
 def test_noise_below_black_makes_no_vectors(tmp_path):
     """What a simulated microscope with readout noise shows, saved as it is."""
     noise = np.random.default_rng(1).normal(0, 0.03, (3, 40, 50))
@@ -318,8 +334,8 @@ def test_pixel_size_from_metadata(tmp_path):
     write_ovf(tmp_path / "a.ovf", grey[None].astype(np.float32), size)
     for name in ("a.png", "cm.tif", "inch.tif", "imagej.tif", "micron.tif", "a.ovf"):
         picture = read_picture(tmp_path / name)
-        # Rationals of 32 bits keep five digits of any of these.
-        assert picture.pixel_size == pytest.approx(size, rel=1e-5), name
+        # Rationals of 32 bits keep six digits of any of these; equal sizes are equal.
+        assert picture.pixel_size == size, name
         assert any("2.34 nm" in note for note in picture.notes)
         assert read_picture(tmp_path / name, pixel_size=1e-9).pixel_size == 1e-9
 
@@ -466,7 +482,9 @@ def test_large_offsets_keep_their_contrast(tmp_path):
 
 def test_files_that_are_no_pictures(tmp_path):
     refused(tmp_path / "missing.png", "does not exist")
-    refused(tmp_path, "folder")
+    assert refused(tmp_path, "it is a folder, not a picture").count(str(tmp_path)) == 1
+    with pytest.raises(PictureError, match="The picture is a ndarray: give the name of a file"):
+        read_picture(np.ones((40, 40)))
     (tmp_path / "empty.png").write_bytes(b"")
     refused(tmp_path / "empty.png", "is empty")
     (tmp_path / "text.png").write_text("This is no picture.")
@@ -586,7 +604,7 @@ def test_arrays_that_are_no_pictures(tmp_path):
 def test_wrong_parameters_name_the_file(tmp_path):
     path = tmp_path / "a.png"
     Image.fromarray(stored()).save(path)
-    for size in (0, -1e-9, float("nan"), float("inf")):
+    for size in (0, -1e-9, float("nan"), float("inf"), 2.34, "2 nm"):
         refused(path, "positive size", pixel_size=size)
     refused(path, "no page -1", page=-1)
     refused(path, "no page 1", page=1)

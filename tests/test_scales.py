@@ -73,6 +73,11 @@ def test_scores_of_estimates_whose_errors_are_known():
     found = scales.score(truth, truth + error, films)
     assert found.r2 == pytest.approx(1 - (error**2).mean() / truth.var())
     assert found.mae == pytest.approx(np.abs(error).mean())
+    # In whatever unit, and whatever is added to both.
+    for unit, added in ((1e-12, 0.0), (1e-3, 1e4)):
+        other = scales.score(unit * truth + added, unit * (truth + error) + added, films)
+        assert other.r2 == pytest.approx(found.r2, rel=1e-6)
+        assert other.mae == pytest.approx(unit * found.mae, rel=1e-6)
     expected = np.abs(error[::4]).std() / 20
     assert found.mae_error == pytest.approx(expected, rel=0.15)  # 400 draws know it to 4 %
 

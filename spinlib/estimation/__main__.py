@@ -21,7 +21,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from spinlib.estimation import EFFORT, Conditions, Ranges, estimate
 from spinlib.estimation.conditions import CHANNELS, LEVELS
 from spinlib.files import write_whole
-from spinlib.notebooks import Refused
+from spinlib.notebooks import ROOT, Refused
 from spinlib.picture_files import decode
 from spinlib.pictures import Picture, read_picture
 from spinlib.request import Parser
@@ -148,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--effort", default="laptop", choices=tuple(EFFORT), help="laptop takes minutes")
     add("--seed", type=int, default=1)
     add("--device", default="auto", help="auto (default), cpu or cuda")
+    add("--root", type=Path, default=ROOT / "data", help="folder for simulations and networks")
     add("--json", type=Path, help="file for all numbers of the answer")
     add("--figure", type=Path, help="file for a figure of the answer")
     return parser
@@ -174,7 +175,7 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
                         f"{picture.source} does not say how large its pixels are: give "
                         "--pixel-size-nm."
                     )
-                given = [1e9 * picture.pixel_size] * len(pictures)
+                given = [float(f"{1e9 * picture.pixel_size:.6g}")] * len(pictures)
             if len(given) not in (1, len(pictures)):
                 raise Refused(
                     f"{len(given)} values of {name} came with {len(pictures)} picture(s): give one "
@@ -232,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
             taken.append(options.json)
         if options.figure:
             _check_kind(options.figure)
-            if not options.figure.suffix:
+            if options.figure.name and not options.figure.suffix:
                 options.figure = options.figure.with_suffix(".png")
             _check_output(options.figure, taken)
         given = {"page": options.page, "crop": options.crop and tuple(options.crop)}
@@ -245,6 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
             effort=options.effort,
             seed=options.seed,
             device=options.device,
+            root=options.root.expanduser(),
         )
     except ValueError as refusal:  # all refusals are
         print(refusal, file=sys.stderr)

@@ -186,7 +186,8 @@ class Estimate:
     def to_json(self, path: str | Path | None = None, pictures: Sequence[str] = ()) -> str:
         """All numbers as JSON, written to a file as well if one is named.
 
-        `pictures` says what files they are from; an answer knows only the pixels.
+        `pictures` says what files they are from; an answer knows only the pixels. Of an open
+        interval the lower end is 0, the upper one null.
         """
         content = {
             "pictures": list(pictures),

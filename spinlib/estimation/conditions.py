@@ -130,7 +130,7 @@ class Conditions:
             if not (ends.shape in ((1,), (2,)) and np.isfinite(ends).all() and ends[0] <= ends[-1]):
                 raise ValueError(
                     f"The {name} is {value!r}; give a number of {what}, or the lowest and the "
-                    "highest that it may be."
+                    "highest that it may be (of angles around 0, such as -10 and 10)."
                 )
         low, high = self.between["polar"]
         aslant = self.azimuth_deg is not None and 0 <= low and _RADIANS < high <= 180

@@ -30,8 +30,11 @@ _DIRECTION = (
     "another kind (dmi_kind)?"
 )
 _REMEDY = {
-    "handedness": "Is it mirrored, does hue turn the other way (red is +x, yellow-green +y), or is "
-    "its DMI interfacial (dmi_kind) or of the other sign (dmi_sign)?",
+    "skewness": "Is white along +z (of grey pictures, levels may be unsigned), is field_T above 0 "
+    "if it is along +z, and is the contrast that of the picture?",
+    "handedness": "Is it mirrored, was the top row of an array taken for the lowest, does hue turn "
+    "the other way (red is +x, yellow-green +y), or is its DMI interfacial (dmi_kind) or of the "
+    "other sign (dmi_sign)?",
     "divergence": "Is hue counted from another direction (red is +x), or its DMI of another kind "
     "(dmi_kind) or sign (dmi_sign)?",
     "waves along azimuth": _DIRECTION,

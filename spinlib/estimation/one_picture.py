@@ -138,7 +138,7 @@ def estimate(
     except OSError as error:
         raise ValueError(
             f"Nothing can be kept in {root}: {error.strerror}. Give a folder that can be written "
-            "as root=…"
+            "as root=… (--root in a shell)."
         ) from None
     with lock:
         wait_for_lock(lock, str(folder))
@@ -265,10 +265,14 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
 
     parts = table.loc[list(NAMES), ["low", "high"]].to_numpy().T
     period = table.loc[PERIOD, "estimate"]
+    abouts = settings, *settings["others"]
     warned = [
+        # What is wrong with a file may be why it looks strange.
+        *(words for each in zip(works, abouts, strict=True) for words in _at_once(*each)),
         *strange,
         *doubts.at_edges(NAMES, value, *parts, (ranges.low, ranges.high)),
-        *doubts.beyond(NAMES, value, (first.ranges.low, first.ranges.high)),
+        # Of a strange picture another range will not do.
+        *([] if strange else doubts.beyond(NAMES, value, (first.ranges.low, first.ranges.high))),
         *doubts.not_apart(
             *(NAMES, alike_found, alike_truth),
             learnt[0].parameters["held_out"].to_numpy().std(0),
@@ -276,6 +280,8 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         *doubts.other_texture(*list(again.numbers.values())[:2]),
     ]
     choices = []
+    if effort == EFFORT["smoke"]:
+        choices.append("The effort is smoke: it shows that all works, its numbers mean nothing.")
     if len(works) > 1:
         warned += doubts.same_place(
             [work.pixels for work in works], [work.conditions.pixel_size_nm for work in works]
@@ -292,12 +298,11 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
                 "if all else is the same: if one tells much less than another, leave it out."
             )
         choices += doubts.many_kinds(answers["validation"].shape[1], effort.validation)
-    of_pictures = zip(works, learnt, looks, (settings, *settings["others"]), strict=True)
+    of_pictures = zip(works, learnt, looks, abouts, strict=True)
     for work, each, compared, about in of_pictures:
         pixel, file = work.conditions.pixel_size_nm, about["file"]
         side = pixel * min(work.pixels.shape[-2:])
         warned += doubts.unresolved(period, pixel, work.plan.cell, side)
-        warned += _at_once(work, about)
         if work.conditions.levels == "linear":
             warned += doubts.unevenly_lit(*compared)
         if work.conditions.contrast == "component" and not strange:  # or it has been said

@@ -188,7 +188,7 @@ def plan(shape: tuple[int, int], conditions: Conditions, ranges: Ranges, effort:
         if low <= 0:
             raise ValueError(
                 f"The range of {name} begins at {low:g}; it has to begin above zero, as without "
-                "any there is nothing to read."
+                "any there is nothing to read. (Of a D below zero give the size, and dmi_sign=-1.)"
             )
         if not least <= low <= high <= most:
             raise ValueError(
