@@ -513,7 +513,9 @@ probe_coverage
 
 # %% [markdown]
 # What if the direction or the tip is not where `estimate` is told? Half of these films once more,
-# each time with one thing different. Shifts are taken as above, film by film.
+# each time with one thing different. Shifts are taken as above, film by film; *warned* is the share
+# of pictures of which `estimate` says that they look strange, or that their waves run to the
+# direction as in 3 of 100 simulations.
 
 # %%
 half = truth[:films][: max(2, films // 2)]
@@ -543,7 +545,7 @@ misplaced = pd.concat(
         probe: moved(
             {"as told": found_more[name][: len(half)]}
             | {place: some for (own, place), some in by_place.items() if own == probe},
-            *(half, STRANGE),
+            *(half, STRANGE, "azimuth_deg counted"),
         )
         for probe, (name, _) in told.items()
     },
