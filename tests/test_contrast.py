@@ -10,6 +10,7 @@ from conftest import random_spins
 
 from spinlib import textures
 from spinlib.contrast import (
+    FADED,
     colour,
     component,
     in_plane,
@@ -139,6 +140,51 @@ def test_m_z_is_read_back_from_a_component(kind, sign):
     anywhere = perpendicular_from_component(seen, (40, 40), (0, 360), kind, sign)
     assert np.corrcoef(anywhere.flatten(), seen.flatten())[0, 1] > 0.9999
     assert perpendicular_from_component(seen, (74, 74), (0, 360), kind, sign).isnan().all()
+
+
+@pytest.mark.parametrize("polar", [(74, 74), (55, 90)])
+@pytest.mark.parametrize("azimuth", [(20, 20), (-35, 35)])
+def test_m_z_is_read_back_by_the_average_over_all_directions_that_it_may_be(polar, azimuth):
+    """Of a wave, Wiener's filter; what directions show of it is measured in pictures of each."""
+
+    def wave(picture):  # its complex amplitude, as most of a period fits in thrice that
+        return torch.fft.rfft2(picture[0, 0] * fade)[periods[1], periods[0]].item()
+
+    size, steps = (240, 320), (np.arange(12) + 0.5) / 12
+    fade = torch.outer(*(torch.hann_window(n, dtype=torch.float64) for n in size)) ** 2
+    for periods in ((20, 0), (20, 15), (0, 15)):
+        helix = textures.helix(size, periods, "bulk").double()
+        upright = wave(perpendicular(helix))
+        shown = np.array(
+            [
+                wave(component(helix, theta, phi)) / upright
+                for theta in polar[0] + np.ptp(polar) * steps
+                for phi in azimuth[0] + np.ptp(azimuth) * steps
+            ]
+        )
+        seen = component(helix, 70, 10)
+        found = wave(perpendicular_from_component(seen, polar, azimuth, "bulk")) / upright
+        filtered = shown.conj().mean() / ((abs(shown) ** 2).mean() + FADED)
+        assert found == pytest.approx(wave(seen) / upright * filtered, abs=0.002)
+
+
+def test_m_z_is_read_back_up_to_the_edges_of_a_picture():
+    """A part of a larger film, wider than high, is not closed to a ring."""
+    k_y, k_x = torch.fft.fftfreq(240)[:, None], torch.fft.rfftfreq(240)[None]
+    k = torch.hypot(k_y, k_x).clamp_min(1e-9)
+    white = torch.randn((6, 240, 240), generator=torch.Generator().manual_seed(4))
+    z = torch.fft.rfft2(white) * torch.exp(-((240 * k - 10) ** 2))
+    # All waves turn as D > 0 has them, so that curl m = -|k| m.
+    films = torch.fft.irfft2(torch.stack([-1j * k_y / k * z, 1j * k_x / k * z, z], 1))
+    parts = 0.3 / films[:, 2].std() * films[..., 50:122, 30:150]
+    margin = torch.ones(parts.shape[-2:], dtype=bool)
+    margin[8:-8, 8:-8] = False  # a third of a period wide
+    # As if closed to a ring, they would have correlations of 0.78 and 0.71.
+    for polar, least in ((74, 0.83), (90, 0.78)):
+        seen = component(parts, polar, 30)
+        found = perpendicular_from_component(seen, (polar, polar), (30, 30), "bulk")
+        both = torch.stack([found[:, 0, margin].flatten(), parts[:, 2, margin].flatten()])
+        assert torch.corrcoef(both)[0, 1] > least
 
 
 def test_what_is_read_back_from_a_component_turns_with_the_sample():

@@ -118,15 +118,16 @@ def test_waves_of_a_component_that_run_as_few_simulations_have_them():
     known = pd.DataFrame({"waves along azimuth": [-0.7, -0.6, -0.2, 0.3]})
     known.index = [0.0, doubts.SELDOM, doubts.USUAL, 1.0]
     parts = pd.DataFrame({"waves along azimuth": [-0.9, -0.21, 0.9]})
-    assert doubts.misdirected(parts, known, "bulk") == []  # of parts, the one in the middle counts
-    assert doubts.misdirected(parts - 0.6, known, "bulk") == []  # more so than the simulations
-    (sentence,) = doubts.misdirected(parts + 0.1, known, "bulk")
-    assert "cos 2φ of -0.11; in 97 of 100 simulations it is below -0.20" in sentence
-    assert doubts.misdirected(-parts, -known[::-1].set_index(known.index), "interfacial") == []
-    (sentence,) = doubts.misdirected(
-        -parts - 0.1, -known[::-1].set_index(known.index), "interfacial"
-    )
-    assert "cos 2φ of +0.11; in 97 of 100 simulations it is above +0.20" in sentence
+    bulk, told = (known, (20, 40), "bulk"), "in 97 of 100 simulations it is"
+    assert doubts.misdirected(parts, *bulk) == []  # of parts, the one in the middle counts
+    assert doubts.misdirected(parts - 0.6, *bulk) == []  # more so than the simulations
+    (sentence,) = doubts.misdirected(parts + 0.1, *bulk)
+    assert f"cos 2φ of -0.11; {told} below -0.20" in sentence
+    assert doubts.misdirected(parts + 0.1, known, (-90, 90), "bulk") == []
+    other = -known[::-1].set_index(known.index), (20, 40), "interfacial"
+    assert doubts.misdirected(-parts, *other) == []
+    (sentence,) = doubts.misdirected(-parts - 0.1, *other)
+    assert f"cos 2φ of +0.11; {told} above +0.20" in sentence
 
 
 def test_resolution():

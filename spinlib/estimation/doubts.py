@@ -152,15 +152,19 @@ def unevenly_lit(found: pd.DataFrame, known: pd.DataFrame) -> list[str]:
     ]
 
 
-def misdirected(found: pd.DataFrame, known: pd.DataFrame, dmi_kind: str) -> list[str]:
+def misdirected(
+    found: pd.DataFrame, known: pd.DataFrame, azimuths: tuple[float, float], dmi_kind: str
+) -> list[str]:
     """Waves of a component (rows: its parts) that run as they do in few simulations, by `known`.
 
     Walls of a bulk DMI are seen best if they stand along the direction, and their waves run across
-    it; walls of an interfacial one are if they stand across it. Only the other way is strange.
+    it; walls of an interfacial one are if they stand across it. Only the other way is strange, and
+    only if the lowest and the highest of `azimuths` are less than half a turn apart: beyond, any
+    direction is allowed for, or its opposite, which has the same waves.
     """
     name, sign = "waves along azimuth", 1 if dmi_kind == "interfacial" else -1
     value, usual = found[name].median(), known[name].loc[SELDOM if sign > 0 else USUAL]
-    if sign * value >= sign * usual:
+    if sign * value >= sign * usual or np.ptp(azimuths) >= 180:
         return []
     return [
         f"The picture's waves, at angles φ with azimuth_deg, have a mean cos 2φ of {value:+.2f}; "

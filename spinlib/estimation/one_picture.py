@@ -300,11 +300,9 @@ def _answer(works: Sequence[Work], settings: dict) -> Estimate:
         warned += _at_once(work, about)
         if work.conditions.levels == "linear":
             warned += doubts.unevenly_lit(*compared)
-        # If half a turn is allowed for, each direction is, or its opposite. Where a picture is
-        # strange, this may be why, and has been said.
-        turn = np.ptp(work.conditions.between["azimuth"])
-        if work.conditions.contrast == "component" and turn < 180 and not strange:
-            warned += doubts.misdirected(*compared, work.conditions.dmi_kind)
+        if work.conditions.contrast == "component" and not strange:  # or it has been said
+            azimuths = work.conditions.between["azimuth"]
+            warned += doubts.misdirected(*compared, azimuths, work.conditions.dmi_kind)
         warned += filled_in(*file["masked"], period / about["conditions"]["pixel_size_nm"])
         choices += [
             *(f"Of the file: {note}." for note in file["notes"]),
