@@ -1237,8 +1237,8 @@ pd.concat({unit: table[["R²", "± R²"]].T for unit, table in units.items()}).r
 # windows show is first averaged (its mean and its scatter over the picture), and then answered. So
 # no window has to tell a parameter by itself. For the films by which the method was chosen, the
 # errors of *A*, *D*, *M*_s and 4π*A*/*D* fell from 15, 15, 13 and 4 % to 11, 12, 10 and 3 %; for
-# the new ones of the [appendix](appendix_coverage.ipynb) they are 13, 12, 9 and 3 %. (The full-size
-# run still has the paper's network here.)
+# the new ones of the [appendix](appendix_coverage.ipynb), of linear levels, they are 14, 13, 11 and
+# 3 %. (The full-size run still has the paper's network here.)
 #
 # **Intervals.** Beyond the paper, the answer comes with warnings and with an interval that is to
 # hold the truth in 90 % of cases. It is split-conformal: wide enough for nine tenths of the errors
