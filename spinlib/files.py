@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,7 +27,7 @@ def wait_for_lock(file: IO, made: str, stop: Event | None = None) -> None:
     waiting = False
     while not lock_at_once(file, made):
         if not waiting:
-            tqdm.write(f"Another process is making {made}; {WAITING}", file=sys.stderr)
+            tqdm.write(f"Another process is making {made}; {WAITING}")
         waiting = True
         time.sleep(0.2)
         if stop is not None and stop.is_set():
