@@ -175,6 +175,7 @@ def _conditions(options: argparse.Namespace, pictures: list[Picture]) -> list[Co
                         f"{picture.source} does not say how large its pixels are: give "
                         "--pixel-size-nm."
                     )
+                # As a person would have written it: equal sizes share what was simulated.
                 given = [float(f"{1e9 * picture.pixel_size:.6g}")] * len(pictures)
             if len(given) not in (1, len(pictures)):
                 raise Refused(
